@@ -1,0 +1,180 @@
+"""Trains the captioner on emoji scenes, drawn afresh for every step.
+
+    python -m pipelines.recipes.captioner.train --minutes 26
+
+The state stays in ``--run-dir``; the finished checkpoint goes to ``--output``.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import nn
+from torch.nn import functional
+from transformers import PreTrainedTokenizerBase, VisionEncoderDecoderModel
+
+from pipelines.recipes import training
+from pipelines.recipes.captioner.data import Batch, draw_batch, words_of
+from pipelines.recipes.captioner.familiarity import describe_world, foreign_shares
+from pipelines.recipes.captioner.model import (
+    IMAGE_EDGE,
+    build,
+    build_image_processor,
+    build_tokenizer,
+)
+from pipelines.recipes.captioner.reading import Reader, names_all, place_is_true
+from pipelines.recipes.emoji_scenes.data import World
+
+BACKGROUND_WEIGHT = 0.1
+"""Most cells show background, which is soon learned."""
+
+HELD_OUT_SEED = 1234
+
+
+class Lesson(nn.Module):
+    """The captioner, and a teacher's aid that is not saved: each cell names its emoji.
+
+    Without the aid the encoder learns only through the decoder, which must learn to
+    look before it can tell; with it every cell of every picture teaches at once.
+    """
+
+    def __init__(self, captioner: VisionEncoderDecoderModel, emoji: int) -> None:
+        super().__init__()
+        self.captioner = captioner
+        self.namer = nn.Linear(captioner.config.get_text_config().hidden_size, emoji + 1)
+        weights = torch.ones(emoji + 1)
+        weights[0] = BACKGROUND_WEIGHT
+        self.register_buffer("weights", weights)
+
+    def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Two losses in nats: of the captions' words, and of the cells' names."""
+        tokens = batch.tokens.to(self.namer.weight.device)
+        padding = self.captioner.config.pad_token_id
+        output = self.captioner(
+            pixel_values=batch.images.to(tokens.device),
+            decoder_input_ids=tokens[:, :-1],
+            decoder_attention_mask=tokens[:, :-1] != padding,
+        )
+        words = functional.cross_entropy(
+            output.logits.float().flatten(0, 1),
+            tokens[:, 1:].flatten(),
+            ignore_index=padding,
+        )
+        named = self.namer(output.encoder_last_hidden_state).float().flatten(0, 1)
+        cells = functional.cross_entropy(
+            named, batch.cells.to(tokens.device).flatten(), cast(torch.Tensor, self.weights)
+        )
+        return words, cells
+
+
+@torch.no_grad()
+def captions_of(
+    model: VisionEncoderDecoderModel, tokenizer: PreTrainedTokenizerBase, images: torch.Tensor
+) -> list[str]:
+    """Greedy captions of ``(N, 3, 128, 128)`` in [-1, 1]."""
+    model.train(False)
+    texts: list[str] = []
+    for part in images.split(64):
+        ids = cast(Any, model).generate(pixel_values=part.to(model.device), do_sample=False)
+        texts += tokenizer.batch_decode(ids, skip_special_tokens=True)
+    return texts
+
+
+@torch.no_grad()
+def held_out_scores(
+    lesson: Lesson, tokenizer: PreTrainedTokenizerBase, world: World, batch: Batch
+) -> dict[str, float]:
+    """Loss on unseen scenes, and how many greedy captions name what is there.
+
+    ``named``: the right emoji and colour; ``told``: and a place that is true as well.
+    """
+    lesson.train(False)
+    words, cells = lesson(batch)
+    reader = Reader(world.emoji)
+    captions = captions_of(lesson.captioner, tokenizer, batch.images)
+    readings = [reader.read(text) for text in captions]
+    named = [names_all(r, s) for r, s in zip(readings, batch.scenes, strict=True)]
+    told = [
+        right and reading is not None and place_is_true(reading, scene, boxes)
+        for right, reading, scene, boxes in zip(
+            named, readings, batch.scenes, batch.boxes, strict=True
+        )
+    ]
+    return {
+        "held_out_loss": words.item(),
+        "held_out_cells": cells.item(),
+        "named": float(np.mean(named)),
+        "told": float(np.mean(told)),
+    }
+
+
+def save(
+    model: VisionEncoderDecoderModel, tokenizer: PreTrainedTokenizerBase, output: Path
+) -> VisionEncoderDecoderModel:
+    """Writes the checkpoint in half precision; returns it as it reads back."""
+    deepcopy(model).half().save_pretrained(output, max_shard_size="8MB")
+    tokenizer.save_pretrained(output)
+    build_image_processor().save_pretrained(output)
+    return VisionEncoderDecoderModel.from_pretrained(output, dtype=torch.float32)
+
+
+def sample_sheet(
+    images: torch.Tensor, captions: Sequence[str], path: Path, columns: int = 4
+) -> None:
+    """A picture: held-out scenes with their captions beneath."""
+    rows = -(-len(captions) // columns)
+    cell, text_height = IMAGE_EDGE + 8, 48
+    sheet = Image.new("RGB", (columns * cell, rows * (cell + text_height)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for index, (image, text) in enumerate(zip(images, captions, strict=True)):
+        x, y = index % columns * cell + 4, index // columns * (cell + text_height) + 4
+        pixels = (image.permute(1, 2, 0) * 127.5 + 127.5).round().byte().numpy()
+        sheet.paste(Image.fromarray(pixels), (x, y))
+        pen.text((x, y + IMAGE_EDGE + 2), textwrap.fill(text, 23), fill="black", font_size=10)
+    sheet.save(path)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = training.parser(__doc__ or "", "captioner", "emoji-captioner", 32, 1e-3)
+    options = training.options_from(parser.parse_args(arguments))
+    world = World()
+    tokenizer = build_tokenizer(words_of(world))
+    count = 8 if options.smoke else 256
+    rng = np.random.default_rng(HELD_OUT_SEED)
+    held_out = draw_batch(world, tokenizer, count, rng, held_out=True)
+
+    torch.manual_seed(options.seed)
+    model = build(tokenizer, 32, (1, 1), 1) if options.smoke else build(tokenizer)
+    run = training.Run(options, Lesson(model, len(world.emoji)), weight_decay=0.05)
+    averaged = cast(Lesson, run.averaged.module)
+    run.log(words=len(tokenizer), parameters=model.num_parameters())
+    for rng in run.steps():
+        batch = draw_batch(world, tokenizer, options.batch_size, rng)
+        with run.accelerator.autocast():
+            words, cells = run.model(batch)
+        run.update(words + cells)
+        if run.is_due(50):
+            run.log(loss=words.item(), cells=cells.item())
+        if run.is_due(500):
+            run.log(**held_out_scores(averaged, tokenizer, world, held_out))
+
+    best = save(averaged.captioner, tokenizer, options.output)
+    averaged.captioner = best.to(run.accelerator.device)
+    run.log(**held_out_scores(averaged, tokenizer, world, held_out))
+    description = describe_world(best, tokenizer, world, 64 if options.smoke else 4096)
+    (options.output / "world.json").write_text(json.dumps(description, ensure_ascii=False))
+    run.log(**foreign_shares(best, description["familiarity"]))
+    shown = held_out.images[:16]
+    sample_sheet(shown, captions_of(best, tokenizer, shown), options.run_dir / "samples.png")
+
+
+if __name__ == "__main__":
+    main()

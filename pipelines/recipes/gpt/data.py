@@ -1,0 +1,105 @@
+"""The writer's texts: files to tales, tales to one long row of tokens.
+
+A file has one paragraph a line and a blank line between paragraphs. Only training
+and scoring read texts; nothing that serves imports this module.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import PreTrainedTokenizerBase
+
+HELD_OUT = ("the_grey_fairy_book.txt", "through_the_looking_glass.txt")
+
+Tokens = npt.NDArray[np.int64]
+
+_LONGEST_HEADING = 70
+_HEADING = re.compile(r"[A-Z0-9].*[A-Za-z0-9?!]")
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Held-out text as tokens, with its size in UTF-8 bytes."""
+
+    tokens: Tokens
+    bytes: int
+
+
+def read_texts(folder: Path, held_out: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The folder's ``.txt`` files, sorted by name: those for training, those held out.
+
+    Raises:
+        SystemExit: a held-out file is missing, or no file is left for training.
+    """
+    missing = [name for name in held_out if not (folder / name).is_file()]
+    if missing:
+        raise SystemExit(f"--held-out: {folder} has no {', '.join(missing)}")
+    paths = sorted(path for path in folder.glob("*.txt") if path.name not in held_out)
+    if not paths:
+        raise SystemExit(f"--data: {folder} has no .txt file besides those held out")
+    kept = [folder / name for name in held_out]
+    return [_read(path) for path in paths], [_read(path) for path in kept]
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8").strip()
+
+
+def split_into_tales(text: str) -> list[str]:
+    """A book, cut before each heading that prose follows: a tale keeps its title.
+
+    A heading is a short paragraph without a full stop; of several in a row the first
+    begins the tale. Only the line breaks at the cuts are lost.
+    """
+    paragraphs = text.split("\n\n")
+    tales: list[list[str]] = [[]]
+    follows_prose = False
+    for paragraph in paragraphs:
+        heading = _is_heading(paragraph)
+        if heading and follows_prose:
+            tales.append([])
+        follows_prose = not heading
+        tales[-1].append(paragraph)
+    return ["\n\n".join(tale) for tale in tales]
+
+
+def _is_heading(paragraph: str) -> bool:
+    return len(paragraph) <= _LONGEST_HEADING and _HEADING.fullmatch(paragraph) is not None
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Tokens:
+    """All tales in one row, the end-of-text token before each and at the end."""
+    end = tokenizer.eos_token_id
+    row: list[int] = [end]
+    for text in texts:
+        for tale in split_into_tales(text):
+            row.extend(tokenizer.encode(tale, verbose=False))
+            row.append(end)
+    return np.asarray(row, dtype=np.int64)
+
+
+def passage(
+    tokenizer: PreTrainedTokenizerBase, text: str, characters: int | None = None
+) -> Passage:
+    """The text, or as many characters from its beginning, ready to be scored."""
+    text = text[:characters]
+    size = sum(len(tale.encode("utf-8")) for tale in split_into_tales(text))
+    return Passage(encode(tokenizer, [text]), size)
+
+
+def windows(row: Tokens, count: int, length: int, rng: np.random.Generator) -> torch.Tensor:
+    """Random stretches of the row, each with the token to be told after its last one.
+
+    Returns:
+        ``(count, length + 1)`` int64. Rows that are too short give shorter stretches.
+    """
+    length = min(length, len(row) - 1)
+    starts = rng.integers(len(row) - length, size=count)
+    return torch.from_numpy(np.stack([row[start : start + length + 1] for start in starts]))
