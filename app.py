@@ -1,0 +1,184 @@
+"""Triptych: one page where open models write, paint, describe and are compared.
+
+    python app.py --help
+
+This module wires: it reads the environment once, builds the page and serves it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
+
+from pipelines.errors import StudioError
+from pipelines.settings import Settings, gibibytes
+
+
+def _settings_or_exit(arguments: Sequence[str] | None) -> Settings:
+    """Environment first, then the command line (None: not ours to read)."""
+    try:
+        settings = Settings.from_env(os.environ)
+        return settings if arguments is None else _with_arguments(settings, arguments)
+    except StudioError as error:
+        raise SystemExit(f"triptych: {error}") from error
+
+
+def _with_arguments(settings: Settings, arguments: Sequence[str]) -> Settings:
+    parser = argparse.ArgumentParser(
+        prog="python app.py",
+        description="Write, paint, describe and compare with open generative models.",
+        epilog="Each option can be set in the environment too, as the name in brackets.",
+    )
+    parser.add_argument(
+        "--host", default=settings.host, help="address to listen on [TRIPTYCH_HOST]"
+    )
+    parser.add_argument("--port", type=int, default=settings.port, help="port [TRIPTYCH_PORT]")
+    parser.add_argument(
+        "--share", action=argparse.BooleanOptionalAction, default=settings.share,
+        help="make a public link; asks visitors for a password [TRIPTYCH_SHARE]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--password", default=settings.password,
+        help="what visitors must know, with any user name [TRIPTYCH_PASSWORD]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--model-dir", type=Path, default=settings.extra_models_dir,
+        help="a folder of further checkpoints, listed in the pickers by name [TRIPTYCH_MODEL_DIR]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--data-dir", type=Path, default=settings.data_dir,
+        help="where downloads and temporary files go [TRIPTYCH_DATA_DIR]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--memory-budget", default=str(settings.memory_budget_bytes / 1024**3), metavar="GIB",
+        help="how much memory loaded models may take [TRIPTYCH_MEMORY_BUDGET_GIB]",
+    )  # fmt: skip
+    given = parser.parse_args(arguments)
+    return replace(
+        settings,
+        host=given.host,
+        port=given.port,
+        share=given.share,
+        password=given.password or None,
+        extra_models_dir=given.model_dir,
+        data_dir=given.data_dir,
+        memory_budget_bytes=gibibytes(given.memory_budget, "--memory-budget"),
+    )
+
+
+SETTINGS = _settings_or_exit(sys.argv[1:] if __name__ == "__main__" else None)
+os.environ.setdefault("GRADIO_TEMP_DIR", str(SETTINGS.data_dir / "tmp"))
+
+import gradio as gr  # noqa: E402 - reads the environment when it is imported
+
+from pipelines import ui  # noqa: E402
+from pipelines.image_captioning import tab as describe_tab  # noqa: E402
+from pipelines.model_comparison import tab as compare_tab  # noqa: E402
+from pipelines.model_comparison.replay import tab as replay_panel  # noqa: E402
+from pipelines.studio import Studio  # noqa: E402
+from pipelines.text_generation import tab as write_tab  # noqa: E402
+from pipelines.text_to_image import tab as paint_tab  # noqa: E402
+
+_TABS = (
+    ("Write", "write", write_tab),
+    ("Paint", "paint", paint_tab),
+    ("Describe", "describe", describe_tab),
+    ("Compare", "compare", compare_tab),
+)
+
+
+def build_app(settings: Settings) -> gr.Blocks:
+    """The page, ready to launch. Loads no model and no torch."""
+    studio = Studio(settings)
+    # One queue for all that computes: what is timed runs alone, and people see their place.
+    compute = {"concurrency_id": "compute", "concurrency_limit": 1}
+    with gr.Blocks(
+        title="Triptych", analytics_enabled=False, delete_cache=(3600, 24 * 3600)
+    ) as page:
+        gr.Markdown(
+            "# Triptych\nWrite, paint, describe — and see which model does it better.",
+            elem_id="masthead",
+        )
+        device_line = gr.Markdown("Looking at this machine…", elem_id="device-line")
+        with gr.Tabs():
+            for label, name, tab in _TABS:
+                with gr.Tab(label, id=name, elem_id=f"tab-{name}"):
+                    tab.build(studio, compute)
+        ui.models_panel(studio, page)
+        replay_panel.build(studio, compute)
+        page.load(
+            lambda: _welcome(studio),
+            None,
+            [device_line],
+            api_visibility="private",
+            show_progress="hidden",
+        )
+    page.queue(max_size=64, api_open=False)
+    return cast(gr.Blocks, page)
+
+
+def _welcome(studio: Studio) -> str:
+    """The device line; with it the libraries are warmed up, after the first page is shown."""
+    device = studio.device
+    threading.Thread(target=_warm_up, name="triptych-warm-up", daemon=True).start()
+    return f"Runs on **{device.kind}** in **{device.dtype_name}** — {device.reason}."
+
+
+def _warm_up() -> None:
+    import diffusers
+    import transformers
+
+    _ = transformers.AutoModelForCausalLM, transformers.AutoTokenizer, diffusers.DiffusionPipeline
+
+
+def launch_options(settings: Settings) -> dict[str, Any]:
+    """What ``launch`` gets, here and in the tests."""
+    password = settings.password
+    return {
+        "server_name": settings.host,
+        "server_port": settings.port,
+        "share": settings.share,
+        "theme": ui.theme(),
+        "css": ui.CSS,
+        "js": ui.JS,
+        "auth": None if password is None else (lambda _, given: _matches(given, password)),
+        "max_file_size": settings.limits.upload_bytes,
+        "footer_links": ["api", "settings"],
+        "show_error": True,  # ours are made for people; Gradio's own would reach nobody
+        "allowed_paths": [str(settings.data_dir / "tmp")],
+        "run_history": False,  # it would keep prompts in the browser of a shared machine
+        "enable_monitoring": False,
+        "ssr_mode": False,
+    }
+
+
+def _matches(given: str, password: str) -> bool:
+    import secrets
+
+    return secrets.compare_digest(given.encode(), password.encode())
+
+
+def main() -> None:
+    settings = SETTINGS
+    if settings.share and settings.password is None:
+        import secrets
+
+        settings = replace(settings, password=secrets.token_urlsafe(9))
+        print(f"Share link: any user name, password {settings.password}", flush=True)
+    demo.launch(**launch_options(settings))
+
+
+demo = build_app(SETTINGS)
+
+if __name__ == "__main__":
+    main()

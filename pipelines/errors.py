@@ -1,0 +1,42 @@
+"""What can go wrong in a visitor's hands, in words that the visitor can act on.
+
+Every message says what, what was given, what is allowed and what to do. It is raised
+low and shown as it is; the page turns it into ``gr.Error`` in one place (``ui.py``).
+Anything that is not a ``StudioError`` is a fault of ours and is logged with its traceback.
+"""
+
+from __future__ import annotations
+
+
+class StudioError(Exception):
+    """The base: its text may be shown to anybody."""
+
+
+class InvalidValue(StudioError):
+    """A field of a request is of the wrong kind or out of its range."""
+
+
+class ModelUnavailable(StudioError):
+    """A model reference that cannot be turned into a checkpoint on disk."""
+
+
+class WrongTask(StudioError):
+    """A checkpoint that does something else than was asked of it."""
+
+
+class LoadFailed(StudioError):
+    """A checkpoint that is on disk and cannot be loaded."""
+
+
+class OutOfBudget(StudioError):
+    """A model that does not fit beside those in use."""
+
+
+class Cancelled(Exception):
+    """A run was stopped from outside. Not an error: nobody is left to read a message."""
+
+
+def abbreviated(value: object, limit: int = 60) -> str:
+    """``repr`` of what was given, short enough for a message."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -1,0 +1,22 @@
+"""What a run tells while it goes on, whichever slice it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is. ``fraction`` is in [0, 1]; None where nobody can know."""
+
+    message: str
+    fraction: float | None = None
+    seconds_left: float | None = None
+
+
+def with_result(run: Generator[Any, None, Any]) -> Generator[Any, None, None]:
+    """The run's events, then its result as the last item, for a plain ``for`` loop."""
+    result = yield from run
+    yield result

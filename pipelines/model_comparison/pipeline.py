@@ -1,0 +1,337 @@
+"""Compares: two models, or one with two settings, on one input and one seed, in turn.
+
+Side by side the two would measure each other, so they run one after another. Before
+anything is timed the libraries are imported, both models are loaded, and each makes a
+tiny run, for the first run of a process pays for what later ones find done. It measures
+and never judges: which output is better is for people and for metrics to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from pipelines import validation
+from pipelines.device import PeakMemory, memory_in_use_bytes
+from pipelines.errors import InvalidValue, StudioError
+from pipelines.events import Progress
+from pipelines.hub import Task
+from pipelines.image_captioning import pipeline as describing
+from pipelines.image_captioning.pipeline import CaptionRequest, CaptionResult
+from pipelines.receipts import SCHEMA
+from pipelines.sampling import fresh_seed
+from pipelines.settings import Limits
+from pipelines.streaming import Emit, stream
+from pipelines.studio import Studio
+from pipelines.text_generation import pipeline as writing
+from pipelines.text_generation.pipeline import TextRequest, TextResult
+from pipelines.text_to_image import pipeline as painting
+from pipelines.text_to_image.pipeline import PaintRequest, PaintResult
+
+Side = Literal["left", "right"]
+SideRequest = TextRequest | PaintRequest | CaptionRequest
+SideResult = TextResult | PaintResult | CaptionResult
+
+SIDES: tuple[Side, Side] = ("left", "right")
+NAMES: Mapping[Side, str] = {"left": "A", "right": "B"}
+"""What people call the sides."""
+
+_SHARED = ("prompt", "negative_prompt", "picture_sha256", "seed")
+
+
+@dataclass(frozen=True)
+class CompareRequest:
+    """Two requests of one task's slice. Prompt or picture and seed must be the same in both."""
+
+    task: Task
+    left: SideRequest
+    right: SideRequest
+
+
+@dataclass(frozen=True)
+class SideEvent:
+    """Something that one side's run yielded: ``Progress``, ``TextDelta`` or ``Preview``."""
+
+    side: Side
+    event: Any
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What was measured of one side, in one run after a warm-up.
+
+    ``load_seconds`` is how long the model took when it was loaded, which was earlier if
+    it ``was_in_memory``. ``first_output_seconds`` and ``seconds`` begin when the loaded
+    model begins to compute. ``peak_bytes`` is the most that the whole process held during
+    the run (on a GPU, what torch held there), ``increase_bytes`` how much above what it
+    held just before; memory that an allocator kept from earlier runs counts as held.
+    """
+
+    load_seconds: float
+    was_in_memory: bool
+    first_output_seconds: float
+    seconds: float
+    rate: float
+    rate_unit: str
+    model_bytes: int
+    peak_bytes: int
+    increase_bytes: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One side's result, as its slice gave it, and its measures."""
+
+    result: SideResult
+    measures: Measures
+
+
+@dataclass(frozen=True)
+class SideDone:
+    """One side has ended."""
+
+    side: Side
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class ComparisonResult:
+    """The request with its seed, and both sides; ``is_identical`` by the hashes of the outputs."""
+
+    request: CompareRequest
+    left: Outcome
+    right: Outcome
+    is_identical: bool
+    receipt: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How one task is run and measured. ``warm_up`` replaces fields to make a tiny run."""
+
+    request_type: type[Any]
+    checked: Callable[[Any, Limits], Any]
+    generate: Callable[[Studio, Any], Generator[Any, None, Any]]
+    warm_up: Mapping[str, int]
+    measure: Callable[[Any, Any], tuple[float, float, str]]
+    """Request and result to: seconds to the first output, rate, unit of the rate."""
+
+
+def _measure_text(request: TextRequest, result: TextResult) -> tuple[float, float, str]:
+    return result.first_token_seconds, result.tokens_per_second, "tokens/s"
+
+
+def _measure_paint(request: PaintRequest, result: PaintResult) -> tuple[float, float, str]:
+    """Steps for each second of the whole run, so the decoding of the picture is in it."""
+    return result.first_step_seconds, request.steps * request.count / result.seconds, "steps/s"
+
+
+def _measure_captions(request: CaptionRequest, result: CaptionResult) -> tuple[float, float, str]:
+    return result.first_token_seconds, request.count / result.seconds, "captions/s"
+
+
+_KINDS: Mapping[str, _Kind] = {
+    "write": _Kind(
+        TextRequest, writing.checked, writing.generate, {"max_new_tokens": 2}, _measure_text
+    ),
+    "paint": _Kind(PaintRequest, painting.checked, painting.generate, {"steps": 1}, _measure_paint),
+    "describe": _Kind(
+        CaptionRequest,
+        describing.checked,
+        describing.generate,
+        {"max_new_tokens": 2},
+        _measure_captions,
+    ),
+}
+TASKS = tuple(_KINDS)
+
+
+def checked(request: CompareRequest, limits: Limits) -> CompareRequest:
+    """The request with both sides checked by their slice, and one seed in both.
+
+    Raises:
+        InvalidValue: a field of a side, which the message names, or inputs that differ.
+    """
+    kind = _KINDS[validation.choice("task", request.task, TASKS)]
+    sides = []
+    for side in SIDES:
+        given = getattr(request, side)
+        with _naming(side, given):
+            if not isinstance(given, kind.request_type):
+                raise InvalidValue(
+                    f"a {type(given).__name__} was given; to {request.task} takes "
+                    f"a {kind.request_type.__name__}."
+                )
+            sides.append(kind.checked(given, limits))
+    left, right = sides
+    for name in _SHARED:
+        if getattr(left, name, None) != getattr(right, name, None):
+            field = name.removesuffix("_sha256")
+            raise InvalidValue(f"A and B have not the same {field}; give one to both.")
+    seed = fresh_seed() if left.seed is None else left.seed
+    return CompareRequest(request.task, replace(left, seed=seed), replace(right, seed=seed))
+
+
+def generate(
+    studio: Studio, request: CompareRequest
+) -> Generator[SideEvent | SideDone, None, ComparisonResult]:
+    """Yields the events of A, then of B, and each side's outcome; returns both.
+
+    Closing the generator stops the side that runs within one token or step.
+
+    Raises:
+        StudioError: of the class that the slice raised; the message names the side.
+    """
+    request = checked(request, studio.settings.limits)
+    kind = _KINDS[request.task]
+    in_memory_before = _keys_in_memory(studio)
+    keys: dict[Side, str] = {}
+    yield SideEvent("left", Progress("Importing libraries"))
+    yield from stream(lambda emit: _import_libraries(request.task))
+    for side in SIDES:
+        keys[side] = yield from _warm_up(studio, kind, side, getattr(request, side))
+    yield SideEvent("right", Progress("Waiting for A"))
+    outcomes: dict[Side, Outcome] = {}
+    for side in SIDES:
+        given = getattr(request, side)
+        if keys[side] not in _keys_in_memory(studio):  # the budget does not hold both
+            yield from _warm_up(studio, kind, side, given)
+        timed = yield from _side_run(side, given, _timed(studio, kind, side, given))
+        outcomes[side] = _outcome(studio, kind, given, timed, keys[side] in in_memory_before)
+        yield SideDone(side, outcomes[side])
+    return _result(request, outcomes["left"], outcomes["right"])
+
+
+def _import_libraries(task: Task) -> None:
+    """Once a process: seconds that would else count as the load time of the first model.
+
+    A kind of model that is none of these still imports some code of its own, about a
+    tenth of a second, when it is first loaded.
+    """
+    from transformers import GenerationMixin, PreTrainedModel, PreTrainedTokenizerFast
+
+    used: list[object] = [GenerationMixin, PreTrainedModel, PreTrainedTokenizerFast]
+    if task == "write":
+        from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+
+        used += [AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM]
+    elif task == "paint":
+        from diffusers import DiffusionPipeline, StableDiffusionPipeline
+
+        used += [DiffusionPipeline, StableDiffusionPipeline]
+    else:
+        from transformers import AutoImageProcessor, AutoModelForImageTextToText
+        from transformers import VisionEncoderDecoderModel as Captioner
+
+        used += [AutoImageProcessor, AutoModelForImageTextToText, Captioner]
+
+
+Work = Callable[[Emit], Any]
+
+
+def _side_run(side: Side, request: SideRequest, work: Work) -> Generator[SideEvent, None, Any]:
+    """``work`` in a thread of its own, so that a slow reader of events slows no clock."""
+    with _naming(side, request):
+        return (yield from stream(work))
+
+
+def _warm_up(
+    studio: Studio, kind: _Kind, side: Side, request: SideRequest
+) -> Generator[SideEvent, None, str]:
+    """Loads the model and makes a tiny run; passes on its progress. Returns the model's key."""
+
+    def work(emit: Emit) -> str:
+        emit(SideEvent(side, Progress("Warming up")))
+        result = _drained(
+            kind.generate(studio, tiny),
+            lambda event: emit(SideEvent(side, event)) if isinstance(event, Progress) else None,
+        )
+        return _key(result)
+
+    given: Any = request
+    tiny = replace(given, **kind.warm_up)
+    key: str = yield from _side_run(side, request, work)
+    return key
+
+
+def _drained(run: Generator[Any, None, Any], on_event: Callable[[Any], None]) -> Any:
+    """The result of a run, its events handed over; closed if that raises."""
+    with closing(run):
+        while True:
+            try:
+                event = next(run)
+            except StopIteration as end:
+                return end.value
+            on_event(event)
+
+
+@dataclass(frozen=True)
+class _Timed:
+    result: Any
+    peak_bytes: int
+    increase_bytes: int
+
+
+def _timed(studio: Studio, kind: _Kind, side: Side, request: SideRequest) -> Work:
+    """The run that counts, watched for its memory."""
+
+    def work(emit: Emit) -> _Timed:
+        before = memory_in_use_bytes(studio.device.kind)
+        with PeakMemory(studio.device.kind) as peak:
+            run = kind.generate(studio, request)
+            result = _drained(run, lambda event: emit(SideEvent(side, event)))
+        return _Timed(result, peak.bytes, peak.bytes - before)
+
+    return work
+
+
+def _key(result: SideResult) -> str:
+    """The name under which the residency holds the model that made this result."""
+    model = result.receipt["model"]
+    return f"{model['reference']}@{model['commit'][:12]}"
+
+
+def _keys_in_memory(studio: Studio) -> set[str]:
+    return {resident.key for resident in studio.residency.residents()}
+
+
+def _outcome(
+    studio: Studio, kind: _Kind, request: SideRequest, timed: _Timed, was_in_memory: bool
+) -> Outcome:
+    result = timed.result
+    first_output_seconds, rate, unit = kind.measure(request, result)
+    sizes = {resident.key: resident.size_bytes for resident in studio.residency.residents()}
+    measures = Measures(
+        load_seconds=result.load_seconds,
+        was_in_memory=was_in_memory,
+        first_output_seconds=first_output_seconds,
+        seconds=result.seconds,
+        rate=rate,
+        rate_unit=unit,
+        model_bytes=sizes.get(_key(result), 0),
+        peak_bytes=timed.peak_bytes,
+        increase_bytes=timed.increase_bytes,
+        seed=result.seed,
+    )
+    return Outcome(result, measures)
+
+
+def _result(request: CompareRequest, left: Outcome, right: Outcome) -> ComparisonResult:
+    receipts = left.result.receipt, right.result.receipt
+    is_identical = receipts[0]["output_sha256"] == receipts[1]["output_sha256"]
+    receipt = {"schema": SCHEMA, "task": "compare", "left": receipts[0], "right": receipts[1]}
+    return ComparisonResult(request, left, right, is_identical, receipt)
+
+
+@contextmanager
+def _naming(side: Side, request: SideRequest) -> Iterator[None]:
+    """Puts the side's name before an error's message and keeps its class."""
+    try:
+        yield
+    except StudioError as error:
+        model = getattr(request, "model", None)
+        who = f"{NAMES[side]} ({model[:80]})" if isinstance(model, str) and model else NAMES[side]
+        raise type(error)(f"{who}: {error}") from error

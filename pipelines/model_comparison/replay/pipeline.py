@@ -1,0 +1,97 @@
+"""Runs a receipt again and says what is equal and what differs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pipelines.image_captioning.pipeline as describing
+import pipelines.text_generation.pipeline as writing
+import pipelines.text_to_image.pipeline as painting
+from pipelines.errors import InvalidValue
+from pipelines.hub import Task
+from pipelines.receipts import differences, request_fields
+from pipelines.studio import Studio
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_LONGEST_RECEIPT = 100_000
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What came out: the new receipt, and a line for each thing that is not as it was."""
+
+    receipt: dict[str, Any]
+    differences: list[str]
+    is_same_output: bool
+
+
+def read_receipt(text: str) -> dict[str, Any]:
+    """A receipt from what somebody pasted.
+
+    Raises:
+        InvalidValue: it is no JSON object.
+    """
+    if len(text) > _LONGEST_RECEIPT:
+        raise InvalidValue(
+            f"The receipt has {len(text):,} characters; at most {_LONGEST_RECEIPT:,} are allowed."
+        )
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidValue(f"The receipt is not valid JSON: {error}. Copy it whole.") from error
+    if not isinstance(value, dict):
+        raise InvalidValue("The receipt is no JSON object. Copy it whole, with its braces.")
+    return value
+
+
+def replay(
+    studio: Studio, receipt: dict[str, Any], picture: Image.Image | None = None
+) -> Generator[Any, None, Replay]:
+    """Yields the run's events; returns what is equal and what differs.
+
+    Args:
+        picture: what was described, for a receipt of that task: it names the picture only.
+
+    Raises:
+        StudioError: no receipt, or its run fails here.
+    """
+    result = yield from _run(studio, receipt, picture)
+    found = differences(receipt, result.receipt)
+    same = receipt.get("output_sha256") == result.receipt["output_sha256"]
+    return Replay(result.receipt, found, same)
+
+
+def _run(
+    studio: Studio, receipt: dict[str, Any], picture: Image.Image | None
+) -> Generator[Any, None, Any]:
+    task = receipt.get("task")
+    if task == "write":
+        text = writing.TextRequest
+        return (yield from writing.generate(studio, text(**_fields(receipt, task, text))))
+    if task == "paint":
+        paint = painting.PaintRequest
+        return (yield from painting.generate(studio, paint(**_fields(receipt, task, paint))))
+    if task == "describe":
+        caption = describing.CaptionRequest
+        fields = _fields(receipt, task, caption) | {"picture": picture}
+        return (yield from describing.generate(studio, caption(**fields)))
+    raise InvalidValue(
+        f"The receipt's task is {task!r}; write, paint and describe can be run again."
+    )
+
+
+def _fields(receipt: dict[str, Any], task: Task, request_type: type[Any]) -> dict[str, Any]:
+    """The request's fields, with a Hub model pinned to the receipt's commit."""
+    fields = request_fields(receipt, task, request_type)
+    model = receipt.get("model")
+    reference, commit = (
+        (model.get("reference"), model.get("commit")) if isinstance(model, dict) else (None, None)
+    )
+    if isinstance(reference, str) and "/" in reference and isinstance(commit, str):
+        fields = {**fields, "model": f"{reference}@{commit}"}
+    return fields

@@ -1,0 +1,97 @@
+"""What to say of a comparison: a verdict on what can be measured, and a table.
+
+Never which output is better. All text is made here of numbers and of names of settings,
+so it may be shown as Markdown.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from pipelines.device import mebibytes
+from pipelines.model_comparison.pipeline import (
+    NAMES,
+    SIDES,
+    CompareRequest,
+    ComparisonResult,
+    Measures,
+    Side,
+)
+
+NOTICEABLE_RATIO = 1.1
+"""Speeds nearer to each other than this are called alike: one run each cannot tell."""
+
+SHORTEST_SECONDS = 0.5
+"""Where both runs took less, whatever else the machine did may decide which was faster."""
+
+_FIRST_OUTPUT = {"write": "First token", "paint": "First step", "describe": "First token"}
+_HOW_TO_READ = (
+    "Each side ran alone, after a tiny run to warm up. Peak memory is that of the whole program, "
+    "both models included; in brackets, how much more than just before the run."
+)
+
+
+def differing_settings(request: CompareRequest) -> list[str]:
+    """The names of what is not the same on both sides, ``model`` among them."""
+    fields = [f for f in dataclasses.fields(request.left) if f.metadata.get("in_receipt", True)]
+    return [
+        f.name for f in fields if getattr(request.left, f.name) != getattr(request.right, f.name)
+    ]
+
+
+def verdict(result: ComparisonResult) -> str:
+    """What was measured, in words: what differs, which was faster, same output or not.
+
+    Writers are compared by their rate, for they end their texts where they like; the
+    others by the time they took.
+    """
+    names = [name.replace("_", " ") for name in differing_settings(result.request)]
+    given = f"A and B differ in {_listed(names)}" if names else "A and B are the same"
+    speed = _faster(result.request.task, result.left.measures, result.right.measures)
+    outputs = "identical" if result.is_identical else "different"
+    return f"{given}. In one run each, {speed}; the outputs are {outputs}."
+
+
+def _faster(task: str, left: Measures, right: Measures) -> str:
+    if max(left.seconds, right.seconds) < SHORTEST_SECONDS:
+        return "both ended too soon to compare speeds"
+    if task == "write":
+        speeds, what = (left.rate, right.rate), "wrote {} times as many tokens per second"
+    else:
+        speeds, what = (1 / left.seconds, 1 / right.seconds), "was {} times as fast"
+    slow, fast = sorted(speeds)
+    if slow == 0:
+        return "too little was written to compare speeds"
+    if fast / slow < NOTICEABLE_RATIO:
+        return "they were about equally fast"
+    return f"{NAMES[SIDES[speeds.index(fast)]]} {what.format(f'{fast / slow:.1f}')}"
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def measures_table(request: CompareRequest, measures: Mapping[Side, Measures]) -> str:
+    """A Markdown table, a column for each side that has ended, and how to read it."""
+    cells = [_cells(_FIRST_OUTPUT[request.task], measured) for measured in measures.values()]
+    lines = [
+        f"| Measure | {' | '.join(NAMES[side] for side in measures)} |",
+        f"| --- |{' ---: |' * len(cells)}",
+    ]
+    lines += [f"| {name} | {' | '.join(side[name] for side in cells)} |" for name in cells[0]]
+    return "\n".join([*lines, "", _HOW_TO_READ])
+
+
+def _cells(first_output: str, measured: Measures) -> dict[str, str]:
+    earlier = " (earlier)" if measured.was_in_memory else ""
+    peak, increase = mebibytes(measured.peak_bytes), mebibytes(measured.increase_bytes)
+    return {
+        "Load time": f"{measured.load_seconds:.2f} s{earlier}",
+        first_output: f"{measured.first_output_seconds * 1000:.0f} ms",
+        "Total": f"{measured.seconds:.2f} s",
+        "Rate": f"{measured.rate:.1f} {measured.rate_unit}",
+        "Model's size": mebibytes(measured.model_bytes),
+        "Peak memory": f"{peak} (+{increase})",
+        "Seed": str(measured.seed),
+    }

@@ -1,0 +1,112 @@
+"""The receipt of a result: all that is needed to make it again, as plain JSON data.
+
+On the same machine with the same versions the result's hash comes out the same; where
+it does not, ``differences`` says what is not as it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import platform
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from pipelines.device import Device
+from pipelines.errors import InvalidValue
+from pipelines.hub import Snapshot, Task
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SCHEMA = 1
+_LIBRARIES = ("torch", "transformers", "diffusers", "tokenizers")
+
+
+def make_receipt(
+    task: Task,
+    snapshot: Snapshot,
+    request: Any,
+    seed: int,
+    device: Device,
+    timings: dict[str, float],
+    output_hash: str,
+) -> dict[str, Any]:
+    """A receipt. ``request`` is the slice's frozen dataclass; its seed is set to the one used."""
+    fields = {
+        f.name: getattr(request, f.name)
+        for f in dataclasses.fields(request)
+        if f.metadata.get("in_receipt", True)
+    }
+    fields["seed"] = seed
+    return {
+        "schema": SCHEMA,
+        "task": task,
+        "model": {"reference": snapshot.reference, "commit": snapshot.commit},
+        "request": fields,
+        "device": {"kind": device.kind, "dtype": device.dtype_name, "machine": platform.machine()},
+        "versions": versions(),
+        "timings_seconds": {name: round(value, 4) for name, value in timings.items()},
+        "output_sha256": output_hash,
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the libraries that compute."""
+    found = {name: metadata.version(name) for name in _LIBRARIES}
+    return {"python": platform.python_version(), **found}
+
+
+def hash_text(text: str) -> str:
+    """SHA-256 of a text's UTF-8 bytes, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_pictures(pictures: list[Image.Image]) -> str:
+    """SHA-256 over sizes and decoded RGB pixels, whatever the file format."""
+    digest = hashlib.sha256()
+    for picture in pictures:
+        rgb = picture.convert("RGB")
+        digest.update(f"{rgb.width}x{rgb.height}\0".encode())
+        digest.update(rgb.tobytes())
+    return digest.hexdigest()
+
+
+def request_fields(receipt: object, task: Task, request_type: type[Any]) -> dict[str, Any]:
+    """The fields of the request in a receipt, to make it again.
+
+    Raises:
+        InvalidValue: no receipt of this task and schema, or one with other fields than here.
+    """
+    if not isinstance(receipt, dict) or receipt.get("schema") != SCHEMA:
+        raise InvalidValue(
+            f"This is no receipt of this page: a JSON object with schema {SCHEMA} is needed."
+        )
+    if receipt.get("task") != task:
+        raise InvalidValue(
+            f"The receipt is of the task {receipt.get('task')!r}; here {task!r} is needed."
+        )
+    fields = receipt.get("request")
+    known = {f.name for f in dataclasses.fields(request_type) if f.metadata.get("in_receipt", True)}
+    if not isinstance(fields, dict) or set(fields) != known:
+        raise InvalidValue(
+            f"The receipt's request must have just the fields {', '.join(sorted(known))}."
+        )
+    return fields
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What is not the same in two receipts, a line each.
+
+    Timings do not count, nor how the model was asked for: its reference and commit do.
+    """
+    lines = []
+    for part in ("model", "device", "versions", "request"):
+        before, after = old.get(part), new[part]
+        before = before if isinstance(before, dict) else {}
+        for name in sorted({*before, *after}):
+            if (part, name) != ("request", "model") and before.get(name) != after.get(name):
+                lines.append(f"{part} {name}: was {before.get(name)}, is {after.get(name)}")
+    if old.get("output_sha256") != new.get("output_sha256"):
+        lines.append("the output itself")
+    return lines

@@ -1,0 +1,75 @@
+"""What every slice stands on, in one place: settings, device and the models in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pipelines.device import Device, choose_device
+from pipelines.events import Progress
+from pipelines.hub import Snapshot, Task, resolve
+from pipelines.residency import Lease, Residency
+from pipelines.settings import Settings
+from pipelines.streaming import stream
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model in use: its lease, and the snapshot it came from."""
+
+    lease: Lease
+    snapshot: Snapshot
+
+    @property
+    def model(self) -> Any:
+        return self.lease.model
+
+
+class Studio:
+    """One page's shared state. Building it costs nothing; torch is first asked for a device."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.residency = Residency(settings.memory_budget_bytes)
+
+    @cached_property
+    def device(self) -> Device:
+        return choose_device()
+
+    def open(
+        self,
+        reference: object,
+        task: Task,
+        load: Callable[[Snapshot, Device], Any],
+        size_of: Callable[[Any], int],
+    ) -> Generator[Progress, None, Loaded]:
+        """Resolves and loads a model, yielding progress; returns it with a lease to release.
+
+        Raises:
+            StudioError: the reference, the download or the load is at fault.
+        """
+        snapshot = yield from stream(
+            lambda emit: resolve(reference, task, self.settings, lambda line: emit(Progress(line))),
+            may_go_on=True,
+        )
+        lease = self.residency.lease(
+            f"{snapshot.reference}@{snapshot.commit[:12]}",
+            lambda: load(snapshot, self.device),
+            size_of,
+            expected_bytes=snapshot.parameters * self.device.dtype.itemsize,
+        )
+        try:
+            for seconds in lease.wait():
+                yield Progress(f"Loading {snapshot.reference} · {seconds:.1f} s")
+        except BaseException:
+            lease.release()
+            raise
+        return Loaded(lease, snapshot)
+
+
+def parameter_bytes(*modules: Any) -> int:
+    """The memory of these torch modules' parameters and buffers, in bytes."""
+    tensors = (t for m in modules for t in (*m.parameters(), *m.buffers()))
+    return sum(t.numel() * t.element_size() for t in tensors)

@@ -1,0 +1,299 @@
+"""What the tabs share: the look, the model picker, progress, and errors for people.
+
+Text of a visitor or a model never becomes HTML here: what goes into ``gr.HTML`` is
+made of numbers and escaped words alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+import inspect
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import gradio as gr
+
+from pipelines.device import mebibytes
+from pipelines.errors import StudioError
+from pipelines.events import Progress
+from pipelines.hub import Task, local_names
+from pipelines.settings import Settings
+from pipelines.studio import Studio
+
+logger = logging.getLogger(__name__)
+
+CSS = (Path(__file__).parent / "ui.css").read_text(encoding="utf-8")
+JS = (Path(__file__).parent / "ui.js").read_text(encoding="utf-8")
+
+INK = gr.themes.Color(
+    name="ink",
+    c50="#eef5f4", c100="#d6e8e6", c200="#aed2ce", c300="#80b8b3", c400="#4f9a95", c500="#2f7d79",
+    c600="#1f6663", c700="#18514f", c800="#143f3e", c900="#0f302f", c950="#0a2120",
+)  # fmt: skip
+PAPER = gr.themes.Color(
+    name="paper",
+    c50="#fbf9f5", c100="#f4f0e8", c200="#e7e0d3", c300="#d2c8b7", c400="#a89d8b", c500="#766c5d",
+    c600="#5a5247", c700="#3f3a33", c800="#292622", c900="#1d1b19", c950="#141312",
+)  # fmt: skip
+
+
+def theme() -> gr.themes.Base:
+    """Ink on paper: calm, one accent, system fonts, so that nothing is fetched."""
+    return gr.themes.Base(
+        primary_hue=INK,
+        secondary_hue=INK,
+        neutral_hue=PAPER,
+        radius_size=gr.themes.sizes.radius_md,
+        font=["ui-sans-serif", "system-ui", "Segoe UI", "Helvetica Neue", "Arial", "sans-serif"],
+        font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"],
+    ).set(
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="*neutral_950",
+        block_background_fill="white",
+        block_background_fill_dark="*neutral_900",
+        block_border_color="*neutral_200",
+        block_border_color_dark="*neutral_800",
+        block_label_text_color="*neutral_600",
+        block_label_text_color_dark="*neutral_300",
+        block_title_text_color="*neutral_700",
+        block_title_text_color_dark="*neutral_200",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_400",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        input_background_fill="white",
+        input_background_fill_dark="*neutral_800",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_500",
+        button_primary_text_color="white",
+        button_primary_text_color_dark="white",
+        slider_color="*primary_500",
+    )
+
+
+def _unchecked(component: Any) -> Any:
+    """The component, handing over what was sent, for the pipeline's own check to answer.
+
+    Gradio's check would run before any handler, and its error has no words for a visitor.
+    (A subclass would say this better, but Gradio writes a ``.pyi`` file beside its source.)
+    """
+    component.preprocess = lambda payload: payload
+    return component
+
+
+def slider(*args: Any, **options: Any) -> gr.Slider:
+    """A slider whose value is checked by the pipeline alone."""
+    return cast(gr.Slider, _unchecked(gr.Slider(*args, **options)))
+
+
+def number(*args: Any, **options: Any) -> gr.Number:
+    """A number that is neither rounded nor refused before the pipeline sees it."""
+    return cast(gr.Number, _unchecked(gr.Number(*args, **options)))
+
+
+def textbox(*args: Any, **options: Any) -> gr.Textbox:
+    """A text box; a number sent to it stays a number, and is refused."""
+    return cast(gr.Textbox, _unchecked(gr.Textbox(*args, **options)))
+
+
+def picture(**options: Any) -> gr.Image:
+    """A picture to upload, handed over as a path; ``images.open_picture`` opens it.
+
+    Gradio has checked by then that the path is of an upload.
+    """
+    image: Any = gr.Image(**options)
+    image.preprocess = lambda payload: None if payload is None else payload.path
+    return cast(gr.Image, image)
+
+
+class Pace:
+    """Lets an update through at most ten times a second.
+
+    The page is drawn by the machine that computes, and people read no faster.
+    """
+
+    def __init__(self, interval_seconds: float = 0.1) -> None:
+        self._interval_seconds = interval_seconds
+        self._next = 0.0
+
+    def is_due(self) -> bool:
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self._interval_seconds
+        return True
+
+
+def model_picker(
+    settings: Settings, task: Task, label: str = "Model", index: int = 0, **options: Any
+) -> gr.Dropdown:
+    """A dropdown of the task's local models that takes a Hub reference as well.
+
+    Args:
+        index: which of them to begin with; the last where there are fewer.
+    """
+    names = local_names(settings, task)
+    return gr.Dropdown(
+        choices=names,
+        value=names[min(index, len(names) - 1)] if names else None,
+        label=label,
+        info="Choose one, or type a Hub reference: owner/repo or owner/repo@revision.",
+        allow_custom_value=True,
+        interactive=True,
+        **options,
+    )
+
+
+def seed_box(**options: Any) -> gr.Number:
+    """-1 for a random seed; the seed that was used is shown with the result."""
+    return number(value=-1, precision=0, label="Seed", info="-1: a new one each time", **options)
+
+
+def progress_bar(event: Progress) -> str:
+    """A line and a thin bar, as HTML made here."""
+    return _status(event.message, event.fraction, event.seconds_left)
+
+
+def done(message: str) -> str:
+    """The same line when a run has ended."""
+    return _status(message, None, None, is_running=False)
+
+
+def _status(
+    message: str, fraction: float | None, seconds_left: float | None, is_running: bool = True
+) -> str:
+    text = html.escape(message)
+    if seconds_left is not None:
+        text += f" · {seconds_left:.1f} s left"
+    bar = ""
+    if is_running:
+        width = "" if fraction is None else f' style="width:{100 * min(max(fraction, 0), 1):.0f}%"'
+        kind = "is-unknown" if fraction is None else ""
+        bar = f'<span class="bar {kind}" aria-hidden="true"><span{width}></span></span>'
+    return f'<div class="status" role="status">{text}{bar}</div>'
+
+
+def stopped() -> str:
+    """The line after Stop, a moment later: no late update of the run is drawn over it."""
+    time.sleep(0.4)
+    return done("Stopped")
+
+
+def status_line() -> gr.HTML:
+    """Where a tab tells how a run goes. Always in the same place, so nothing jumps."""
+    return gr.HTML(value=done("Ready"), elem_classes="status-box", padding=False)
+
+
+def receipt_box(label: str = "Receipt", **options: Any) -> gr.JSON:
+    """A closed accordion with the receipt of the last result."""
+    with gr.Accordion("Receipt", open=False):
+        return gr.JSON(label=label, **options)
+
+
+def notes_text(notes: list[str]) -> dict[str, Any]:
+    """An update for a plain text box of remarks; hidden while there are none."""
+    update: dict[str, Any] = gr.update(value="\n".join(notes), visible=bool(notes))
+    return update
+
+
+def notes_box() -> gr.Textbox:
+    """Remarks that quote the visitor: plain text, never markup."""
+    return gr.Textbox(
+        label="Good to know",
+        visible=False,
+        interactive=False,
+        lines=1,
+        max_lines=8,
+        elem_classes="notes",
+    )
+
+
+def shows_errors(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """The one place where errors become ``gr.Error``: ours as they read, others logged."""
+    if inspect.isgeneratorfunction(handler):
+
+        @functools.wraps(handler)
+        def streamed(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            try:
+                yield from handler(*args, **kwargs)
+            except Exception as error:
+                raise _for_people(error) from error
+
+        return streamed
+
+    @functools.wraps(handler)
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return handler(*args, **kwargs)
+        except Exception as error:
+            raise _for_people(error) from error
+
+    return plain
+
+
+def _for_people(error: Exception) -> gr.Error:
+    if isinstance(error, gr.Error):
+        return error
+    if isinstance(error, StudioError):
+        return gr.Error(
+            html.escape(str(error), quote=False), duration=15, title="That did not work"
+        )
+    logger.error("a handler failed", exc_info=error)
+    return gr.Error(
+        "Something went wrong on our side; the log has the details. Other runs are not affected.",
+        title="Unexpected error",
+    )
+
+
+def models_panel(studio: Studio, page: gr.Blocks) -> None:
+    """The models in memory, with what they take, and a way to let them go."""
+    with gr.Accordion("Models in memory", open=False, elem_id="models-panel"):
+        table = gr.Dataframe(
+            headers=["model", "memory", "load time", "in use"],
+            datatype="str",
+            interactive=False,
+            label="Loaded models",
+            elem_id="loaded-models",
+        )
+        with gr.Row():
+            key = gr.Dropdown(choices=[], label="Model to unload", interactive=True, scale=3)
+            unload = gr.Button("Unload", scale=1, elem_id="unload")
+            refresh = gr.Button("Refresh", scale=1, elem_id="refresh-models")
+        summary = gr.Markdown(elem_classes="facts")
+
+    def show() -> tuple[list[list[str]], dict[str, Any], str]:
+        residents = studio.residency.residents()
+        rows = [
+            [r.key, mebibytes(r.size_bytes), f"{r.load_seconds:.2f} s", "yes" if r.users else "no"]
+            for r in residents
+        ]
+        keys = [r.key for r in residents]
+        held = mebibytes(sum(r.size_bytes for r in residents))
+        text = f"{held} of {mebibytes(studio.residency.budget_bytes)} in use by models"
+        return rows, gr.update(choices=keys, value=keys[0] if keys else None), text
+
+    @shows_errors
+    def drop(chosen: str | None) -> tuple[list[list[str]], dict[str, Any], str]:
+        if chosen and not studio.residency.unload(chosen):
+            raise gr.Error(
+                f"{html.escape(chosen)} is in use or gone already. Wait until its run has ended."
+            )
+        return show()
+
+    outputs = [table, key, summary]
+    refresh.click(show, None, outputs, api_visibility="private", show_progress="hidden")
+    unload.click(drop, [key], outputs, api_visibility="private", show_progress="hidden")
+    page.load(show, None, outputs, api_visibility="private", show_progress="hidden")
+
+
+def facts(*pairs: tuple[str, str]) -> str:
+    """``**seed** 7 · **total** 1.2 s``: a line of numbers under a result, as Markdown."""
+    return " · ".join(f"**{name}** {value}" for name, value in pairs)

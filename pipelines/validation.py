@@ -1,0 +1,86 @@
+"""Checks of a request's fields: one function for each kind, one wording for all.
+
+They accept what means the same without doubt (``20.0`` for 20) and refuse the rest;
+they never clamp, for then a result would not be what was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipelines.errors import InvalidValue, abbreviated
+
+MAX_SEED = 2**63 - 1
+
+
+def whole_number(name: str, value: object, low: int, high: int) -> int:
+    """``value`` as an int in [low, high].
+
+    Raises:
+        InvalidValue: not a whole number (booleans are none), or out of range.
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise InvalidValue(
+            f"{name} is {abbreviated(value)}; give a whole number from {low} to {high}."
+        )
+    return value
+
+
+def number(name: str, value: object, low: float, high: float) -> float:
+    """``value`` as a finite float in [low, high].
+
+    Raises:
+        InvalidValue: not a number (booleans and NaN are none), or out of range.
+    """
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not low <= value <= high  # false for NaN, too
+    ):
+        raise InvalidValue(
+            f"{name} is {abbreviated(value)}; give a number from {low:g} to {high:g}."
+        )
+    return float(value)
+
+
+def text(name: str, value: object, max_characters: int) -> str:
+    """``value`` as a string of at most so many characters; empty is allowed.
+
+    Raises:
+        InvalidValue: not a string, or too long; the message holds both lengths.
+    """
+    if not isinstance(value, str):
+        raise InvalidValue(f"{name} is {abbreviated(value)}; give a text.")
+    if len(value) > max_characters:
+        raise InvalidValue(
+            f"{name} has {len(value):,} characters; at most {max_characters:,} are allowed. "
+            "Shorten it."
+        )
+    return value
+
+
+def choice(name: str, value: object, options: Sequence[str]) -> str:
+    """``value`` if it is one of the options.
+
+    Raises:
+        InvalidValue: it is none of them; the message lists them.
+    """
+    if not isinstance(value, str) or value not in options:
+        raise InvalidValue(f"{name} is {abbreviated(value)}; choose one of: {', '.join(options)}.")
+    return value
+
+
+def seed_or_none(value: object) -> int | None:
+    """A seed from 0 to 2^63 - 1; None and -1 ask for a random one."""
+    if value is None or (value == -1 and not isinstance(value, bool)):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_SEED:
+        raise InvalidValue(
+            f"seed is {abbreviated(value)}; give a whole number from 0 to {MAX_SEED}, "
+            "or -1 for a random one."
+        )
+    return value
