@@ -1,0 +1,57 @@
+"""What all tests share: tiny models made once, and a studio that knows only them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
+os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+
+from pipelines.settings import Settings
+from pipelines.studio import Studio
+from tests import tiny_models
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_threads() -> None:
+    """Tiny tensors: more threads would wait for each other, and for other test runs."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _quiet_libraries() -> Iterator[None]:
+    """The residency logs failed loads with their traceback; here failing is the point."""
+    logger = logging.getLogger("pipelines.residency")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    yield
+    logger.setLevel(before)
+
+
+@pytest.fixture(scope="session")
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with tiny-writer, tiny-painter and tiny-captioner. Not to be written to."""
+    return tiny_models.make_all(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, models_dir: Path) -> Settings:
+    """The tiny models, a fresh data directory, and no Hub."""
+    return Settings(models_dir=models_dir, data_dir=tmp_path / "data", hub_enabled=False)
+
+
+@pytest.fixture
+def studio(settings: Settings) -> Studio:
+    """A studio with nothing in memory."""
+    return Studio(settings)

@@ -1,0 +1,241 @@
+"""A visit: through the four tabs in Chromium, looking at what comes out."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from tests.page.conftest import ROOT, Server
+
+AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
+expect.set_options(timeout=60_000)
+TABS = ("Write", "Paint", "Describe", "Compare")
+MINUTE = 60_000
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(server.url)
+    page.get_by_role("tab", name="Write").wait_for()
+    yield page
+    context.close()
+    assert problems == []
+
+
+def open_tab(page: Page, name: str) -> None:
+    tab = page.get_by_role("tab", name=name, exact=True)
+    if not tab.is_visible():  # narrow pages keep tabs that do not fit in a menu
+        page.locator(".overflow-menu > button").first.click()
+    tab.first.click()
+
+
+def expect_status(page: Page, words: str | re.Pattern[str]) -> None:
+    expect(page.locator(".status:visible").first).to_contain_text(words, timeout=MINUTE)
+
+
+def fix_seed(page: Page, seed: int = 3) -> None:
+    """Opens the tab's settings and leaves them open."""
+    page.get_by_role("button", name="Settings").locator("visible=true").first.click()
+    box = page.get_by_label("Seed").locator("visible=true").first
+    box.fill(str(seed))
+    box.press("Tab")
+
+
+def test_write_streams_a_tale_and_continue_makes_it_longer(page: Page) -> None:
+    fix_seed(page)
+    page.locator("#write-prompt textarea").fill("Once upon a time there was")
+    page.locator("#write-run").click()
+    expect_status(page, "Done")
+    story = page.locator("#story textarea")
+    first = story.input_value()
+    assert first.startswith("Once upon a time there was")
+    assert len(first) > 200
+    expect(page.locator("#write-facts")).to_contain_text("tokens/s")
+    page.locator("#write-continue").click()
+    expect(story).not_to_have_value(first)
+    expect_status(page, "Done")
+    assert story.input_value().startswith(first)
+    assert len(story.input_value()) > len(first)
+
+
+def test_regenerate_writes_another_tale_from_the_same_prompt(page: Page) -> None:
+    page.locator("#write-run").click()
+    expect_status(page, "Done")
+    first = page.locator("#story textarea").input_value()
+    page.locator("#write-again").click()
+    expect(page.locator("#story textarea")).not_to_have_value(first)
+    expect_status(page, "Done")
+    second = page.locator("#story textarea").input_value()
+    assert first != second
+    assert first[:20] == second[:20]
+
+
+def test_stop_ends_a_tale_and_keeps_what_is_written(page: Page) -> None:
+    fix_seed(page)
+    tokens = page.get_by_label("number input for New tokens")
+    tokens.fill("450")
+    tokens.press("Tab")
+    prompt = page.locator("#write-prompt textarea").input_value()
+    page.locator("#write-run").click()
+    expect(page.locator("#story textarea")).not_to_have_value("")
+    page.locator("#write-stop").click()
+    page.wait_for_timeout(1500)
+    stopped = page.locator("#story textarea").input_value()
+    page.wait_for_timeout(600)
+    assert page.locator("#story textarea").input_value() == stopped
+    assert stopped.startswith(prompt)
+    expect(page.locator("#write-facts")).not_to_contain_text("tokens/s")
+
+
+def test_paint_shows_pictures_on_the_background_that_was_asked_for(page: Page) -> None:
+    open_tab(page, "Paint")
+    fix_seed(page)
+    page.locator("#paint-prompt textarea").fill("a red apple on a blue background")
+    page.locator("#paint-run").click()
+    expect_status(page, "Done")
+    thumbnails = page.locator("#paint-gallery img")
+    expect(thumbnails.first).to_be_visible()
+    assert thumbnails.count() >= 4
+    source = thumbnails.first.get_attribute("src")
+    assert source is not None
+    picture = Image.open(io.BytesIO(httpx.get(source).content))
+    assert picture.size == (128, 128)
+    red, _, blue = picture.convert("RGB").getpixel((3, 3))  # type: ignore[misc]
+    assert blue > red + 60
+    assert "triptych" in picture.info, "the downloaded file carries its receipt"
+
+
+def test_paint_names_the_words_that_it_has_never_seen(page: Page) -> None:
+    open_tab(page, "Paint")
+    page.locator("#paint-prompt textarea").fill("a catt on a white background")
+    page.locator("#paint-run").click()
+    expect_status(page, "Done")
+    notes = page.locator(".notes textarea").first
+    expect(notes).to_be_visible()
+    assert "catt" in notes.input_value()
+    assert "cat face" in notes.input_value()
+
+
+def test_describe_captions_an_uploaded_picture(page: Page) -> None:
+    open_tab(page, "Describe")
+    page.locator("#describe-picture input[type=file]").set_input_files(
+        str(ROOT / "assets/examples/2-big-pizza.png")
+    )
+    page.locator("#describe-picture img").wait_for()
+    page.locator("#describe-run").click()
+    expect_status(page, "Done")
+    assert "cyan" in page.locator("#caption textarea").input_value()
+    expect(page.locator("#captions")).to_contain_text("%")
+
+
+def test_describe_without_a_picture_says_what_to_do(page: Page) -> None:
+    open_tab(page, "Describe")
+    page.locator("#describe-run").click()
+    expect(page.get_by_test_id("toast-body")).to_contain_text("Upload, paste or take one")
+
+
+def test_the_models_in_memory_are_listed_and_unloaded(page: Page) -> None:
+    page.locator("#write-run").click()
+    expect_status(page, "Done")
+    page.get_by_role("button", name="Models in memory").click()
+    page.locator("#refresh-models").click()
+    expect(page.locator("#loaded-models")).to_contain_text("fairytale-gpt")
+    chosen = page.get_by_label("Model to unload").input_value()
+    assert chosen
+    for _ in range(40):  # a run that has just ended may hold it for a moment
+        page.locator("#unload").click()
+        page.wait_for_timeout(500)
+        if chosen not in page.locator("#loaded-models").inner_text():
+            break
+    expect(page.locator("#loaded-models")).not_to_contain_text(chosen)
+
+
+def test_the_page_says_where_it_computes_and_why(page: Page) -> None:
+    expect(page.locator("#device-line")).to_contain_text(
+        re.compile("Runs on (cpu|cuda|mps) in float")
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("tab", TABS)
+def test_axe_finds_nothing_serious(browser: Browser, server: Server, tab: str, scheme: str) -> None:
+    page = browser.new_page(color_scheme=scheme, viewport={"width": 1280, "height": 1000})  # type: ignore[arg-type]
+    page.goto(server.url)
+    page.get_by_role("tab", name="Write").wait_for()
+    open_tab(page, tab)
+    for accordion in page.get_by_role(
+        "button", name=re.compile("^(Settings|Receipt|Models in memory)")
+    ).all():
+        if accordion.is_visible() and "label-wrap" in (accordion.get_attribute("class") or ""):
+            accordion.click()
+    page.wait_for_timeout(600)
+    page.add_script_tag(path=str(AXE))
+    found = page.evaluate("() => axe.run()")["violations"]
+    page.close()
+    serious = [
+        f"{v['id']}: {v['help']}\n" + "\n".join(f"   {n['html'][:200]}" for n in v["nodes"][:4])
+        for v in found
+        if v["impact"] in ("serious", "critical")
+    ]
+    assert not serious, "\n".join(serious)
+
+
+@pytest.mark.parametrize("tab", TABS)
+@pytest.mark.parametrize("width", [400, 1600])
+def test_no_tab_scrolls_sideways(browser: Browser, server: Server, tab: str, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(server.url)
+    page.get_by_role("tab", name="Write").wait_for()
+    open_tab(page, tab)
+    page.wait_for_timeout(400)
+    overflow = page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
+    page.close()
+    assert overflow <= 0
+
+
+def test_write_works_by_keyboard_alone(page: Page) -> None:
+    page.locator("#write-prompt textarea").focus()
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        if page.evaluate("() => document.activeElement.id") == "write-run":
+            break
+    assert page.evaluate("() => document.activeElement.id") == "write-run"
+    page.keyboard.press("Enter")
+    expect_status(page, "Done")
+
+
+def test_an_example_runs_when_it_is_clicked(page: Page) -> None:
+    page.get_by_role("button", name="The princess opened the little golden door, and").click()
+    expect_status(page, "Done")
+    assert page.locator("#story textarea").input_value().startswith("The princess opened")
+
+
+def test_compare_shows_two_tales_with_their_measures(page: Page) -> None:
+    open_tab(page, "Compare")
+    page.locator("#compare-run").click()
+    expect(page.locator("#compare-verdict")).to_contain_text("A and B differ in temperature")
+    tales = [page.locator(f"#compare-{side}-text textarea").input_value() for side in "ab"]
+    assert tales[0] != tales[1]
+    assert all(len(tale) > 60 for tale in tales)
+    for measure in ("Load time", "First token", "Total", "Rate", "Peak memory"):
+        expect(page.locator("#compare-measures")).to_contain_text(measure)
+
+
+def test_compare_lays_one_picture_over_the_other(page: Page) -> None:
+    open_tab(page, "Compare")
+    page.get_by_label("Paint", exact=True).click()
+    page.locator("#compare-wipe").wait_for()
+    page.locator("#compare-run").click()
+    expect(page.locator("#compare-verdict")).to_contain_text("A and B differ in steps")
+    assert page.locator("#compare-wipe img").count() == 2

@@ -1,0 +1,220 @@
+"""The captioner's recipe: its lessons, its reading of captions, its checkpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import (
+    AutoImageProcessor,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+)
+
+from pipelines.recipes.captioner import data, foreign, train
+from pipelines.recipes.captioner.familiarity import fit_familiarity
+from pipelines.recipes.captioner.model import build, build_tokenizer, unfamiliarity
+from pipelines.recipes.captioner.reading import Reader, Reading, names_all, place_is_true
+from pipelines.recipes.emoji_scenes.data import Item, Scene, World, arrange, caption, to_signed
+from pipelines.recipes.emoji_scenes.vocabulary import Emoji, everyday
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World(everyday()[27:39])
+
+
+@pytest.fixture(scope="module")
+def tokenizer(world: World) -> PreTrainedTokenizerBase:
+    return build_tokenizer(data.words_of(world))
+
+
+def test_the_captioner_overfits_one_batch(world: World, tokenizer: PreTrainedTokenizerBase) -> None:
+    torch.manual_seed(0)
+    lesson = train.Lesson(build(tokenizer, 32, (1, 1), 1), len(world.emoji))
+    batch = data.draw_batch(world, tokenizer, 4, np.random.default_rng(0))
+    optimizer = torch.optim.AdamW(lesson.parameters(), lr=5e-3)
+    history = []
+    for _ in range(60):
+        words, cells = lesson(batch)
+        (words + cells).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        history.append((words.item(), cells.item()))
+    assert history[-1][0] < 0.15 * history[0][0]
+    assert history[-1][1] < 0.3 * history[0][1]
+    told = train.captions_of(lesson.captioner, tokenizer, batch.images)
+    assert told == tokenizer.batch_decode(batch.tokens, skip_special_tokens=True)
+
+
+def test_a_saved_captioner_loads_with_the_same_logits(
+    tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    model = build(tokenizer, 32, (1, 1), 1).eval()
+    train.save(model, tokenizer, tmp_path)
+    loaded: Any = AutoModelForImageTextToText.from_pretrained(tmp_path, dtype=torch.float32)
+    words = data.encode(AutoTokenizer.from_pretrained(tmp_path), ["A Dog Face on a red background"])
+    assert torch.equal(words, data.encode(tokenizer, ["a dog face on a red background"]))
+    inputs = {"pixel_values": torch.rand(1, 3, 128, 128), "decoder_input_ids": words}
+    torch.testing.assert_close(loaded(**inputs).logits, model(**inputs).logits, atol=5e-3, rtol=0)
+    beams = loaded.generate(pixel_values=inputs["pixel_values"], num_beams=2, max_length=5)
+    assert beams.shape[0] == 1
+    assert beams[0, 0] == tokenizer.bos_token_id
+
+
+def test_the_saved_image_processor_sees_what_training_saw(
+    world: World, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    train.save(build(tokenizer, 32, (1, 1), 1), tokenizer, tmp_path)
+    processor = AutoImageProcessor.from_pretrained(tmp_path)
+    scene = world.sample(np.random.default_rng(0))
+    pixels = world.draw(scene, arrange(scene, np.random.default_rng(0)))
+    seen = processor(Image.fromarray(pixels), return_tensors="pt").pixel_values
+    torch.testing.assert_close(seen, torch.from_numpy(to_signed(pixels[None])))
+
+
+def test_the_standard_captioner_is_small(tmp_path: Path) -> None:
+    tokenizer = build_tokenizer({f"word{number}" for number in range(691)})
+    model = build(tokenizer)
+    train.save(model, tokenizer, tmp_path)
+    assert model.num_parameters() < 9_000_000
+    assert max(path.stat().st_size for path in tmp_path.iterdir()) < 9_000_000
+
+
+def test_the_vocabulary_has_every_word_of_every_caption(
+    world: World, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    rng = np.random.default_rng(9)
+    for _ in range(300):
+        text = caption(world.sample(rng, held_out=rng.random() < 0.5), rng)
+        assert tokenizer.unk_token_id not in tokenizer.encode(text), text
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_a_cell_holds_the_emoji_over_its_centre(
+    world: World, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    batch = data.draw_batch(world, tokenizer, 16, np.random.default_rng(3))
+    for scene, boxes, cells in zip(batch.scenes, batch.boxes, batch.cells, strict=True):
+        expected = torch.zeros(8, 8, dtype=torch.long)
+        for item, (left, top, edge) in zip(scene.items, boxes, strict=True):
+            for row in range(8):
+                for column in range(8):
+                    x, y = column * 16 + 8, row * 16 + 8
+                    if left <= x < left + edge and top <= y < top + edge:
+                        expected[row, column] = 1 + world.emoji.index(item.emoji)
+        assert expected.any()
+        assert torch.equal(cells.view(8, 8), expected)
+
+
+def test_held_out_scenes_are_told_in_the_standard_wording(
+    world: World, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    batch = data.draw_batch(world, tokenizer, 20, np.random.default_rng(3), held_out=True)
+    assert all(scene.is_held_out() for scene in batch.scenes)
+    told = tokenizer.batch_decode(batch.tokens, skip_special_tokens=True)
+    assert all(
+        text.endswith(f"{scene.colour} background")
+        for text, scene in zip(told, batch.scenes, strict=True)
+    )
+
+
+def emoji(name: str) -> Emoji:
+    return next(entry for entry in everyday() if name in entry.names)
+
+
+DOG, CAT, BOW = (emoji(name).character for name in ("dog", "cat", "bow and arrow"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a dog face on a red background", Reading((DOG,), "", "red")),
+        ("puppy against a red background", Reading((DOG,), "", "red")),
+        ("A tiny dog", Reading((DOG,), "", "")),
+        ("a dog left of a big cat on white", Reading((DOG, CAT), "left", "white")),
+        ("a cat to the right of a dog", Reading((DOG, CAT), "left", "")),
+        ("a cat under a dog on blue", Reading((DOG, CAT), "above", "blue")),
+        ("a dog and a cat", Reading(tuple(sorted((DOG, CAT))), "and", "")),
+        ("a cat and a dog", Reading(tuple(sorted((DOG, CAT))), "and", "")),
+        ("bow and arrow and dog", Reading(tuple(sorted((DOG, BOW))), "and", "")),
+        ("two dog faces on a pink background", Reading((DOG, DOG), "and", "pink")),
+        ("a dog on a dog on a dog", None),
+        ("", None),
+    ],
+)
+def test_captions_are_read_for_their_meaning(text: str, expected: Reading | None) -> None:
+    assert Reader(everyday()).read(text) == expected
+
+
+def test_every_caption_of_the_world_is_read_right() -> None:
+    world = World(everyday()[:60])
+    reader = Reader(everyday())
+    rng = np.random.default_rng(11)
+    for _ in range(500):
+        scene = world.sample(rng)
+        boxes = arrange(scene, rng)
+        text = caption(scene, rng)
+        reading = reader.read(text)
+        assert reading is not None, text
+        assert reading.colour in ("", scene.colour)
+        assert names_all(reading, scene) == (reading.colour != ""), text
+        assert place_is_true(reading, scene, boxes), text
+
+
+def test_a_caption_is_wrong_if_a_name_a_colour_or_the_place_is() -> None:
+    scene = Scene((Item(emoji("dog")), Item(emoji("cat"))), "left", "red")
+    boxes = [(0, 32, 56), (72, 40, 56)]
+    assert names_all(Reading((CAT, DOG), "and", "red"), scene)
+    assert not names_all(Reading((DOG, CAT), "left", "blue"), scene)
+    assert not names_all(Reading((DOG, BOW), "left", "red"), scene)
+    assert not names_all(Reading((DOG,), "", "red"), scene)
+    assert not names_all(None, scene)
+    assert place_is_true(Reading((DOG, CAT), "left", "red"), scene, boxes)
+    assert not place_is_true(Reading((CAT, DOG), "left", "red"), scene, boxes)
+    assert not place_is_true(Reading((DOG, CAT), "above", "red"), scene, boxes)
+    assert place_is_true(Reading((CAT, DOG), "beside", "red"), scene, boxes)
+
+
+def test_the_unfamiliar_is_told_from_the_familiar() -> None:
+    generator = torch.Generator().manual_seed(0)
+    spread = torch.linspace(0.1, 3, 32)
+    seen, unseen = (torch.randn(2000, 32, generator=generator) * spread + 5 for _ in range(2))
+    familiarity = json.loads(json.dumps(fit_familiarity(seen, unseen)))
+    distances = torch.tensor([unfamiliarity(row, familiarity) for row in unseen])
+    assert float(distances.mean()) == pytest.approx(1, abs=0.1)
+    assert float((distances > familiarity["threshold"]).float().mean()) == pytest.approx(
+        0.01, abs=0.005
+    )
+    assert unfamiliarity(torch.full((32,), 5.0), familiarity) < 0.1
+    assert unfamiliarity(torch.full((32,), 15.0), familiarity) > familiarity["threshold"]
+
+
+@pytest.mark.parametrize("kind", foreign.KINDS)
+def test_foreign_pictures_are_varied_and_repeatable(kind: str) -> None:
+    paint = foreign.KINDS[kind]
+    first, second = paint(np.random.default_rng(0)), paint(np.random.default_rng(1))
+    assert first.shape == (128, 128, 3)
+    assert first.dtype == np.uint8
+    assert first.std() > 1
+    assert not np.array_equal(first, second)
+    assert np.array_equal(first, paint(np.random.default_rng(0)))
+
+
+def test_a_smoke_run_leaves_a_checkpoint_with_its_world(tmp_path: Path) -> None:
+    train.main(["--smoke", "--run-dir", str(tmp_path / "run"), "--output", str(tmp_path / "model")])
+    world = json.loads((tmp_path / "model/world.json").read_text(encoding="utf-8"))
+    assert world["schema"] == 1
+    assert "coffee" in world["names"]
+    assert world["familiarity"]["threshold"] > 0
+    assert (tmp_path / "model/world.json").stat().st_size < 300_000
+    assert Image.open(tmp_path / "run/samples.png").width > 400
+    lines = (tmp_path / "run/log.jsonl").read_text().splitlines()
+    assert any("told" in json.loads(line) for line in lines)
+    AutoModelForImageTextToText.from_pretrained(tmp_path / "model")

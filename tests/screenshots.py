@@ -1,0 +1,115 @@
+"""Makes the README's pictures from the running app.
+
+    python -m tests.screenshots
+
+Starts the page with the embedded models, uses each tab as a visitor would, and writes
+``assets/screenshots/*.png``.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+import httpx
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.page.conftest import ROOT, free_port
+
+OUT = ROOT / "assets/screenshots"
+MINUTE = 60_000
+
+
+def wait_until_done(page: Page) -> None:
+    expect(page.locator(".status:visible").first).to_contain_text("Done", timeout=2 * MINUTE)
+    page.wait_for_timeout(600)
+
+
+def set_seed(page: Page, value: int) -> None:
+    page.get_by_role("button", name="Settings").locator("visible=true").first.click()
+    box = page.get_by_label("Seed").locator("visible=true").first
+    box.fill(str(value))
+    box.press("Tab")
+    page.get_by_role("button", name="Settings").locator("visible=true").first.click()
+
+
+def write(page: Page) -> None:
+    set_seed(page, 7)
+    page.locator("#write-run").click()
+    wait_until_done(page)
+
+
+def paint(page: Page) -> None:
+    set_seed(page, 2)
+    page.locator("#paint-run").click()
+    wait_until_done(page)
+
+
+def describe(page: Page) -> None:
+    page.locator("#describe-picture input[type=file]").set_input_files(
+        str(ROOT / "assets/examples/2-big-pizza.png")
+    )
+    page.locator("#describe-picture img").wait_for()
+    page.locator("#describe-run").click()
+    wait_until_done(page)
+
+
+def compare(page: Page) -> None:
+    page.locator("#compare-run").click()
+    expect(page.locator(".status:visible").first).to_contain_text("Done", timeout=3 * MINUTE)
+    page.wait_for_timeout(600)
+
+
+VISITS: dict[str, Callable[[Page], None]] = {
+    "write": write,
+    "paint": paint,
+    "describe": describe,
+    "compare": compare,
+}
+
+
+def shoot(browser: Browser, url: str, name: str, width: int, scheme: str) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 860}, color_scheme=scheme)  # type: ignore[arg-type]
+    page.goto(url)
+    tab = page.get_by_role("tab", name=name.capitalize(), exact=True)
+    tab.wait_for()
+    tab.click()
+    page.wait_for_timeout(500)
+    VISITS[name](page)
+    page.evaluate("window.scrollTo(0, 0)")
+    suffix = "" if width > 1000 else f"-{width}"
+    dark = "-dark" if scheme == "dark" else ""
+    page.screenshot(path=OUT / f"{name}{suffix}{dark}.png", full_page=True)
+    page.close()
+
+
+def main() -> None:
+    OUT.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/"
+    with tempfile.TemporaryDirectory() as data:
+        command = [sys.executable, "app.py", "--port", str(port), "--data-dir", data]
+        server = subprocess.Popen(command, cwd=ROOT)
+        try:
+            for _ in range(300):
+                try:
+                    httpx.get(url, timeout=5)
+                    break
+                except httpx.HTTPError:
+                    time.sleep(0.2)
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(executable_path="/usr/bin/chromium")
+                for name in VISITS:
+                    shoot(browser, url, name, 1280, "light")
+                shoot(browser, url, "paint", 400, "dark")
+                browser.close()
+        finally:
+            server.terminate()
+            server.wait()
+
+
+if __name__ == "__main__":
+    main()

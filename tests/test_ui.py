@@ -1,0 +1,88 @@
+"""What the tabs share: errors for people, progress that is safe to show, pickers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import gradio as gr
+import pytest
+
+from pipelines import ui
+from pipelines.errors import InvalidValue
+from pipelines.events import Progress
+from pipelines.settings import Settings
+
+
+def test_an_error_of_ours_is_shown_as_it_reads() -> None:
+    @ui.shows_errors
+    def handler() -> None:
+        raise InvalidValue("steps is 0; give a whole number from 1 to 150.")
+
+    with pytest.raises(gr.Error, match=r"steps is 0; give a whole number from 1 to 150."):
+        handler()
+
+
+def test_an_error_in_the_middle_of_a_stream_is_shown_too() -> None:
+    @ui.shows_errors
+    def handler() -> Iterator[int]:
+        yield 1
+        raise InvalidValue("enough")
+
+    run = handler()
+    assert next(run) == 1
+    with pytest.raises(gr.Error, match="enough"):
+        next(run)
+
+
+def test_a_visitors_markup_in_an_error_stays_text() -> None:
+    @ui.shows_errors
+    def handler() -> None:
+        raise InvalidValue("There is no model '<img src=x onerror=alert(1)>'")
+
+    with pytest.raises(gr.Error, match="&lt;img"):
+        handler()
+
+
+def test_a_fault_of_ours_is_logged_and_its_text_is_not_shown(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @ui.shows_errors
+    def handler() -> None:
+        raise KeyError("/secret/path")
+
+    with caplog.at_level(logging.ERROR), pytest.raises(gr.Error) as shown:
+        handler()
+    assert "secret" not in str(shown.value)
+    assert "secret" in caplog.text
+
+
+@pytest.mark.parametrize(("fraction", "width"), [(0.5, "50%"), (-1.0, "0%"), (3.0, "100%")])
+def test_a_progress_bar_is_as_wide_as_the_work_done(fraction: float, width: str) -> None:
+    assert f"width:{width}" in ui.progress_bar(Progress("Step", fraction))
+
+
+def test_progress_tells_seconds_left_and_escapes_its_words() -> None:
+    bar = ui.progress_bar(Progress("<b>Loading</b>", None, 1.25))
+    assert "<b>" not in bar
+    assert "1.2 s left" in bar
+
+
+def test_updates_are_let_through_at_a_pace() -> None:
+    pace = ui.Pace(interval_seconds=60)
+    assert pace.is_due()
+    assert not pace.is_due()
+
+
+def test_a_picker_offers_the_models_of_its_task_alone(settings: Settings) -> None:
+    picker = ui.model_picker(settings, "paint")
+    assert [name for name, _ in picker.choices] == ["tiny-painter"]
+    assert picker.value == "tiny-painter"
+
+
+def test_a_picker_of_no_models_is_empty_and_takes_a_reference(settings: Settings) -> None:
+    from dataclasses import replace
+
+    picker = ui.model_picker(replace(settings, models_dir=settings.data_dir), "write")
+    assert picker.value is None
+    assert picker.allow_custom_value

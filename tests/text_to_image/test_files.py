@@ -1,0 +1,51 @@
+"""Pictures carry their receipts, and only those that do give one back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pipelines.errors import InvalidValue
+from pipelines.events import with_result
+from pipelines.receipts import hash_pictures
+from pipelines.settings import Limits
+from pipelines.studio import Studio
+from pipelines.text_to_image.files import RECEIPT_KEY, receipt_in_file, save_png
+from pipelines.text_to_image.pipeline import PaintRequest, PaintResult, generate
+
+
+def painted(studio: Studio, seed: int = 5, count: int = 2) -> PaintResult:
+    request = PaintRequest("tiny-painter", "a cat", steps=2, seed=seed, count=count)
+    *_, result = with_result(generate(studio, request))
+    assert isinstance(result, PaintResult)
+    return result
+
+
+def test_each_file_has_the_receipt_that_makes_it_again(studio: Studio, tmp_path: Path) -> None:
+    paths = save_png(painted(studio), tmp_path)
+    receipt = receipt_in_file(Path(paths[1]), Limits())
+    assert receipt["picture"] == 1
+    again = painted(studio)
+    assert again.receipt["output_sha256"] == receipt["output_sha256"]
+    with Image.open(paths[1]) as picture:
+        assert hash_pictures([picture]) == hash_pictures([again.pictures[1]])
+
+
+def test_two_results_never_share_a_file(studio: Studio, tmp_path: Path) -> None:
+    result = painted(studio)
+    assert not set(save_png(result, tmp_path)) & set(save_png(result, tmp_path))
+
+
+@pytest.mark.parametrize("text", [None, "not json", "[1]", "[" * 100_000])
+def test_a_picture_without_a_sound_receipt_is_refused(tmp_path: Path, text: str | None) -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    if text is not None:
+        info.add_text(RECEIPT_KEY, text)
+    path = tmp_path / "picture.png"
+    Image.new("RGB", (8, 8)).save(path, pnginfo=info)
+    with pytest.raises(InvalidValue, match="no receipt"):
+        receipt_in_file(path, Limits())
