@@ -181,10 +181,21 @@ def _status(
     return f'<div class="status" role="status">{text}{bar}</div>'
 
 
-def stopped() -> str:
-    """The line after Stop, a moment later: no late update of the run is drawn over it."""
-    time.sleep(0.4)
-    return done("Stopped")
+def wire_stop(button: gr.Button, runs: list[Any], statuses: list[gr.HTML]) -> None:
+    """Makes a button end these runs and then say so in their status lines.
+
+    First the one, then the other: the page works through a click's handlers in turn, and
+    an update of a run that still goes on would be drawn over the word. What was on its
+    way when the run was cancelled has a moment to arrive.
+    """
+
+    def say_so() -> Any:
+        time.sleep(0.3)
+        return [done("Stopped")] * len(statuses) if len(statuses) > 1 else done("Stopped")
+
+    options: dict[str, Any] = {"queue": False, "api_visibility": "private"}
+    cancelled = button.click(None, cancels=runs, **options)
+    cancelled.then(say_so, None, statuses, show_progress="hidden", **options)
 
 
 def status_line() -> gr.HTML:

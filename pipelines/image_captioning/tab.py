@@ -119,14 +119,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
         describe.click(run, inputs, outputs, api_name="describe", **shared),
         examples.load_input_event.then(run, inputs, outputs, api_visibility="private", **shared),
     ]
-    stop.click(
-        ui.stopped,
-        None,
-        [status],
-        cancels=runs,
-        api_visibility="private",
-        queue=False,
-    )
+    ui.wire_stop(stop, runs, [status])
 
 
 def rows(result: CaptionResult) -> list[list[str]]:

@@ -148,7 +148,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
         [compare.click, prompt.submit], _handler(studio, page), page.inputs, page.outputs,
         api_name="compare", show_progress="minimal", show_progress_on=page.statuses, **compute,
     )  # fmt: skip
-    stop.click(lambda: [ui.stopped()] * 2, None, page.statuses, cancels=[runs], **_FREE)
+    ui.wire_stop(stop, [runs], page.statuses)
 
     def switch(chosen: Task, prompt: str) -> dict[Any, Any]:
         return _switch(studio.settings, page, chosen, prompt)

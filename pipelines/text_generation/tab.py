@@ -144,14 +144,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
         again.click(rewrite, prompted, outputs, api_visibility="private", **shared),
         examples.load_input_event.then(run, prompted, outputs, api_visibility="private", **shared),
     ]
-    stop.click(
-        ui.stopped,
-        None,
-        [status],
-        cancels=runs,
-        api_visibility="private",
-        queue=False,
-    )
+    ui.wire_stop(stop, runs, [status])
 
 
 def _ending(result: TextResult) -> str:

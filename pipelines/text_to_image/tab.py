@@ -155,14 +155,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
         gr.on([paint.click, prompt.submit], run, inputs, outputs, api_name="paint", **shared),
         examples.load_input_event.then(run, inputs, outputs, api_visibility="private", **shared),
     ]
-    stop.click(
-        ui.stopped,
-        None,
-        [status],
-        cancels=runs,
-        api_visibility="private",
-        queue=False,
-    )
+    ui.wire_stop(stop, runs, [status])
 
 
 def _facts(result: PaintResult) -> str:

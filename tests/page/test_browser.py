@@ -45,8 +45,11 @@ def expect_status(page: Page, words: str | re.Pattern[str]) -> None:
 
 
 def fix_seed(page: Page, seed: int = 3) -> None:
-    """Opens the tab's settings and leaves them open."""
-    page.get_by_role("button", name="Settings").locator("visible=true").first.click()
+    """Opens the tab's settings and leaves them open.
+
+    Gradio's footer has a button of the same name, which is drawn before the tab is.
+    """
+    page.locator("button.label-wrap:visible", has_text="Settings").first.click()
     box = page.get_by_label("Seed").locator("visible=true").first
     box.fill(str(seed))
     box.press("Tab")
@@ -90,12 +93,13 @@ def test_stop_ends_a_tale_and_keeps_what_is_written(page: Page) -> None:
     page.locator("#write-run").click()
     expect(page.locator("#story textarea")).not_to_have_value("")
     page.locator("#write-stop").click()
-    page.wait_for_timeout(1500)
+    expect_status(page, "Stopped")
     stopped = page.locator("#story textarea").input_value()
     page.wait_for_timeout(600)
     assert page.locator("#story textarea").input_value() == stopped
     assert stopped.startswith(prompt)
     expect(page.locator("#write-facts")).not_to_contain_text("tokens/s")
+    expect_status(page, "Stopped")
 
 
 def test_paint_shows_pictures_on_the_background_that_was_asked_for(page: Page) -> None:

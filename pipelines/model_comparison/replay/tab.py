@@ -68,10 +68,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
         run, [text, picture], [status, verdict], api_visibility="private",
         show_progress="minimal", show_progress_on=[status], **compute,
     )  # fmt: skip
-    stop.click(
-        ui.stopped, None, [status], cancels=[started],
-        api_visibility="private", queue=False,
-    )  # fmt: skip
+    ui.wire_stop(stop, [started], [status])
 
 
 def _progress(event: Any) -> Progress:
