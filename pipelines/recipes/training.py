@@ -43,6 +43,7 @@ class Options:
     seed: int
     batch_size: int
     learning_rate: float
+    init_from: Path | None = None
 
 
 def parser(
@@ -57,6 +58,7 @@ def parser(
     budget.add_argument("--minutes", type=float, help="train for this long by the clock")
     budget.add_argument("--smoke", action="store_true", help="a few steps on tiny sizes")
     options.add_argument("--resume", action="store_true", help="go on from the run directory")
+    options.add_argument("--init-from", type=Path, help="begin with the weights of this checkpoint")
     options.add_argument(
         "--run-dir", type=Path, default=Path.home() / ".cache/triptych/runs" / run_dir
     )
@@ -77,6 +79,8 @@ def options_from(arguments: argparse.Namespace) -> Options:
         value = getattr(arguments, name)
         if value is not None and not value > 0:
             raise SystemExit(f"--{name.replace('_', '-')} is {value}; it must be above 0")
+    if arguments.init_from is not None and not arguments.init_from.is_dir():
+        raise SystemExit(f"--init-from: there is no directory {arguments.init_from}")
     return Options(
         run_dir=arguments.run_dir,
         output=arguments.output,
@@ -87,6 +91,7 @@ def options_from(arguments: argparse.Namespace) -> Options:
         seed=arguments.seed,
         batch_size=min(4, arguments.batch_size) if arguments.smoke else arguments.batch_size,
         learning_rate=arguments.learning_rate,
+        init_from=arguments.init_from,
     )
 
 
@@ -107,7 +112,7 @@ class Run:
             FileNotFoundError: ``resume`` without a state to go on from.
         """
         self.options = options
-        self.accelerator = Accelerator(mixed_precision=_precision())
+        self.accelerator = Accelerator(mixed_precision=precision())
         self.model = model.to(self.accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = AveragedModel(self.model, multi_avg_fn=_moving_average(ema_decay))
         self.optimizer = torch.optim.AdamW(
@@ -220,8 +225,8 @@ def _moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
     return update
 
 
-def _precision() -> str:
-    """bf16 where the hardware multiplies in it, else none."""
+def precision() -> str:
+    """``"bf16"`` where the hardware multiplies in it, else ``"no"``: emulated, it is slow."""
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported() else "no"
     return "bf16" if torch.cpu._is_avx512_bf16_supported() else "no"

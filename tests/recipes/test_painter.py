@@ -10,6 +10,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file
 
+from pipelines.recipes import training
 from pipelines.recipes.diffusion import train as diffusion
 from pipelines.recipes.diffusion.model import (
     Painter,
@@ -18,8 +19,9 @@ from pipelines.recipes.diffusion.model import (
     build_tokenizer,
     build_unet,
 )
-from pipelines.recipes.emoji_scenes.data import World
-from pipelines.recipes.emoji_scenes.vocabulary import COLOURS, everyday
+from pipelines.recipes.diffusion.words import teach_words
+from pipelines.recipes.emoji_scenes.data import World, scene_words
+from pipelines.recipes.emoji_scenes.vocabulary import everyday
 from pipelines.recipes.vae import train as vae_recipe
 from pipelines.recipes.vae.model import build
 
@@ -77,7 +79,12 @@ def test_the_painter_overfits_one_batch(world: World) -> None:
 
     def loss_now() -> torch.Tensor:
         return diffusion.velocity_loss(
-            painter, scheduler, latents, ids, torch.Generator().manual_seed(3)
+            painter,
+            scheduler,
+            latents,
+            ids,
+            diffusion.spread_timesteps(8, generator=torch.Generator().manual_seed(3)),
+            generator=torch.Generator().manual_seed(4),
         )
 
     first = loss_now().item()
@@ -135,17 +142,10 @@ def test_the_page_can_serve_what_the_recipe_saved(trained: Path, tmp_path: Path)
     from pipelines.text_to_image.pipeline import PaintRequest, Preview, generate
 
     studio = Studio(Settings(models_dir=trained, data_dir=tmp_path, hub_enabled=False))
-    request = PaintRequest("painter", "a dog face and a spoon", steps=2, seed=0)
+    request = PaintRequest("painter", "a crying face and a spoon", steps=2, seed=0)
     *events, result = with_result(generate(studio, request))
     assert any(isinstance(event, Preview) and event.pictures for event in events)
     assert "spoon" in result.notes[0]
-
-
-@pytest.mark.parametrize("name", sorted(COLOURS))
-def test_a_colour_is_read_from_the_frame_whatever_stands_inside(name: str) -> None:
-    pixels = np.full((128, 128, 3), COLOURS[name], np.uint8)
-    pixels[10:118, 10:118] = 77
-    assert diffusion.background_colour(pixels) == name
 
 
 def test_an_unknown_word_is_one_unknown_token_and_punctuation_none() -> None:
@@ -154,3 +154,48 @@ def test_an_unknown_word_is_one_unknown_token_and_punctuation_none() -> None:
     unknown = tokenizer.unk_token_id
     red, apple = (tokenizer.convert_tokens_to_ids(word) for word in ("red", "apple"))
     assert ids == [1, unknown, red, apple, unknown, 2]
+
+
+def test_the_text_encoder_learns_what_its_words_look_like(world: World) -> None:
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer(scene_words(world))
+    encoder = build_text_encoder(len(tokenizer), 32, 1)
+    right = teach_words(encoder, tokenizer, build(SMALL).eval(), world, steps=120, seed=0)
+    assert right > 0.25, "by chance it is one in 18"
+
+
+def test_things_stand_in_the_cells_that_count_more(world: World) -> None:
+    scenes = diffusion.encode_scenes(build(SMALL).eval(), world, 4, seed=3, cache=None)
+    assert scenes.covered.dtype == torch.bool
+    shares = scenes.covered.float().mean(dim=(1, 2))
+    assert all(25 / 256 <= share <= 162 / 256 for share in shares.tolist())
+
+
+def test_late_timesteps_are_drawn_more_often() -> None:
+    even, late = (
+        diffusion.spread_timesteps(512, late, torch.Generator().manual_seed(0))
+        for late in (1.0, 1.5)
+    )
+    assert even.float().mean() == pytest.approx(500, abs=5)
+    assert late.float().mean() == pytest.approx(600, abs=5)  # the mean of t under 1.5 t^0.5
+    assert min(even.min(), late.min()) >= 0
+    assert max(even.max(), late.max()) <= 999
+
+
+def test_a_run_begins_with_the_weights_that_it_is_given(trained: Path) -> None:
+    options = smoke_options("--init-from", str(trained / "painter"))
+    saved = StableDiffusionPipeline.from_pretrained(trained / "painter", dtype=torch.float32)
+    painter = diffusion.build_painter(options, saved.tokenizer)
+    for mine, theirs in zip(painter.unet.parameters(), saved.unet.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_weights_of_a_world_with_other_words_are_refused(trained: Path) -> None:
+    options = smoke_options("--init-from", str(trained / "painter"))
+    with pytest.raises(SystemExit, match="words of another world"):
+        diffusion.build_painter(options, build_tokenizer(["red"]))
+
+
+def smoke_options(*arguments: str) -> training.Options:
+    parser = training.parser("", "painter", "painter", 4, 1e-3)
+    return training.options_from(parser.parse_args(["--smoke", *arguments]))

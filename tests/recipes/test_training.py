@@ -131,3 +131,8 @@ def test_minutes_measure_progress_by_the_clock(options: training.Options) -> Non
     run = training.Run(dataclasses.replace(options, steps=None, minutes=1e-9), tiny_model())
     assert run.progress == 1.0
     assert list(run.steps()) == []
+
+
+def test_beginning_with_weights_that_are_not_there_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="--init-from: there is no directory"):
+        training.options_from(parsed("--smoke", "--init-from", str(tmp_path / "gone")))

@@ -20,14 +20,16 @@ from transformers import PreTrainedTokenizerFast
 
 from pipelines.recipes import training
 from pipelines.recipes.diffusion.model import (
+    LATENT_EDGE,
     Painter,
     build_scheduler,
     build_text_encoder,
     build_tokenizer,
     build_unet,
 )
+from pipelines.recipes.diffusion.words import teach_words
 from pipelines.recipes.emoji_scenes.data import (
-    Pixels,
+    GRID,
     World,
     arrange,
     caption,
@@ -36,10 +38,15 @@ from pipelines.recipes.emoji_scenes.data import (
     scene_words,
     to_signed,
 )
-from pipelines.recipes.emoji_scenes.vocabulary import COLOURS
+from pipelines.recipes.emoji_scenes.oracle import background_colour
+from pipelines.recipes.emoji_scenes.vocabulary import COLOURS, everyday
 from pipelines.recipes.vae.train import held_out_error
 
 CAPTION_DROPOUT = 0.1
+COVERED_WEIGHT = 4.0
+"""How much more a cell counts in which a thing stands: things are learned last."""
+LATE = 1.5
+"""More of the noisy timesteps, in which the words decide: see ``spread_timesteps``."""
 SHEET_PROMPTS = (
     "a red apple on a white background",
     "a cat face on a blue background",
@@ -59,14 +66,19 @@ class LatentScenes:
 
     latents: torch.Tensor
     captions: list[list[str]]
+    covered: torch.Tensor
+    """``(N, 16, 16)`` bool: the cells in which things stand."""
 
-    def batch(self, rng: np.random.Generator, size: int) -> tuple[torch.Tensor, list[str]]:
-        """Random latents ``(size, 8, 16, 16)`` with one of their wordings, or with none."""
+    def batch(
+        self, rng: np.random.Generator, size: int
+    ) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
+        """Random latents ``(size, 8, 16, 16)`` with covered cells and a wording, or none."""
         indices = rng.integers(len(self.captions), size=size)
         words = [str(rng.choice(self.captions[index])) for index in indices]
         dropped = rng.random(size) < CAPTION_DROPOUT
         kept = ["" if drop else word for word, drop in zip(words, dropped, strict=True)]
-        return self.latents[torch.from_numpy(indices)].float(), kept
+        chosen = torch.from_numpy(indices)
+        return self.latents[chosen].float(), self.covered[chosen], kept
 
 
 @torch.no_grad()
@@ -82,23 +94,39 @@ def encode_scenes(
     rng = np.random.default_rng(seed)
     stored = load_file(cache)["latents"] if cache is not None and cache.is_file() else None
     parts, captions = [], []
+    covered = torch.zeros(count, LATENT_EDGE, LATENT_EDGE, dtype=torch.bool)
     for start in range(0, count, 50):
         scenes = [world.sample(rng, held_out) for _ in range(min(50, count - start))]
         boxes = [arrange(scene, rng) for scene in scenes]
         captions += [[caption(scene, rng) for _ in range(8)] for scene in scenes]
+        for index, placed in enumerate(boxes, start):
+            for left, top, edge in placed:
+                cells = covered[index, top // GRID :, left // GRID :]
+                cells[: edge // GRID, : edge // GRID] = True
         if stored is None:
             pixels = np.stack([world.draw(s, b) for s, b in zip(scenes, boxes, strict=True)])
             images = torch.from_numpy(to_signed(pixels)).to(
                 vae.device, memory_format=torch.channels_last
             )
-            with torch.autocast(vae.device.type, torch.bfloat16):
+            with torch.autocast(vae.device.type, torch.bfloat16, training.precision() == "bf16"):
                 parts.append(vae.encode(images).latent_dist.mode().half())
     latents = torch.cat(parts).cpu().contiguous() if stored is None else stored
     if latents.shape[0] != count:
         raise SystemExit(f"{cache} holds {latents.shape[0]} scenes, not {count}: delete it")
     if cache is not None and stored is None:
         save_file({"latents": latents}, cache)
-    return LatentScenes(latents, captions)
+    return LatentScenes(latents, captions, covered)
+
+
+def spread_timesteps(
+    size: int, late: float = 1.0, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    """Timesteps ``(size,)`` in [0, 1000), spread over the batch, each jittered.
+
+    ``late`` above 1 draws more of the noisy ones: their density is that of t^(late - 1).
+    """
+    even = (torch.arange(size) + torch.rand(size, generator=generator)) / size
+    return (even.pow(1 / late) * 1000).long().clamp(max=999)
 
 
 def velocity_loss(
@@ -106,21 +134,23 @@ def velocity_loss(
     scheduler: DDIMScheduler,
     latents: torch.Tensor,
     input_ids: torch.Tensor,
+    timesteps: torch.Tensor,
+    weights: torch.Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
     """Mean squared error of the velocity v = alpha * noise - sigma * latents.
 
-    Timesteps are spread evenly over the batch, each jittered, which lowers the variance.
+    Args:
+        latents: ``(B, 8, 16, 16)``.
+        input_ids: captions ``(B, 32)``.
+        timesteps: ``(B,)`` int64 in [0, 1000).
+        weights: of the cells, ``(B, 1, 16, 16)``; None counts them alike.
     """
-    size = latents.shape[0]
     noise = torch.randn(latents.shape, generator=generator).to(latents.device)
-    jitter = torch.rand(size, generator=generator)
-    timesteps = (
-        ((torch.arange(size) + jitter) / size * 1000).long().clamp(max=999).to(latents.device)
-    )
     noisy = scheduler.add_noise(latents, noise, timesteps)
     target = scheduler.get_velocity(latents, noise, timesteps)
-    return functional.mse_loss(painter(noisy, timesteps, input_ids).float(), target)
+    errors = (painter(noisy, timesteps, input_ids).float() - target).square()
+    return errors.mean() if weights is None else (errors * weights).mean() / weights.mean()
 
 
 def tokenize(tokenizer: PreTrainedTokenizerFast, captions: list[str]) -> torch.Tensor:
@@ -147,9 +177,11 @@ def held_out_loss(
     painter.eval()
     ids = tokenize(tokenizer, [wordings[0] for wordings in scenes.captions])
     device = run.accelerator.device
+    latents = scenes.latents.float().to(device)
+    timesteps = spread_timesteps(len(latents), generator=generator).to(device)
     with run.accelerator.autocast():
         loss = velocity_loss(
-            painter, build_scheduler(), scenes.latents.float().to(device), ids.to(device), generator
+            painter, build_scheduler(), latents, ids.to(device), timesteps, generator=generator
         )
     return float(loss)
 
@@ -239,40 +271,59 @@ def score(path: Path, world: World | None = None, count: int = 96) -> dict[str, 
     }
 
 
-def background_colour(pixels: Pixels, frame: int = 4) -> str:
-    """The name of the world's colour that is nearest to a picture's frame."""
-    inside = np.ones(pixels.shape[:2], bool)
-    inside[frame:-frame, frame:-frame] = False
-    median = np.median(pixels[inside], axis=0)
-    return min(COLOURS, key=lambda name: float(np.square(median - COLOURS[name]).sum()))
+def build_painter(options: training.Options, tokenizer: PreTrainedTokenizerFast) -> Painter:
+    """A blank painter, or the one that ``--init-from`` names.
+
+    Raises:
+        SystemExit: that one has other words than this world.
+    """
+    if options.init_from is None:
+        if options.smoke:
+            encoder = build_text_encoder(len(tokenizer), width=32, layers=1)
+            return Painter(encoder, build_unet((16, 16), text_width=32))
+        return Painter(build_text_encoder(len(tokenizer)), build_unet())
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        options.init_from, vae=None, dtype=torch.float32
+    )
+    if pipeline.tokenizer.get_vocab() != tokenizer.get_vocab():
+        raise SystemExit(f"--init-from: {options.init_from} has the words of another world")
+    return Painter(pipeline.text_encoder, pipeline.unet)
 
 
 def main() -> None:
     arguments = training.parser(__doc__ or "", "diffusion", "emoji-painter", 32, 7e-4)
     arguments.add_argument("--vae", type=Path, default=Path("assets/models/emoji-painter/vae"))
     arguments.add_argument("--scenes", type=int, default=30_000, help="how many latents to prepare")
+    arguments.add_argument(
+        "--word-steps", type=int, default=1500, help="how long the words are taught before"
+    )
     parsed = arguments.parse_args()
     options = training.options_from(parsed)
-    world = World()
+    world = World(everyday()[:8] if options.smoke else None)
     vae = AutoencoderKL.from_pretrained(parsed.vae, dtype=torch.float32).eval()
     tokenizer = build_tokenizer(scene_words(world))
-    widths = {"width": 32, "layers": 1} if options.smoke else {}
-    text_encoder = build_text_encoder(len(tokenizer), **widths)
-    unet = build_unet((16, 16), text_width=32) if options.smoke else build_unet()
-    painter = Painter(text_encoder, unet)
+    painter = build_painter(options, tokenizer)
     run = training.Run(options, painter)
-
     device = run.accelerator.device
     vae.to(device)
+    if run.step == 0:
+        steps = 2 if options.smoke else parsed.word_steps
+        learned = teach_words(painter.text_encoder, tokenizer, vae, world, steps, options.seed)
+        run.averaged.module.load_state_dict(painter.state_dict())
+        run.log(words_right=learned)
     count = 16 if options.smoke else parsed.scenes
     scenes = encode_scenes(vae, world, count, seed=1, cache=options.run_dir / _LATENTS_FILE)
     held_out = encode_scenes(vae, world, min(count, 128), seed=2, cache=None, held_out=True)
     scheduler = build_scheduler()
     for rng in run.steps():
-        latents, captions = scenes.batch(rng, options.batch_size)
+        latents, covered, captions = scenes.batch(rng, options.batch_size)
         input_ids = tokenize(tokenizer, captions).to(device)
+        timesteps = spread_timesteps(options.batch_size, LATE).to(device)
+        weights = 1 + (COVERED_WEIGHT - 1) * covered[:, None].float().to(device)
         with run.accelerator.autocast():
-            loss = velocity_loss(painter, scheduler, latents.to(device), input_ids)
+            loss = velocity_loss(
+                painter, scheduler, latents.to(device), input_ids, timesteps, weights
+            )
         run.update(loss)
         if run.is_due(50):
             run.log(loss=loss.item())

@@ -119,12 +119,16 @@ class World:
     def _pick(self, rng: np.random.Generator) -> Emoji:
         return self.emoji[int(rng.integers(len(self.emoji)))]
 
+    def sprite(self, item: Item) -> Pixels:
+        """The glyph in its size: ``(edge, edge, 4)`` uint8, red, green, blue and alpha."""
+        return self._sprites[item.emoji.character, item.size]
+
     def draw(self, scene: Scene, boxes: Sequence[Box]) -> Pixels:
         """The scene with its items in these boxes: ``(128, 128, 3)`` uint8."""
         canvas = np.empty((EDGE, EDGE, 3), np.uint8)
         canvas[:] = COLOURS[scene.colour]
         for item, (left, top, edge) in zip(scene.items, boxes, strict=True):
-            sprite = self._sprites[item.emoji.character, item.size]
+            sprite = self.sprite(item)
             region = canvas[top : top + edge, left : left + edge]
             alpha = sprite[..., 3:].astype(np.uint16)
             mixed = sprite[..., :3] * alpha + region * (255 - alpha)
@@ -239,6 +243,16 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
         return words
     ground = str(rng.choice(_GROUNDS))
     return f"{words} {ground.format(colour=scene.colour, article=_background(scene.colour))}"
+
+
+def items_as_named(scene: Scene, words: str) -> list[Item]:
+    """The scene's items in the order in which this caption of it names them."""
+    turned = (
+        relation
+        for relation, is_turned in _PLACE_WORDS.get(scene.place, [])
+        if is_turned and f" {relation} " in words
+    )
+    return list(scene.items[::-1] if any(turned) else scene.items)
 
 
 def plain_caption(scene: Scene) -> str:
