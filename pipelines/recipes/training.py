@@ -156,6 +156,7 @@ class Run:
             if time.monotonic() - self._saved_at > self._save_every_seconds:
                 self.save_state()
         self.save_state()
+        draw_curves(self.options.run_dir)
 
     def update(self, loss: torch.Tensor, clip_norm: float = 1.0) -> None:
         """One optimiser step on ``loss``, and one of the weights' moving average."""
@@ -201,6 +202,29 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
         self._elapsed_before = state["elapsed_seconds"]
+
+
+def draw_curves(run_dir: Path) -> None:
+    """``curves.png``: what the log holds, each value over the steps in a field of its own."""
+    from matplotlib.figure import Figure
+
+    path = run_dir / LOG_FILE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for line in map(json.loads, lines):
+        for name in line.keys() - {"step", "seconds"}:
+            curves.setdefault(name, []).append((line["step"], line[name]))
+    curves = {name: points for name, points in sorted(curves.items()) if len(points) > 1}
+    if not curves:
+        return
+    figure = Figure(figsize=(6, 2.2 * len(curves)), layout="constrained")
+    fields = figure.subplots(len(curves), squeeze=False)[:, 0]
+    for field, (name, points) in zip(fields, curves.items(), strict=True):
+        field.plot(*zip(*points, strict=True), linewidth=1)
+        field.set_title(name, loc="left", fontsize=9)
+        field.grid(alpha=0.3)
+    fields[-1].set_xlabel("step")
+    figure.savefig(run_dir / "curves.png", dpi=110)
 
 
 def learning_rate_at(progress: float, peak: float, warmup: float = 0.02) -> float:

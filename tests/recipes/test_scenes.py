@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.recipes.emoji_scenes.data import (
     EDGE,
+    FONT,
     GRID,
     Item,
     Scene,
@@ -18,7 +19,13 @@ from pipelines.recipes.emoji_scenes.data import (
     plural,
     scene_words,
 )
-from pipelines.recipes.emoji_scenes.vocabulary import COLOURS, NEVER_PAIRED, everyday
+from pipelines.recipes.emoji_scenes.vocabulary import (
+    COLOURS,
+    NEVER_PAIRED,
+    everyday,
+    twelve,
+    whole_font,
+)
 
 NAMES = {emoji.name: emoji for emoji in everyday()}
 
@@ -34,6 +41,22 @@ def test_the_world_has_256_emoji_and_no_name_means_two_things() -> None:
     assert len(names) == len(set(names))
     assert {emoji.character for emoji in everyday()} >= NEVER_PAIRED
     assert len(NEVER_PAIRED) == 20
+
+
+def test_the_whole_font_has_the_everyday_names_and_no_letters_or_flags() -> None:
+    emoji = whole_font(FONT)
+    names = [name for entry in emoji for name in entry.names]
+    assert emoji[:256] == everyday()
+    assert 1_100 < len(emoji) < 1_300
+    assert len(names) == len(set(names))
+    words = {word for entry in emoji[256:] for word in entry.name.split()}
+    assert not words & {"letter", "flag", "arrow", "sign", "keycap"}
+    World(emoji[250:270])  # the font draws them
+
+
+def test_the_small_world_has_twelve_of_the_everyday_emoji() -> None:
+    assert len(twelve()) == 12
+    assert set(twelve()) < set(everyday())
 
 
 def test_a_tenth_of_the_combinations_is_held_out() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from pipelines.recipes import training
 
@@ -136,3 +137,18 @@ def test_minutes_measure_progress_by_the_clock(options: training.Options) -> Non
 def test_beginning_with_weights_that_are_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="--init-from: there is no directory"):
         training.options_from(parsed("--smoke", "--init-from", str(tmp_path / "gone")))
+
+
+def test_the_curves_are_drawn_from_the_log(options: training.Options) -> None:
+    run = training.Run(options, tiny_model())
+    run.log(loss=1.0)
+    training.draw_curves(options.run_dir)
+    assert not (options.run_dir / "curves.png").exists(), "one point is no curve"
+    for _ in run.steps():
+        run.log(loss=1 / (1 + run.step), held_out_loss=0.5)
+    height = Image.open(options.run_dir / "curves.png").height
+    training.draw_curves(options.run_dir)
+    run.log(score=0.1)
+    run.log(score=0.2)
+    training.draw_curves(options.run_dir)
+    assert Image.open(options.run_dir / "curves.png").height > height

@@ -19,7 +19,11 @@ import torch
 from PIL import Image, ImageDraw
 from torch import nn
 from torch.nn import functional
-from transformers import PreTrainedTokenizerBase, VisionEncoderDecoderModel
+from transformers import (
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    VisionEncoderDecoderModel,
+)
 
 from pipelines.recipes import training
 from pipelines.recipes.captioner.data import Batch, draw_batch, words_of
@@ -31,7 +35,7 @@ from pipelines.recipes.captioner.model import (
     build_tokenizer,
 )
 from pipelines.recipes.captioner.reading import Reader, names_all, place_is_true
-from pipelines.recipes.emoji_scenes.data import World
+from pipelines.recipes.emoji_scenes.data import World, add_world_option, world_named
 
 BACKGROUND_WEIGHT = 0.1
 """Most cells show background, which is soon learned."""
@@ -142,17 +146,35 @@ def sample_sheet(
     sheet.save(path)
 
 
+def begin_with(
+    options: training.Options, tokenizer: PreTrainedTokenizerFast
+) -> VisionEncoderDecoderModel:
+    """A blank captioner, or the one that ``--init-from`` names.
+
+    Raises:
+        SystemExit: that one has other words than this world.
+    """
+    if options.init_from is None:
+        torch.manual_seed(options.seed)
+        return build(tokenizer, 32, (1, 1), 1) if options.smoke else build(tokenizer)
+    known = PreTrainedTokenizerFast.from_pretrained(options.init_from)
+    if known.get_vocab() != tokenizer.get_vocab():
+        raise SystemExit(f"--init-from: {options.init_from} has the words of another world")
+    return VisionEncoderDecoderModel.from_pretrained(options.init_from, dtype=torch.float32)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = training.parser(__doc__ or "", "captioner", "emoji-captioner", 32, 1e-3)
-    options = training.options_from(parser.parse_args(arguments))
-    world = World()
+    add_world_option(parser)
+    parsed = parser.parse_args(arguments)
+    options = training.options_from(parsed)
+    world = world_named(parsed.world, options.smoke)
     tokenizer = build_tokenizer(words_of(world))
     count = 8 if options.smoke else 256
     rng = np.random.default_rng(HELD_OUT_SEED)
     held_out = draw_batch(world, tokenizer, count, rng, held_out=True)
 
-    torch.manual_seed(options.seed)
-    model = build(tokenizer, 32, (1, 1), 1) if options.smoke else build(tokenizer)
+    model = begin_with(options, tokenizer)
     run = training.Run(options, Lesson(model, len(world.emoji)), weight_decay=0.05)
     averaged = cast(Lesson, run.averaged.module)
     run.log(words=len(tokenizer), parameters=model.num_parameters())

@@ -31,15 +31,17 @@ from pipelines.recipes.diffusion.words import teach_words
 from pipelines.recipes.emoji_scenes.data import (
     GRID,
     World,
+    add_world_option,
     arrange,
     caption,
     plain_caption,
     plural,
     scene_words,
     to_signed,
+    world_named,
 )
 from pipelines.recipes.emoji_scenes.oracle import background_colour
-from pipelines.recipes.emoji_scenes.vocabulary import COLOURS, everyday
+from pipelines.recipes.emoji_scenes.vocabulary import COLOURS
 from pipelines.recipes.vae.train import held_out_error
 
 CAPTION_DROPOUT = 0.1
@@ -293,13 +295,14 @@ def build_painter(options: training.Options, tokenizer: PreTrainedTokenizerFast)
 def main() -> None:
     arguments = training.parser(__doc__ or "", "diffusion", "emoji-painter", 32, 7e-4)
     arguments.add_argument("--vae", type=Path, default=Path("assets/models/emoji-painter/vae"))
-    arguments.add_argument("--scenes", type=int, default=30_000, help="how many latents to prepare")
+    arguments.add_argument("--scenes", type=int, default=16_000, help="how many latents to prepare")
+    add_world_option(arguments)
     arguments.add_argument(
         "--word-steps", type=int, default=1500, help="how long the words are taught before"
     )
     parsed = arguments.parse_args()
     options = training.options_from(parsed)
-    world = World(everyday()[:8] if options.smoke else None)
+    world = world_named(parsed.world, options.smoke)
     vae = AutoencoderKL.from_pretrained(parsed.vae, dtype=torch.float32).eval()
     tokenizer = build_tokenizer(scene_words(world))
     painter = build_painter(options, tokenizer)

@@ -8,8 +8,9 @@ nothing that serves imports this module.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from pipelines.recipes.emoji_scenes.vocabulary import (
     SIZES,
     Emoji,
     everyday,
+    twelve,
+    whole_font,
 )
 
 EDGE = 128
@@ -134,6 +137,30 @@ class World:
             mixed = sprite[..., :3] * alpha + region * (255 - alpha)
             region[:] = (mixed + 127) // 255
         return canvas
+
+
+WORLDS: dict[str, Callable[[], Sequence[Emoji]]] = {
+    "everyday": everyday,
+    "twelve": twelve,
+    "all": lambda: whole_font(FONT),
+}
+
+
+def add_world_option(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--world``, with ``--vocabulary`` as its other name."""
+    parser.add_argument(
+        "--world",
+        "--vocabulary",
+        choices=list(WORLDS),
+        default="everyday",
+        help="the 256 everyday emoji, twelve that are learned in minutes, or the whole font",
+    )
+
+
+def world_named(name: str, smoke: bool = False) -> World:
+    """The world that ``--world`` names; eight emoji of it for a smoke run."""
+    emoji = WORLDS[name]()
+    return World(emoji[:8] if smoke else emoji)
 
 
 def _sprite(character: str, edge: int, glyphs: ImageFont.FreeTypeFont) -> Pixels:

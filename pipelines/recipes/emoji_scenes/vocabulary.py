@@ -10,6 +10,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "white": (255, 255, 255),
@@ -84,6 +85,16 @@ NEVER_PAIRED = frozenset("🤖 🎃 🐸 🦉 🐢 🐳 🦒 🦩 🍋 🍇 🥕
 """Twenty emoji that stand alone in training: a pair with one of them tests composing."""
 
 
+TWELVE = frozenset("🐶 🐱 🍎 🍌 🌹 🌲 🌙 🚗 🚀 🏠 ⚽ 🎁".split())
+"""A world that is learned in minutes."""
+
+_LEFT_OUT = frozenset(
+    "letter letters flag flags arrow arrows sign squared regional keycap selector digit numbers "
+    "number tag component combining fitzpatrick circled triangle square ideograph".split()
+)
+"""Words in the names of letters, flags, clocks, arrows and signs."""
+
+
 @dataclass(frozen=True)
 class Emoji:
     """One thing of the world: its character, its names (the everyday one first)."""
@@ -105,6 +116,34 @@ def everyday() -> tuple[Emoji, ...]:
         entries.append(Emoji(character, tuple(name.strip() for name in names.split(","))))
     taken = {name for entry in entries for name in entry.names}
     return tuple(_with_unicode_name(entry, taken) for entry in entries)
+
+
+def twelve() -> tuple[Emoji, ...]:
+    """Twelve of them that differ at a glance."""
+    return tuple(entry for entry in everyday() if entry.character in TWELVE)
+
+
+def whole_font(font: Path) -> tuple[Emoji, ...]:
+    """The 256, then all others that the font draws, by their Unicode names: about 1,200.
+
+    Left out are letters, flags, clocks, arrows and signs, and whatever has the name of
+    an emoji that is there already.
+    """
+    from fontTools.ttLib import TTFont
+
+    entries = list(everyday())
+    characters = {entry.character for entry in entries}
+    taken = {name for entry in entries for name in entry.names}
+    with TTFont(font, lazy=True) as opened:
+        drawn = sorted(opened.getBestCmap())
+    for code in drawn:
+        name = unicodedata.name(chr(code), "").lower().replace("-", " ")
+        is_sign = code < 0x203C or "clock face" in name or bool(_LEFT_OUT & set(name.split()))
+        if not name or is_sign or chr(code) in characters or name in taken:
+            continue
+        entries.append(Emoji(chr(code), (name,)))
+        taken.add(name)
+    return tuple(entries)
 
 
 def _with_unicode_name(entry: Emoji, taken: set[str]) -> Emoji:

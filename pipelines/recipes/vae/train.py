@@ -14,7 +14,16 @@ from PIL import Image
 from torch.nn import functional
 
 from pipelines.recipes import training
-from pipelines.recipes.emoji_scenes.data import EDGE, GRID, Pixels, World, arrange, to_signed
+from pipelines.recipes.emoji_scenes.data import (
+    EDGE,
+    GRID,
+    Pixels,
+    World,
+    add_world_option,
+    arrange,
+    to_signed,
+    world_named,
+)
 from pipelines.recipes.vae.model import build
 
 CROP = 64
@@ -112,11 +121,15 @@ def standardise_in_weights(vae: AutoencoderKL, mean: torch.Tensor, deviation: to
 
 
 def main() -> None:
-    options = training.options_from(
-        training.parser(__doc__ or "", "vae", "emoji-painter/vae", 16, 1e-3).parse_args()
-    )
-    world = World()
-    vae = build((8, 8, 8, 8)) if options.smoke else build()
+    arguments = training.parser(__doc__ or "", "vae", "emoji-painter/vae", 16, 1e-3)
+    add_world_option(arguments)
+    parsed = arguments.parse_args()
+    options = training.options_from(parsed)
+    world = world_named(parsed.world, options.smoke)
+    if options.init_from is not None:
+        vae = AutoencoderKL.from_pretrained(options.init_from, dtype=torch.float32)
+    else:
+        vae = build((8, 8, 8, 8)) if options.smoke else build()
     run = training.Run(options, vae)
     for rng in run.steps():
         crops = np.stack([crop_around_item(world, rng) for _ in range(options.batch_size)])
