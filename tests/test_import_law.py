@@ -20,6 +20,7 @@ SOURCES = sorted(
     path.relative_to(ROOT) for path in (ROOT / "app.py", *PACKAGE.rglob("*.py")) if path.is_file()
 )
 SERVING = [path for path in SOURCES if "recipes" not in path.parts]
+METRICS = [path for path in SOURCES if path.parts[1:2] == ("metrics",)]
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -69,6 +70,7 @@ def slice_of(path: Path) -> str | None:
 def test_the_law_is_held_against_the_whole_package() -> None:
     assert Path("app.py") in SOURCES
     assert Path("pipelines/hub.py") in SOURCES
+    assert Path("pipelines/metrics/score.py") in METRICS
     for name in SLICES:
         assert Path("pipelines", name, "tab.py") in SOURCES
 
@@ -114,6 +116,14 @@ def test_slices_do_not_import_each_other_but_comparison_does(path: Path) -> None
 def test_what_serves_imports_nothing_heavy_before_it_is_needed(path: Path) -> None:
     heavy = {name for name in imported_at_once(path) if name.split(".")[0] in HEAVY}
     assert heavy == set()
+
+
+@pytest.mark.parametrize("path", METRICS, ids=str)
+def test_metrics_stand_on_the_checks_alone_and_load_no_model(path: Path) -> None:
+    allowed = ("pipelines.errors", "pipelines.metrics", "pipelines.validation")
+    ours = {name for name in imported(path) if name.startswith("pipelines.")}
+    assert {name for name in ours if not name.startswith(allowed)} == set()
+    assert {name for name in imported(path) if name.split(".")[0] in HEAVY} == set()
 
 
 @pytest.mark.parametrize("path", SERVING, ids=str)

@@ -1,0 +1,33 @@
+"""Shares and Wilson's interval."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipelines.errors import InvalidValue
+from pipelines.metrics.proportion import proportion
+
+
+def test_the_interval_is_the_published_one() -> None:
+    """Newcombe (1998, Statistics in Medicine 17:857), table I, method 3: 81 of 263."""
+    score = proportion([True] * 81 + [False] * 182, "hand")
+    assert score.value == pytest.approx(81 / 263)
+    assert (score.low, score.high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+
+
+@pytest.mark.parametrize(("hits", "low", "high"), [(0, 0.0, 0.1135), (30, 0.8865, 1.0)])
+def test_none_and_all_of_thirty_still_leave_room(hits: int, low: float, high: float) -> None:
+    score = proportion([True] * hits + [False] * (30 - hits), "hand")
+    assert (score.low, score.high) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_nineteen_of_twenty_intervals_hold_the_true_share() -> None:
+    rng = np.random.default_rng(0)
+    draws = [proportion(list(rng.random(60) < 0.3), "coin") for _ in range(2000)]
+    assert np.mean([s.low <= 0.3 <= s.high for s in draws]) == pytest.approx(0.95, abs=0.02)
+
+
+def test_no_samples_have_no_share() -> None:
+    with pytest.raises(InvalidValue, match="no samples"):
+        proportion([], "hand")
