@@ -26,10 +26,15 @@ _HEADING = re.compile(r"[A-Z0-9].*[A-Za-z0-9?!]")
 
 @dataclass(frozen=True)
 class Passage:
-    """Held-out text as tokens, with its size in UTF-8 bytes."""
+    """Held-out text as tokens, with the UTF-8 bytes that each of them spells."""
 
     tokens: Tokens
-    bytes: int
+    sizes: Tokens
+
+    @property
+    def bytes(self) -> int:
+        """Of the whole text."""
+        return int(self.sizes.sum())
 
 
 def read_texts(folder: Path, held_out: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -89,9 +94,12 @@ def passage(
     tokenizer: PreTrainedTokenizerBase, text: str, characters: int | None = None
 ) -> Passage:
     """The text, or as many characters from its beginning, ready to be scored."""
-    text = text[:characters]
-    size = sum(len(tale.encode("utf-8")) for tale in split_into_tales(text))
-    return Passage(encode(tokenizer, [text]), size)
+    tokens = encode(tokenizer, [text[:characters]])
+    pieces = tokenizer.convert_ids_to_tokens(tokens.tolist())
+    ends = tokens == tokenizer.eos_token_id
+    # A byte-level piece is written with one character for each byte.
+    sizes = np.where(ends, 0, [len(piece) for piece in pieces])
+    return Passage(tokens, sizes.astype(np.int64))
 
 
 def windows(row: Tokens, count: int, length: int, rng: np.random.Generator) -> torch.Tensor:

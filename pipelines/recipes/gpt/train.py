@@ -1,6 +1,6 @@
 """Trains the writer on a folder of texts.
 
-    python -m pipelines.recipes.gpt.train --minutes 22 --data ../shared/data/fairy_tales
+    python -m pipelines.recipes.gpt.train --minutes 22 --data books
 
 The state stays in ``--run-dir``; the finished checkpoint goes to ``--output``.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import cast
@@ -50,22 +50,26 @@ def next_token_loss(model: LlamaForCausalLM, tokens: torch.Tensor) -> torch.Tens
 
 
 @torch.no_grad()
-def held_out_scores(model: LlamaForCausalLM, passages: Sequence[Passage]) -> tuple[float, float]:
-    """Nats for each token, and bits for each byte of text: ``sum(nats) / ln 2 / bytes``.
+def window_scores(model: LlamaForCausalLM, held_out: Passage) -> Iterator[tuple[float, int, int]]:
+    """Nats, tokens and UTF-8 bytes of each window of a text.
 
     Every token is told once, from at most 511 before it: the windows touch but do not
     overlap, so a window's first words have little to go by.
     """
     model.train(False)
-    nats = 0.0
-    count = 0
-    for held_out in passages:
-        row = torch.from_numpy(held_out.tokens).to(model.device)
-        for start in range(0, len(row) - 1, CONTEXT):
-            window = row[start : start + CONTEXT + 1]
-            nats += next_token_loss(model, window[None]).item() * (len(window) - 1)
-            count += len(window) - 1
-    return nats / count, nats / math.log(2) / sum(held_out.bytes for held_out in passages)
+    row = torch.from_numpy(held_out.tokens).to(model.device)
+    for start in range(0, len(row) - 1, CONTEXT):
+        window = row[start : start + CONTEXT + 1]
+        told = len(window) - 1
+        nats = next_token_loss(model, window[None]).item() * told
+        yield nats, told, int(held_out.sizes[start + 1 : start + 1 + told].sum())
+
+
+def held_out_scores(model: LlamaForCausalLM, passages: Sequence[Passage]) -> tuple[float, float]:
+    """Nats for each token, and bits for each byte of text: ``sum(nats) / ln 2 / bytes``."""
+    windows = [window for held_out in passages for window in window_scores(model, held_out)]
+    nats, tokens, size = (sum(column) for column in zip(*windows, strict=True))
+    return nats / tokens, nats / math.log(2) / size
 
 
 @torch.no_grad()
@@ -96,12 +100,22 @@ def save(
 
 
 def tokenizer_of(options: training.Options, texts: Sequence[str]) -> PreTrainedTokenizerBase:
-    """The run's tokenizer: trained when the run begins, read again when it goes on."""
+    """The run's tokenizer: trained when the run begins, or that of ``--init-from``; read
+    again when the run goes on."""
     folder = options.run_dir / "tokenizer"
-    if not options.resume:
+    if not options.resume and options.init_from is not None:
+        AutoTokenizer.from_pretrained(options.init_from).save_pretrained(folder)
+    elif not options.resume:
         train_tokenizer(texts).save_pretrained(folder)
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
     return tokenizer
+
+
+def begin_with(options: training.Options, tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
+    """A blank writer, or the one that ``--init-from`` names."""
+    if options.init_from is not None:
+        return LlamaForCausalLM.from_pretrained(options.init_from, dtype=torch.float32)
+    return build(tokenizer, width=32, layers=2) if options.smoke else build(tokenizer)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -121,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     glance = [passage(tokenizer, text, GLANCE_CHARACTERS) for text in held_out_texts]
 
     torch.manual_seed(options.seed)
-    model = build(tokenizer, width=32, layers=2) if options.smoke else build(tokenizer)
+    model = begin_with(options, tokenizer)
     run = training.Run(options, model, weight_decay=0.1)
     averaged = cast(LlamaForCausalLM, run.averaged.module)
     run.log(tokens=len(row), parameters=model.num_parameters())

@@ -1,0 +1,245 @@
+"""How good the embedded models are, in one table.
+
+    python -m pipelines.recipes.score --data BOOKS
+
+Everything is computed from the saved half-precision files: the captioner and the painter
+on the held-out scenes of ``assets/datasets/emoji-scenes``, the writer on the books of
+``--data`` that are held out; without ``--data`` the writer is left out. ``--only`` takes
+one of them. The painter's pictures are read by the oracle, which knows no model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionPipeline
+from transformers import AutoModelForImageTextToText, AutoTokenizer, LlamaForCausalLM
+
+from pipelines.metrics.bleu import corpus_bleu
+from pipelines.metrics.frechet import frechet_distance
+from pipelines.metrics.kernel import kernel_distance
+from pipelines.metrics.likelihood import bits_per_byte
+from pipelines.metrics.proportion import proportion
+from pipelines.metrics.score import Score
+from pipelines.recipes.captioner.familiarity import features_of
+from pipelines.recipes.captioner.reading import Reader, names_all, place_is_true
+from pipelines.recipes.captioner.train import captions_of
+from pipelines.recipes.emoji_scenes.data import Pixels, Scene, World, plain_caption, to_signed
+from pipelines.recipes.emoji_scenes.dataset import HELD_OUT, Example, read_dataset
+from pipelines.recipes.emoji_scenes.oracle import Finding, Oracle
+from pipelines.recipes.gpt.data import HELD_OUT as HELD_OUT_BOOKS
+from pipelines.recipes.gpt.data import passage, read_texts
+from pipelines.recipes.gpt.train import window_scores
+
+MODELS = Path("assets/models")
+PICTURES = 64
+"""How many pictures of each kind the painter is asked for."""
+ORACLE = "sprites matched"
+_STEPS, _GUIDANCE, _BATCH = 20, 4.0, 8
+_SEEN_SEED = 99
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. ``floor`` is the least that is asked for; None asks nothing."""
+
+    model: str
+    what: str
+    score: Score
+    floor: float | None = None
+
+
+def captioner_rows(path: Path, examples: Sequence[Example]) -> list[Row]:
+    """Whether greedy captions tell the scene (emoji, place, colour), and their BLEU."""
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    model: Any = AutoModelForImageTextToText.from_pretrained(path, dtype=torch.float32)
+    captions = captions_of(model, tokenizer, as_tensor(e.pixels() for e in examples))
+    reader = Reader(World().emoji)
+    told = [tells(reader, text, e) for text, e in zip(captions, examples, strict=True)]
+    alone = [len(example.scene.items) == 1 for example in examples]
+    singles = [right for right, single in zip(told, alone, strict=True) if single]
+    pairs = [right for right, single in zip(told, alone, strict=True) if not single]
+    references = [list(example.captions) for example in examples]
+    judge = "captions read back"
+    return [
+        Row("captioner", "scene right, one emoji", proportion(singles, judge), 0.90),
+        Row("captioner", "scene right, two emoji", proportion(pairs, judge), 0.75),
+        Row("captioner", "BLEU against five wordings", corpus_bleu(captions, references)),
+    ]
+
+
+def tells(reader: Reader, caption: str, example: Example) -> bool:
+    """Whether a caption names the emoji and the colour, and a place that is true."""
+    reading = reader.read(caption)
+    return (
+        reading is not None
+        and names_all(reading, example.scene)
+        and place_is_true(reading, example.scene, example.boxes)
+    )
+
+
+def painter_rows(
+    path: Path, captioner: Path, examples: Sequence[Example], count: int = PICTURES
+) -> list[Row]:
+    """What the oracle finds in painted scenes, seen and never seen in training, and FID.
+
+    20 steps of the saved scheduler, guidance 4, picture i from seed i, plain captions.
+    """
+    world = World()
+    oracle = Oracle(world)
+    pipeline = StableDiffusionPipeline.from_pretrained(path, dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    scenes = _asked_for(world, examples, count)
+    began = time.perf_counter()
+    painted = {kind: paint(pipeline, asked) for kind, asked in scenes.items()}
+    seconds = (time.perf_counter() - began) / sum(map(len, scenes.values()))
+    found = {kind: [oracle.read(p) for p in pictures] for kind, pictures in painted.items()}
+    rows = _oracle_rows(scenes, found)
+    real = as_tensor(example.pixels() for example in examples)
+    unseen = as_tensor(p for (_, seen), pictures in painted.items() if not seen for p in pictures)
+    extractor = f"emoji-captioner-encoder@{checksum(captioner)}"
+    model: Any = AutoModelForImageTextToText.from_pretrained(captioner, dtype=torch.float32)
+    features = [features_of(model, images).double().numpy() for images in (unseen, real)]
+    rows += [
+        Row("painter", "FID", frechet_distance(*features, extractor)),
+        Row("painter", "KID", kernel_distance(*features, extractor)),
+    ]
+    print(f"painter: {seconds:.2f} s a picture in batches of {_BATCH}", flush=True)
+    return rows
+
+
+def _asked_for(
+    world: World, examples: Sequence[Example], count: int
+) -> dict[tuple[int, bool], list[Scene]]:
+    """Scenes by number of items, and whether training may have shown them."""
+    rng = np.random.default_rng(_SEEN_SEED)
+    asked: dict[tuple[int, bool], list[Scene]] = {(n, s): [] for n in (1, 2) for s in (True, False)}
+    for example in examples:
+        asked[len(example.scene.items), False].append(example.scene)
+    while min(len(asked[n, True]) for n in (1, 2)) < count:
+        scene = world.sample(rng)
+        asked[len(scene.items), True].append(scene)
+    return {kind: found[:count] for kind, found in asked.items()}
+
+
+def _oracle_rows(
+    scenes: dict[tuple[int, bool], list[Scene]], found: dict[tuple[int, bool], list[Finding]]
+) -> list[Row]:
+    rows = []
+    things = {
+        kind: [f.shows_things(s) for f, s in zip(found[kind], scenes[kind], strict=True)]
+        for kind in scenes
+    }
+    for items, what, floor in ((1, "the emoji is there", 0.70), (2, "both emoji are there", 0.35)):
+        for seen, which in ((True, "as in training"), (False, "never in training")):
+            score = proportion(things[items, seen], ORACLE)
+            rows.append(Row("painter", f"{what}, {which}", score, floor))
+    every = [(f, s) for kind in scenes for f, s in zip(found[kind], scenes[kind], strict=True)]
+    placed = [f.is_placed(s) for f, s in every if len(s.items) == 2 and f.shows_things(s)]
+    coloured = [f.colour == s.colour for f, s in every]
+    rows.append(Row("painter", "the background's colour", proportion(coloured, ORACLE), 0.98))
+    if placed:
+        rows.append(Row("painter", "their place, where both are there", proportion(placed, ORACLE)))
+    return rows
+
+
+def writer_rows(path: Path, folder: Path) -> list[Row]:
+    """Bits per byte on the held-out books."""
+    _, held_out = read_texts(folder, HELD_OUT_BOOKS)
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    model: Any = LlamaForCausalLM.from_pretrained(path, dtype=torch.float32)
+    nats, sizes = [], []
+    for text in held_out:
+        for window_nats, _, window_bytes in window_scores(model, passage(tokenizer, text)):
+            nats.append(window_nats)
+            sizes.append(window_bytes)
+    digest = hashlib.sha256("".join(held_out).encode()).hexdigest()[:16]
+    score = bits_per_byte(nats, sizes, f"held-out-books@{digest}")
+    return [Row("writer", "bits per byte, windows of 512 tokens", score)]
+
+
+def paint(pipeline: StableDiffusionPipeline, scenes: Sequence[Scene]) -> list[Pixels]:
+    """A picture of each scene's plain caption; picture i from seed i."""
+    pictures: list[Pixels] = []
+    for start in range(0, len(scenes), _BATCH):
+        part = scenes[start : start + _BATCH]
+        images = pipeline(
+            [plain_caption(scene) for scene in part],
+            num_inference_steps=_STEPS,
+            guidance_scale=_GUIDANCE,
+            generator=[torch.Generator().manual_seed(start + i) for i in range(len(part))],
+        ).images
+        pictures += [np.asarray(image) for image in images]
+    return pictures
+
+
+def as_tensor(pictures: Iterable[Pixels]) -> torch.Tensor:
+    """``(N, 3, 128, 128)`` in [-1, 1]."""
+    return torch.from_numpy(to_signed(np.stack(list(pictures))))
+
+
+def checksum(model: Path) -> str:
+    """The first sixteen digits of the SHA-256 over a model's weight files."""
+    digest = hashlib.sha256()
+    for file in sorted(model.rglob("*.safetensors")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as Markdown, with the floors and whether they are reached."""
+    lines = [
+        "| model | what | value | 95% interval | samples | floor |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        floor = ""
+        if row.floor is not None:
+            floor = f"{row.floor:g}{'' if row.score.value >= row.floor else ' (not reached)'}"
+        score = row.score
+        lines.append(
+            f"| {row.model} | {row.what} | {score.value:.4g} | "
+            f"{score.low:.4g} to {score.high:.4g} | {score.samples} | {floor} |"
+        )
+    warnings = [f"- {row.what}: {row.score.warning}" for row in rows if row.score.warning]
+    signatures = dict.fromkeys(row.score.signature for row in rows)
+    return "\n".join([*lines, "", *warnings, *(f"- `{signature}`" for signature in signatures)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", type=Path, default=MODELS)
+    parser.add_argument("--dataset", type=Path, default=HELD_OUT)
+    parser.add_argument("--data", type=Path, help="folder of books, for the writer")
+    parser.add_argument("--only", choices=["painter", "captioner", "writer"])
+    parser.add_argument("--pictures", type=int, default=PICTURES, help="of each of four kinds")
+    parser.add_argument("--json", type=Path, help="also write the rows here")
+    parsed = parser.parse_args()
+    examples = read_dataset(parsed.dataset)
+    captioner = parsed.models / "emoji-captioner"
+    rows: list[Row] = []
+    if parsed.only in (None, "captioner"):
+        rows += captioner_rows(captioner, examples)
+    if parsed.only in (None, "painter"):
+        path = parsed.models / "emoji-painter"
+        rows += painter_rows(path, captioner, examples, parsed.pictures)
+    if parsed.only in (None, "writer") and parsed.data is not None:
+        rows += writer_rows(parsed.models / "fairytale-gpt", parsed.data)
+    print(table(rows))
+    if parsed.json is not None:
+        parsed.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""The table of scores: a perfect painter has them all, a blank one none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.metrics.proportion import proportion
+from pipelines.recipes import score
+from pipelines.recipes.captioner.reading import Reader
+from pipelines.recipes.emoji_scenes.data import Pixels, Scene, World, arrange
+from pipelines.recipes.emoji_scenes.dataset import HELD_OUT, read_dataset, write_dataset
+from pipelines.recipes.emoji_scenes.oracle import Oracle
+from pipelines.recipes.emoji_scenes.vocabulary import COLOURS, everyday
+from pipelines.settings import ROOT
+
+Kinds = dict[tuple[int, bool], list[Scene]]
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World()
+
+
+@pytest.fixture(scope="module")
+def asked(world: World) -> Kinds:
+    return score._asked_for(world, read_dataset(ROOT / HELD_OUT), 6)
+
+
+def values(rows: list[score.Row]) -> dict[str, float]:
+    return {row.what: row.score.value for row in rows}
+
+
+def test_scenes_are_asked_for_in_four_kinds(asked: Kinds) -> None:
+    assert set(asked) == {(1, True), (1, False), (2, True), (2, False)}
+    for (items, seen), scenes in asked.items():
+        assert len(scenes) == 6
+        assert all(len(scene.items) == items for scene in scenes)
+        assert all(scene.is_held_out() != seen for scene in scenes)
+
+
+def test_a_perfect_painter_reaches_every_floor(world: World, asked: Kinds) -> None:
+    rng = np.random.default_rng(0)
+    oracle = Oracle(world)
+    found = {
+        kind: [oracle.read(world.draw(scene, arrange(scene, rng))) for scene in scenes]
+        for kind, scenes in asked.items()
+    }
+    rows = score._oracle_rows(asked, found)
+    assert set(values(rows).values()) == {1.0}
+    assert "not reached" not in score.table(rows)
+
+
+def test_a_painter_of_empty_backgrounds_has_the_colours_alone(world: World, asked: Kinds) -> None:
+    def empty(scene: Scene) -> Pixels:
+        return np.full((128, 128, 3), COLOURS[scene.colour], np.uint8)
+
+    oracle = Oracle(world)
+    found = {kind: [oracle.read(empty(s)) for s in scenes] for kind, scenes in asked.items()}
+    shares = values(score._oracle_rows(asked, found))
+    assert shares.pop("the background's colour") == 1.0
+    assert set(shares.values()) == {0.0}
+    assert "0.7 (not reached)" in score.table(score._oracle_rows(asked, found))
+
+
+def test_aliases_and_turned_places_tell_the_same_scene_and_other_things_do_not() -> None:
+    reader = Reader(everyday())
+    example = next(e for e in read_dataset(ROOT / HELD_OUT) if e.scene.place == "left")
+    for words in example.captions:
+        assert score.tells(reader, words, example) == (example.scene.colour in words.split())
+    swapped = example.captions[0].replace("to the left of", "to the right of")
+    assert not score.tells(reader, swapped, example)
+    assert not score.tells(reader, "a picture", example)
+
+
+def test_the_command_scores_the_models_that_ship(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_dataset(World(), tmp_path / "scenes", count=24)
+    options = ["--models", str(ROOT / "assets/models"), "--dataset", str(tmp_path / "scenes")]
+    options += ["--pictures", "2", "--json", str(tmp_path / "rows.json")]
+    monkeypatch.setattr("sys.argv", ["score", *options])
+    score.main()
+    printed = capsys.readouterr().out
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert {row["model"] for row in rows} == {"painter", "captioner"}
+    assert all(row["what"] in printed for row in rows)
+    assert all(row["score"]["low"] <= row["score"]["value"] <= row["score"]["high"] for row in rows)
+    assert "emoji-captioner-encoder@" in printed
+    assert "FID" in printed
+
+
+def test_floors_are_marked_where_they_are_not_reached() -> None:
+    some = proportion([True, False], "hand")
+    rows = [score.Row("m", "low", some, 0.9), score.Row("m", "high", some, 0.4)]
+    lines = score.table(rows).splitlines()
+    assert "not reached" in lines[2]
+    assert "not reached" not in lines[3]
