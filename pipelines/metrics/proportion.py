@@ -11,12 +11,13 @@ from pipelines.metrics.score import Score
 _Z = 1.959963984540054  # the normal distribution's 97.5% quantile
 
 
-def proportion(hits: Sequence[bool], judge: str) -> Score:
+def proportion(hits: Sequence[bool], judge: str, higher_is_better: bool = True) -> Score:
     """The share of true ones, with Wilson's 95% interval (Wilson, 1927, JASA 22:209).
 
     Args:
         hits: one for each sample.
         judge: who or what decided, for the signature.
+        higher_is_better: false where the hits are faults.
 
     Raises:
         InvalidValue: there are no samples.
@@ -33,5 +34,5 @@ def proportion(hits: Sequence[bool], judge: str) -> Score:
         high=min(1.0, centre + reach),
         samples=n,
         signature=f"share|judge:{judge}|samples:{n}|ci:wilson",
-        higher_is_better=True,
+        higher_is_better=higher_is_better,
     )

@@ -36,13 +36,17 @@ from pipelines.recipes.captioner.train import captions_of
 from pipelines.recipes.emoji_scenes.data import Pixels, Scene, World, plain_caption, to_signed
 from pipelines.recipes.emoji_scenes.dataset import HELD_OUT, Example, read_dataset
 from pipelines.recipes.emoji_scenes.oracle import Finding, Oracle
+from pipelines.recipes.gpt.baselines import KneserNey, compression, gzip_size, xz_size
 from pipelines.recipes.gpt.data import HELD_OUT as HELD_OUT_BOOKS
 from pipelines.recipes.gpt.data import passage, read_texts
+from pipelines.recipes.gpt.originality import copied_sentences, copied_share, long_sentences
 from pipelines.recipes.gpt.train import window_scores
 
 MODELS = Path("assets/models")
 PICTURES = 64
 """How many pictures of each kind the painter is asked for."""
+SAMPLES = 20
+"""Texts of the writer that are searched for copied sentences."""
 ORACLE = "sprites matched"
 _STEPS, _GUIDANCE, _BATCH = 20, 4.0, 8
 _SEEN_SEED = 99
@@ -50,12 +54,20 @@ _SEEN_SEED = 99
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. ``floor`` is the least that is asked for; None asks nothing."""
+    """One line of the table. ``floor`` is the least that is asked for, or the most where
+    less is better; None asks nothing."""
 
     model: str
     what: str
     score: Score
     floor: float | None = None
+
+    @property
+    def is_reached(self) -> bool:
+        if self.floor is None:
+            return True
+        value = self.score.value
+        return value >= self.floor if self.score.higher_is_better else value <= self.floor
 
 
 def captioner_rows(path: Path, examples: Sequence[Example]) -> list[Row]:
@@ -108,10 +120,10 @@ def painter_rows(
     unseen = as_tensor(p for (_, seen), pictures in painted.items() if not seen for p in pictures)
     extractor = f"emoji-captioner-encoder@{checksum(captioner)}"
     model: Any = AutoModelForImageTextToText.from_pretrained(captioner, dtype=torch.float32)
-    features = [features_of(model, images).double().numpy() for images in (unseen, real)]
+    ours, theirs = (features_of(model, images).double().numpy() for images in (unseen, real))
     rows += [
-        Row("painter", "FID", frechet_distance(*features, extractor)),
-        Row("painter", "KID", kernel_distance(*features, extractor)),
+        Row("painter", "FID", frechet_distance(ours, theirs, extractor)),
+        Row("painter", "KID", kernel_distance(ours, theirs, extractor)),
     ]
     print(f"painter: {seconds:.2f} s a picture in batches of {_BATCH}", flush=True)
     return rows
@@ -153,18 +165,48 @@ def _oracle_rows(
 
 
 def writer_rows(path: Path, folder: Path) -> list[Row]:
-    """Bits per byte on the held-out books."""
-    _, held_out = read_texts(folder, HELD_OUT_BOOKS)
+    """Bits per byte on the held-out books beside what needs no model, and what is copied.
+
+    The floors are those of gzip, xz and a 5-gram model trained on the same books, the best
+    of them; and the share of long sentences that the held-out books themselves have in
+    common with the training books.
+    """
+    texts, held_out = read_texts(folder, HELD_OUT_BOOKS)
+    seen, unseen = "\n\n".join(texts), "\n\n".join(held_out)
     tokenizer = AutoTokenizer.from_pretrained(path)
     model: Any = LlamaForCausalLM.from_pretrained(path, dtype=torch.float32)
-    nats, sizes = [], []
-    for text in held_out:
-        for window_nats, _, window_bytes in window_scores(model, passage(tokenizer, text)):
-            nats.append(window_nats)
-            sizes.append(window_bytes)
-    digest = hashlib.sha256("".join(held_out).encode()).hexdigest()[:16]
-    score = bits_per_byte(nats, sizes, f"held-out-books@{digest}")
-    return [Row("writer", "bits per byte, windows of 512 tokens", score)]
+    windows = [w for text in held_out for w in window_scores(model, passage(tokenizer, text))]
+    books = f"held-out-books@{hashlib.sha256(unseen.encode()).hexdigest()[:16]}"
+    score = bits_per_byte([w[0] for w in windows], [w[2] for w in windows], books)
+    known = seen.encode(), unseen.encode()
+    bests = [compression(size, *known).best for size in (gzip_size, xz_size)]
+    floor = min(*bests, KneserNey(known[0], 5).bits_per_byte(known[1]))
+    samples = write(model, tokenizer)
+    written = [sentence for sample in samples for sentence in long_sentences(sample)]
+    copied = set(copied_sentences("\n\n".join(samples), seen))
+    faults = proportion([s in copied for s in written], "training books", higher_is_better=False)
+    return [
+        Row("writer", "bits per byte, windows of 512 tokens", score, floor),
+        Row("writer", "long sentences copied", faults, copied_share(unseen, seen)),
+    ]
+
+
+@torch.no_grad()
+def write(model: Any, tokenizer: Any) -> list[str]:
+    """Twenty samples of 200 tokens from nothing, at temperature 0.8, from seed 0."""
+    torch.manual_seed(0)
+    start = torch.full((SAMPLES, 1), tokenizer.eos_token_id)
+    ids = model.generate(
+        start,
+        attention_mask=torch.ones_like(start),
+        max_new_tokens=200,
+        do_sample=True,
+        temperature=0.8,
+        top_k=0,
+        top_p=1.0,
+    )
+    texts: list[str] = tokenizer.batch_decode(ids, skip_special_tokens=True)
+    return texts
 
 
 def paint(pipeline: StableDiffusionPipeline, scenes: Sequence[Scene]) -> list[Pixels]:
@@ -204,7 +246,7 @@ def table(rows: Sequence[Row]) -> str:
     for row in rows:
         floor = ""
         if row.floor is not None:
-            floor = f"{row.floor:g}{'' if row.score.value >= row.floor else ' (not reached)'}"
+            floor = f"{row.floor:.4g}{'' if row.is_reached else ' (not reached)'}"
         score = row.score
         lines.append(
             f"| {row.model} | {row.what} | {score.value:.4g} | "

@@ -151,8 +151,10 @@ def velocity_loss(
     noise = torch.randn(latents.shape, generator=generator).to(latents.device)
     noisy = scheduler.add_noise(latents, noise, timesteps)
     target = scheduler.get_velocity(latents, noise, timesteps)
-    errors = (painter(noisy, timesteps, input_ids).float() - target).square()
-    return errors.mean() if weights is None else (errors * weights).mean() / weights.mean()
+    errors: torch.Tensor = (painter(noisy, timesteps, input_ids).float() - target).square()
+    if weights is not None:
+        errors = errors * weights / weights.mean()
+    return errors.mean()
 
 
 def tokenize(tokenizer: PreTrainedTokenizerFast, captions: list[str]) -> torch.Tensor:

@@ -82,7 +82,7 @@ class Oracle:
     def read(self, pixels: Pixels) -> Finding:
         """What stands in a picture ``(128, 128, 3)`` of uint8."""
         colour = background_colour(pixels)
-        difference = _halved(pixels.astype(np.float32)) - np.float32(COLOURS[colour])
+        difference = _halved(pixels.astype(np.float32)) - _rgb(colour)
         gains, which = self._best_at_each_place(difference, colour)
         total = float(np.square(difference).sum())
         chosen = self._choose(gains, difference, total)
@@ -119,11 +119,11 @@ class Oracle:
     @cache  # noqa: B019 (an oracle lives as long as its world)
     def _laid_on(self, colour: str, size: str) -> Halves:
         """Each emoji on the colour, less the colour: ``(N, 3 * edge * edge)``."""
-        ground = np.float32(COLOURS[colour])
+        ground = _rgb(colour)
         laid = []
         for entry in self._world.emoji:
             sprite = self._world.sprite(Item(entry, size)).astype(np.float32)
-            alpha = sprite[..., 3:] / 255
+            alpha = sprite[..., 3:] / np.float32(255)
             laid.append(_halved((sprite[..., :3] - ground) * alpha).transpose(2, 0, 1).ravel())
         return np.stack(laid)
 
@@ -157,6 +157,10 @@ def _places() -> _Places:
     left, top, edge = boxes.T
     apart = (left[:, None] + edge[:, None] <= left[None]) | (top[:, None] + edge[:, None] <= top)
     return _Places(boxes, ~(apart | apart.T))
+
+
+def _rgb(colour: str) -> Halves:
+    return np.array(COLOURS[colour], np.float32)
 
 
 def _halved(values: Halves) -> Halves:

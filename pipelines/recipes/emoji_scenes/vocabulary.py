@@ -129,7 +129,7 @@ def whole_font(font: Path) -> tuple[Emoji, ...]:
     Left out are letters, flags, clocks, arrows and signs, and whatever has the name of
     an emoji that is there already.
     """
-    from fontTools.ttLib import TTFont
+    from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 
     entries = list(everyday())
     characters = {entry.character for entry in entries}

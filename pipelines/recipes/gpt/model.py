@@ -31,7 +31,11 @@ the blank line between two paragraphs is one piece."""
 
 
 def build(
-    tokenizer: PreTrainedTokenizerBase, width: int = 256, layers: int = 6, heads: int = 4
+    tokenizer: PreTrainedTokenizerBase,
+    width: int = 256,
+    layers: int = 6,
+    heads: int = 4,
+    context: int = CONTEXT,
 ) -> LlamaForCausalLM:
     """An untrained writer: 5.9 million parameters at the standard sizes."""
     end = tokenizer.eos_token_id
@@ -42,7 +46,7 @@ def build(
         num_hidden_layers=layers,
         num_attention_heads=heads,
         num_key_value_heads=heads,
-        max_position_embeddings=CONTEXT,
+        max_position_embeddings=context,
         tie_word_embeddings=True,
         bos_token_id=end,
         eos_token_id=end,
