@@ -11,12 +11,20 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from pipelines.errors import InvalidValue, LoadFailed, ModelUnavailable, WrongTask
 from pipelines.events import Progress, with_result
 from pipelines.settings import Settings
 from pipelines.studio import Studio
-from pipelines.text_generation.pipeline import TextDelta, TextRequest, TextResult, generate
+from pipelines.text_generation.pipeline import (
+    TextDelta,
+    TextRequest,
+    TextResult,
+    _Collector,
+    generate,
+)
 from tests.running import Calls, finished, finished_together, loaded
 from tests.tiny_models import CONTEXT
 
@@ -47,6 +55,23 @@ def test_text_grows_token_by_token_and_ends_in_the_result(studio: Studio) -> Non
     assert all(isinstance(event, Progress | TextDelta) for event in events)
     assert result.prompt == REQUEST.prompt
     assert not result.text.startswith(REQUEST.prompt)
+
+
+def test_the_space_before_the_first_new_word_is_kept_by_tokenizers_that_join_words() -> None:
+    """SentencePiece's decoder drops the space of a text's first word, which is not ours."""
+    pieces = {"<unk>": 0, "▁once": 1, "▁upon": 2, "▁a": 3, "▁time": 4}
+    backend = Tokenizer(models.WordLevel(pieces, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.decoder = decoders.Metaspace()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, clean_up_tokenization_spaces=False
+    )
+    assert tokenizer.decode([3, 4]) == "a time"
+    deltas: list[Any] = []
+    collector = _Collector(tokenizer, tokenizer.encode("once upon"), deltas.append)
+    for ids in ([1, 2], [3], [4]):  # generate hands over the prompt first
+        collector.put(torch.tensor(ids))
+    assert [delta.text for delta in deltas] == [" a", " a time"]
 
 
 def test_temperature_zero_takes_the_likeliest_token_each_time(studio: Studio) -> None:
