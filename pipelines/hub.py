@@ -184,11 +184,16 @@ def _vetted(name: str, path: Path, commit: str, task: Task) -> Snapshot:
             f"{name} has no safetensors weights. Other formats can run code when they are opened "
             "and are not loaded; convert the checkpoint and try again."
         )
-    weight_bytes = sum(f.stat().st_size for f in weights)
-    return Snapshot(name, path, commit, task, weight_bytes, sum(map(_parameters_in, weights)))
+    stats = [f.stat() for f in weights]
+    parameters = sum(
+        _parameters_in(f, stat.st_size, stat.st_mtime_ns)
+        for f, stat in zip(weights, stats, strict=True)
+    )
+    return Snapshot(name, path, commit, task, sum(stat.st_size for stat in stats), parameters)
 
 
-def _parameters_in(path: Path) -> int:
+@lru_cache(maxsize=256)
+def _parameters_in(path: Path, _size: int, _modified: int) -> int:
     """How many numbers a safetensors file's header declares; 0 where it cannot be read.
 
     The format: 8 bytes with the header's length, then the header as JSON

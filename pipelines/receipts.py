@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import platform
+from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +54,13 @@ def make_receipt(
 
 def versions() -> dict[str, str]:
     """The versions of Python and of the libraries that compute."""
-    found = {name: metadata.version(name) for name in _LIBRARIES}
-    return {"python": platform.python_version(), **found}
+    return {"python": platform.python_version()} | {name: _version(name) for name in _LIBRARIES}
+
+
+@cache
+def _version(library: str) -> str:
+    """Looked up once: reading a package's metadata takes milliseconds."""
+    return metadata.version(library)
 
 
 def hash_text(text: str) -> str:

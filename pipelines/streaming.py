@@ -1,8 +1,12 @@
 """A blocking library call as a generator that can be closed.
 
-The libraries call back; a slice wants to yield. ``stream`` runs the call in a thread of
-its own and hands over what it emits. When the iterator is closed, the next ``emit``
+The libraries call back; a slice wants to yield. ``stream`` runs the call in another
+thread and hands over what it emits. When the iterator is closed, the next ``emit``
 raises ``Cancelled`` inside the call, so it ends within one token or one step.
+
+The threads are kept and used again, the last one first, so that runs one after another
+share a thread: OpenMP gives each thread that computes workers of its own, and where these
+outnumber the cores, they sleep and are woken at every operation, which takes twice as long.
 """
 
 from __future__ import annotations
@@ -10,13 +14,48 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Generator
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pipelines.errors import Cancelled
 
 Emit = Callable[[Any], None]
 Result = TypeVar("Result")
 _HEARTBEAT_SECONDS = 0.25
+
+
+class _Worker(threading.Thread):
+    """A thread that makes one call after another and lies idle between them."""
+
+    idle: ClassVar[list[_Worker]] = []
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._calls: queue.SimpleQueue[Callable[[], Callable[[], None]]] = queue.SimpleQueue()
+        self.start()
+
+    @classmethod
+    def make(cls, call: Callable[[], Callable[[], None]]) -> None:
+        """Makes the call in an idle thread, or in a new one where none is idle.
+
+        What the call returns is called in turn, when the thread is idle again: who is
+        told the outcome by it, and makes the next call at once, finds the same thread.
+        """
+        try:
+            worker = cls.idle.pop()
+        except IndexError:
+            worker = cls()
+        worker._calls.put(call)
+
+    def run(self) -> None:
+        while True:
+            call = self._calls.get()
+            self.name = "triptych-run"
+            tell = call()
+            del call  # an idle thread holds on to nothing of its last call
+            self.name = "triptych-idle"
+            self.idle.append(self)
+            tell()
+            del tell
 
 
 def stream(work: Callable[[Emit], Result], may_go_on: bool = False) -> Generator[Any, None, Result]:
@@ -27,21 +66,27 @@ def stream(work: Callable[[Emit], Result], may_go_on: bool = False) -> Generator
     last event is repeated while it is silent. An exception of the work is raised here.
     """
     events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-    is_closed = threading.Event()
+    is_closed, has_ended = threading.Event(), threading.Event()
 
     def emit(event: Any) -> None:
         if is_closed.is_set():
             raise Cancelled
         events.put(("event", event))
 
-    def run() -> None:
+    def run() -> Callable[[], None]:
+        outcome: tuple[str, Any]
         try:
-            events.put(("result", work(emit)))
+            outcome = "result", work(emit)
         except BaseException as error:
-            events.put(("error", error))
+            outcome = "error", error
 
-    thread = threading.Thread(target=run, name="triptych-run", daemon=True)
-    thread.start()
+        def tell() -> None:
+            events.put(outcome)
+            has_ended.set()
+
+        return tell
+
+    _Worker.make(run)
     last: Any = None
     try:
         while True:
@@ -62,4 +107,4 @@ def stream(work: Callable[[Emit], Result], may_go_on: bool = False) -> Generator
     finally:
         is_closed.set()
         if not may_go_on:
-            thread.join()
+            has_ended.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from typing import Any
 
 import pytest
@@ -128,3 +129,34 @@ def test_closing_does_not_wait_for_work_that_may_go_on_alone() -> None:
     assert not has_ended.is_set()
     may_end.set()
     assert has_ended.wait(10)
+
+
+def test_runs_one_after_another_share_a_thread() -> None:
+    """Each thread that had computed kept OpenMP workers, and pictures took twice as long."""
+    threads = [list(with_result(stream(lambda emit: threading.get_ident())))[-1] for _ in range(20)]
+    assert len(set(threads)) == 1
+
+
+def test_runs_at_the_same_time_have_threads_of_their_own() -> None:
+    meet = threading.Barrier(3, timeout=10)
+    runs = [stream(lambda emit: (emit("begun"), meet.wait())[1]) for _ in range(3)]
+    assert [next(run) for run in runs] == ["begun"] * 3
+    places = [list(with_result(run))[-1] for run in runs]
+    assert sorted(places) == [0, 1, 2]
+
+
+def test_an_idle_thread_holds_on_to_nothing() -> None:
+    class Model:
+        """Something large."""
+
+    def borrowed(emit: Emit) -> Model:
+        model = Model()
+        held.append(weakref.ref(model))
+        return model
+
+    held: list[weakref.ref[Model]] = []
+    list(with_result(stream(borrowed)))
+    deadline = time.monotonic() + 5
+    while held[0]() is not None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert held[0]() is None

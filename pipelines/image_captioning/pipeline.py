@@ -144,8 +144,18 @@ def load_captioner(snapshot: Snapshot, device: Device) -> Captioner:
         model,
         AutoImageProcessor.from_pretrained(path, **OFFLINE),
         AutoTokenizer.from_pretrained(path, **OFFLINE),
-        known.get("familiarity"),
+        _as_tensors(known["familiarity"]) if "familiarity" in known else None,
     )
+
+
+def _as_tensors(familiarity: dict[str, Any]) -> dict[str, Any]:
+    """Its lists of numbers as float64 tensors: converted once, not at every picture."""
+    import torch
+
+    return {
+        name: torch.tensor(value, dtype=torch.float64) if isinstance(value, list) else value
+        for name, value in familiarity.items()
+    }
 
 
 def _check_length(request: CaptionRequest, captioner: Captioner) -> None:

@@ -1,14 +1,18 @@
-"""What our generators cost above the raw library calls, in turn in one process.
+"""What our generators cost above the raw library calls, in turn.
 
     python -m tests.benchmarks.pipelines_overhead
 
 Same weights, same lengths, greedy or seeded; goal: a ratio of 1.05 or less for each.
+Each side has a process of its own, as in real use: two threads that compute in one
+process would slow each other, for each brings OpenMP workers.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -42,23 +46,32 @@ def finish(run: Any) -> Any:
     return list(with_result(run))[-1]
 
 
-def pairs(studio: Studio) -> dict[str, tuple[Call, Call]]:
-    """For each task: our run and the library's own call for the same work."""
-    text = TextRequest("fairytale-gpt", "Once upon a time there was", 128, temperature=0.0)
-    picture = Image.open(ROOT / "assets/examples/2-big-pizza.png").convert("RGB")
+TEXT = TextRequest("fairytale-gpt", "Once upon a time there was", 128, temperature=0.0)
+SCENE = PaintRequest("emoji-painter", "a red apple", steps=20, seed=1)
+TASKS = ("write", "paint", "describe")
+
+
+def own_calls(studio: Studio) -> dict[str, Call]:
+    """For each task, a run of ours."""
+    request = CaptionRequest("emoji-captioner", example_picture(), count=4)
     return {
-        "write": (lambda: finish(write(studio, text)), raw_writer(text)),
-        "paint": (
-            lambda: finish(
-                paint(studio, PaintRequest("emoji-painter", "a red apple", steps=20, seed=1))
-            ),
-            raw_painter(),
-        ),
-        "describe": (
-            lambda: finish(describe(studio, CaptionRequest("emoji-captioner", picture, count=4))),
-            raw_captioner(picture),
-        ),
+        "write": lambda: finish(write(studio, TEXT)),
+        "paint": lambda: finish(paint(studio, SCENE)),
+        "describe": lambda: finish(describe(studio, request)),
     }
+
+
+def library_calls() -> dict[str, Call]:
+    """For each task, the library's own call for the same work."""
+    return {
+        "write": raw_writer(TEXT),
+        "paint": raw_painter(),
+        "describe": raw_captioner(example_picture()),
+    }
+
+
+def example_picture() -> Image.Image:
+    return Image.open(ROOT / "assets/examples/2-big-pizza.png").convert("RGB")
 
 
 def raw_writer(request: TextRequest) -> Call:
@@ -107,33 +120,79 @@ def raw_captioner(picture: Image.Image) -> Call:
     processor = AutoImageProcessor.from_pretrained(path)
     tokenizer = AutoTokenizer.from_pretrained(path)
 
-    def call() -> list[str]:
+    def call() -> tuple[list[str], torch.Tensor]:
         with torch.inference_mode():
             pixels = processor(images=picture, return_tensors="pt")["pixel_values"]
-            ids = model.generate(
-                pixels, num_beams=4, num_return_sequences=4, early_stopping=True, max_new_tokens=40
+            found = model.generate(
+                pixels,
+                num_beams=4,
+                num_return_sequences=4,
+                early_stopping=True,
+                max_new_tokens=40,
+                return_dict_in_generate=True,
+                output_scores=True,
             )
-            texts: list[str] = tokenizer.batch_decode(ids, skip_special_tokens=True)
-            return texts
+            scores = model.compute_transition_scores(
+                found.sequences, found.scores, found.beam_indices
+            )
+            return tokenizer.batch_decode(found.sequences, skip_special_tokens=True), scores
 
     return call
+
+
+def serve(side: str) -> None:
+    """Reads names of tasks, a line each, and answers with seconds."""
+    with tempfile.TemporaryDirectory() as scratch:
+        studio = Studio(replace(Settings(), data_dir=Path(scratch)))
+        calls = own_calls(studio) if side == "ours" else library_calls()
+        for task in sys.stdin:
+            print(timed(calls[task.strip()]), flush=True)
+
+
+class Side:
+    """A process that makes one side's calls."""
+
+    def __init__(self, name: str) -> None:
+        command = [sys.executable, "-m", "tests.benchmarks.pipelines_overhead", "--serve", name]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=ROOT,
+        )
+
+    def seconds(self, task: str) -> float:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(task, file=self._process.stdin, flush=True)
+        return float(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=15)
-    runs = parser.parse_args().runs
-    with tempfile.TemporaryDirectory() as scratch:
-        studio = Studio(replace(Settings(), data_dir=Path(scratch)))
-        for name, (ours, raw) in pairs(studio).items():
-            ours(), raw()
-            times = [(timed(ours), timed(raw)) for _ in range(runs)]
+    parser.add_argument("--serve", choices=["ours", "library"], help=argparse.SUPPRESS)
+    parsed = parser.parse_args()
+    if parsed.serve is not None:
+        serve(parsed.serve)
+        return
+    ours, library = Side("ours"), Side("library")
+    try:
+        for task in TASKS:
+            ours.seconds(task), library.seconds(task)  # the first of each loads
+            times = [(ours.seconds(task), library.seconds(task)) for _ in range(parsed.runs)]
             ratio = statistics.median(a / b for a, b in times)
-            own = statistics.median(a for a, _ in times)
-            library = statistics.median(b for _, b in times)
-            print(
-                f"{name:9} ours {own:.3f} s, library {library:.3f} s, ratio {ratio:.3f} (goal 1.05)"
-            )
+            own, raw = (statistics.median(column) for column in zip(*times, strict=True))
+            print(f"{task:9} ours {own:.3f} s, library {raw:.3f} s, ratio {ratio:.3f} (goal 1.05)")
+    finally:
+        ours.close()
+        library.close()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from pipelines.recipes import training
 from pipelines.recipes.captioner import data, foreign, train
 from pipelines.recipes.captioner.familiarity import fit_familiarity
 from pipelines.recipes.captioner.model import build, build_tokenizer, unfamiliarity
@@ -211,10 +212,23 @@ def test_a_smoke_run_leaves_a_checkpoint_with_its_world(tmp_path: Path) -> None:
     train.main(["--smoke", "--run-dir", str(tmp_path / "run"), "--output", str(tmp_path / "model")])
     world = json.loads((tmp_path / "model/world.json").read_text(encoding="utf-8"))
     assert world["schema"] == 1
-    assert "coffee" in world["names"]
+    assert "laughter" in world["names"]
     assert world["familiarity"]["threshold"] > 0
     assert (tmp_path / "model/world.json").stat().st_size < 300_000
     assert Image.open(tmp_path / "run/samples.png").width > 400
     lines = (tmp_path / "run/log.jsonl").read_text().splitlines()
     assert any("told" in json.loads(line) for line in lines)
     AutoModelForImageTextToText.from_pretrained(tmp_path / "model")
+
+
+def test_a_run_begins_with_the_weights_that_it_is_given(
+    world: World, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    saved = train.save(build(tokenizer, 32, (1, 1), 1), tokenizer, tmp_path)
+    parser = training.parser("", "captioner", "captioner", 4, 1e-3)
+    options = training.options_from(parser.parse_args(["--smoke", "--init-from", str(tmp_path)]))
+    begun = train.begin_with(options, tokenizer)  # type: ignore[arg-type]
+    for mine, theirs in zip(begun.parameters(), saved.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    with pytest.raises(SystemExit, match="words of another world"):
+        train.begin_with(options, build_tokenizer(["red"]))

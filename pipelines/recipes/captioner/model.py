@@ -123,11 +123,11 @@ def unfamiliarity(pooled: torch.Tensor, familiarity: Mapping[str, Any]) -> float
 
     Args:
         pooled: one picture's features, ``(C,)``.
-        familiarity: what ``world.json`` has by that name.
+        familiarity: what ``world.json`` has by that name, as lists or as float64 tensors.
     """
-    offset = pooled.double().cpu() - torch.tensor(familiarity["mean"], dtype=torch.float64)
-    directions = torch.tensor(familiarity["directions"], dtype=torch.float64)
-    variances = torch.tensor(familiarity["variances"], dtype=torch.float64)
+    offset = pooled.double().cpu() - torch.as_tensor(familiarity["mean"], dtype=torch.float64)
+    directions = torch.as_tensor(familiarity["directions"], dtype=torch.float64)
+    variances = torch.as_tensor(familiarity["variances"], dtype=torch.float64)
     along = directions @ offset
     rest = (offset.square().sum() - along.square().sum()).clamp(min=0)
     distance = (along.square() / variances).sum() + rest / familiarity["other_variance"]
