@@ -227,6 +227,14 @@ def draw_curves(run_dir: Path) -> None:
     figure.savefig(run_dir / "curves.png", dpi=110)
 
 
+def forget_paths(checkpoint: Path) -> None:
+    """Takes out of the configurations the folder that a part was once loaded from."""
+    for file in checkpoint.rglob("*.json"):
+        values = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(values, dict) and values.pop("_name_or_path", None) is not None:
+            file.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
 def learning_rate_at(progress: float, peak: float, warmup: float = 0.02) -> float:
     """Linear warm-up, then a half cosine down to a hundredth of the peak."""
     if progress < warmup:

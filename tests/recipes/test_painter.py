@@ -129,6 +129,12 @@ def test_a_smoke_run_saves_half_precision_in_files_that_git_takes(trained: Path)
     assert all(t.dtype == torch.float16 for file in files for t in load_file(file).values())
 
 
+def test_no_checkpoint_tells_where_its_parts_once_lay(trained: Path) -> None:
+    configs = list((trained / "painter").rglob("*.json"))
+    assert len(configs) > 4
+    assert not any("_name_or_path" in file.read_text(encoding="utf-8") for file in configs)
+
+
 def test_the_smoke_log_has_the_scores_of_the_saved_files(trained: Path) -> None:
     log = (trained / "run-painter/log.jsonl").read_text()
     assert "colour_right" in log

@@ -127,6 +127,7 @@ def save(
     deepcopy(model).half().save_pretrained(output, max_shard_size="8MB")
     tokenizer.save_pretrained(output)
     build_image_processor().save_pretrained(output)
+    training.forget_paths(output)
     return VisionEncoderDecoderModel.from_pretrained(output, dtype=torch.float32)
 
 

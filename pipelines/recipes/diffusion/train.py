@@ -345,6 +345,7 @@ def main() -> None:
     pipeline.to(dtype=torch.float16).save_pretrained(
         options.output, safe_serialization=True, max_shard_size="8MB"
     )
+    training.forget_paths(options.output)
     write_world(world, preview, options.output / "world.json")
     run.log(**score(options.output, world, 8 if options.smoke else 96))
 

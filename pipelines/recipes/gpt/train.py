@@ -96,6 +96,7 @@ def save(
     """Writes the checkpoint in half precision; returns it as it reads back."""
     deepcopy(model).half().save_pretrained(output, max_shard_size="8MB")
     tokenizer.save_pretrained(output)
+    training.forget_paths(output)
     return LlamaForCausalLM.from_pretrained(output, dtype=torch.float32)
 
 

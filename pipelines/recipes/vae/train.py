@@ -153,6 +153,7 @@ def main() -> None:
     set_scaling(best, world, 8 if options.smoke else 256)
     sample_sheet(best, world, options.run_dir / "samples.png")
     best.to(torch.float16).save_pretrained(options.output, safe_serialization=True)
+    training.forget_paths(options.output)
 
 
 if __name__ == "__main__":
