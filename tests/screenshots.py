@@ -29,11 +29,12 @@ def wait_until_done(page: Page) -> None:
 
 
 def set_seed(page: Page, value: int) -> None:
-    page.get_by_role("button", name="Settings").locator("visible=true").first.click()
+    settings = page.locator("button.label-wrap:visible", has_text="Settings").first
+    settings.click()
     box = page.get_by_label("Seed").locator("visible=true").first
     box.fill(str(value))
     box.press("Tab")
-    page.get_by_role("button", name="Settings").locator("visible=true").first.click()
+    settings.click()
 
 
 def write(page: Page) -> None:
