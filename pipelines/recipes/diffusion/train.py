@@ -300,7 +300,10 @@ def main() -> None:
     arguments.add_argument("--scenes", type=int, default=16_000, help="how many latents to prepare")
     add_world_option(arguments)
     arguments.add_argument(
-        "--word-steps", type=int, default=1500, help="how long the words are taught before"
+        "--word-steps",
+        type=int,
+        default=1500,
+        help="how long the words are taught first; not at all with --init-from",
     )
     parsed = arguments.parse_args()
     options = training.options_from(parsed)
@@ -311,7 +314,7 @@ def main() -> None:
     run = training.Run(options, painter)
     device = run.accelerator.device
     vae.to(device)
-    if run.step == 0:
+    if run.step == 0 and options.init_from is None:
         steps = 2 if options.smoke else parsed.word_steps
         learned = teach_words(painter.text_encoder, tokenizer, vae, world, steps, options.seed)
         run.averaged.module.load_state_dict(painter.state_dict())
