@@ -31,11 +31,13 @@ from pipelines.metrics.likelihood import bits_per_byte
 from pipelines.metrics.proportion import proportion
 from pipelines.metrics.score import Score
 from pipelines.recipes.captioner.familiarity import features_of
-from pipelines.recipes.captioner.reading import Reader, names_all, place_is_true
+from pipelines.recipes.captioner.reading import Reader, tells
 from pipelines.recipes.captioner.train import captions_of
-from pipelines.recipes.emoji_scenes.data import Pixels, Scene, World, plain_caption, to_signed
+from pipelines.recipes.diffusion.train import PAINTED_AT_ONCE, paint
+from pipelines.recipes.emoji_scenes.data import Pixels, Scene, World, to_signed
 from pipelines.recipes.emoji_scenes.dataset import HELD_OUT, Example, read_dataset
 from pipelines.recipes.emoji_scenes.oracle import Finding, Oracle
+from pipelines.recipes.emoji_scenes.vocabulary import everyday
 from pipelines.recipes.gpt.baselines import KneserNey, compression, gzip_size, xz_size
 from pipelines.recipes.gpt.data import HELD_OUT as HELD_OUT_BOOKS
 from pipelines.recipes.gpt.data import passage, read_texts
@@ -48,7 +50,6 @@ PICTURES = 64
 SAMPLES = 20
 """Texts of the writer that are searched for copied sentences."""
 ORACLE = "sprites matched"
-_STEPS, _GUIDANCE, _BATCH = 20, 4.0, 8
 _SEEN_SEED = 99
 
 
@@ -75,8 +76,11 @@ def captioner_rows(path: Path, examples: Sequence[Example]) -> list[Row]:
     tokenizer = AutoTokenizer.from_pretrained(path)
     model: Any = AutoModelForImageTextToText.from_pretrained(path, dtype=torch.float32)
     captions = captions_of(model, tokenizer, as_tensor(e.pixels() for e in examples))
-    reader = Reader(World().emoji)
-    told = [tells(reader, text, e) for text, e in zip(captions, examples, strict=True)]
+    reader = Reader(everyday())
+    told = [
+        tells(reader.read(text), example.scene, example.boxes)
+        for text, example in zip(captions, examples, strict=True)
+    ]
     alone = [len(example.scene.items) == 1 for example in examples]
     singles = [right for right, single in zip(told, alone, strict=True) if single]
     pairs = [right for right, single in zip(told, alone, strict=True) if not single]
@@ -87,16 +91,6 @@ def captioner_rows(path: Path, examples: Sequence[Example]) -> list[Row]:
         Row("captioner", "scene right, two emoji", proportion(pairs, judge), 0.75),
         Row("captioner", "BLEU against five wordings", corpus_bleu(captions, references)),
     ]
-
-
-def tells(reader: Reader, caption: str, example: Example) -> bool:
-    """Whether a caption names the emoji and the colour, and a place that is true."""
-    reading = reader.read(caption)
-    return (
-        reading is not None
-        and names_all(reading, example.scene)
-        and place_is_true(reading, example.scene, example.boxes)
-    )
 
 
 def painter_rows(
@@ -125,7 +119,7 @@ def painter_rows(
         Row("painter", "FID", frechet_distance(ours, theirs, extractor)),
         Row("painter", "KID", kernel_distance(ours, theirs, extractor)),
     ]
-    print(f"painter: {seconds:.2f} s a picture in batches of {_BATCH}", flush=True)
+    print(f"painter: {seconds:.2f} s a picture in batches of {PAINTED_AT_ONCE}", flush=True)
     return rows
 
 
@@ -207,21 +201,6 @@ def write(model: Any, tokenizer: Any) -> list[str]:
     )
     texts: list[str] = tokenizer.batch_decode(ids, skip_special_tokens=True)
     return texts
-
-
-def paint(pipeline: StableDiffusionPipeline, scenes: Sequence[Scene]) -> list[Pixels]:
-    """A picture of each scene's plain caption; picture i from seed i."""
-    pictures: list[Pixels] = []
-    for start in range(0, len(scenes), _BATCH):
-        part = scenes[start : start + _BATCH]
-        images = pipeline(
-            [plain_caption(scene) for scene in part],
-            num_inference_steps=_STEPS,
-            guidance_scale=_GUIDANCE,
-            generator=[torch.Generator().manual_seed(start + i) for i in range(len(part))],
-        ).images
-        pictures += [np.asarray(image) for image in images]
-    return pictures
 
 
 def as_tensor(pictures: Iterable[Pixels]) -> torch.Tensor:

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.metrics.proportion import proportion
 from pipelines.recipes import score
-from pipelines.recipes.captioner.reading import Reader
+from pipelines.recipes.captioner.reading import Reader, tells
 from pipelines.recipes.emoji_scenes.data import Pixels, Scene, World, arrange
 from pipelines.recipes.emoji_scenes.dataset import HELD_OUT, read_dataset, write_dataset
 from pipelines.recipes.emoji_scenes.oracle import Oracle
@@ -70,10 +70,11 @@ def test_aliases_and_turned_places_tell_the_same_scene_and_other_things_do_not()
     reader = Reader(everyday())
     example = next(e for e in read_dataset(ROOT / HELD_OUT) if e.scene.place == "left")
     for words in example.captions:
-        assert score.tells(reader, words, example) == (example.scene.colour in words.split())
+        named = example.scene.colour in words.split()
+        assert tells(reader.read(words), example.scene, example.boxes) == named
     swapped = example.captions[0].replace("to the left of", "to the right of")
-    assert not score.tells(reader, swapped, example)
-    assert not score.tells(reader, "a picture", example)
+    assert not tells(reader.read(swapped), example.scene, example.boxes)
+    assert not tells(reader.read("a picture"), example.scene, example.boxes)
 
 
 def test_the_command_scores_the_models_that_ship(

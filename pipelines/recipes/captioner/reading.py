@@ -111,3 +111,10 @@ def place_is_true(reading: Reading, scene: Scene, boxes: Sequence[Box]) -> bool:
     if reading.place == "beside":
         return abs(right) > abs(down)
     return right > abs(down) if reading.place == "left" else down > abs(right)
+
+
+def tells(reading: Reading | None, scene: Scene, boxes: Sequence[Box]) -> bool:
+    """Whether the caption names the scene's emoji and colour, and a place that is true."""
+    return (
+        reading is not None and names_all(reading, scene) and place_is_true(reading, scene, boxes)
+    )

@@ -34,7 +34,7 @@ from pipelines.recipes.captioner.model import (
     build_image_processor,
     build_tokenizer,
 )
-from pipelines.recipes.captioner.reading import Reader, names_all, place_is_true
+from pipelines.recipes.captioner.reading import Reader, names_all, tells
 from pipelines.recipes.emoji_scenes.data import World, add_world_option, world_named
 
 BACKGROUND_WEIGHT = 0.1
@@ -106,12 +106,7 @@ def held_out_scores(
     captions = captions_of(lesson.captioner, tokenizer, batch.images)
     readings = [reader.read(text) for text in captions]
     named = [names_all(r, s) for r, s in zip(readings, batch.scenes, strict=True)]
-    told = [
-        right and reading is not None and place_is_true(reading, scene, boxes)
-        for right, reading, scene, boxes in zip(
-            named, readings, batch.scenes, batch.boxes, strict=True
-        )
-    ]
+    told = [tells(*each) for each in zip(readings, batch.scenes, batch.boxes, strict=True)]
     return {
         "held_out_loss": words.item(),
         "held_out_cells": cells.item(),

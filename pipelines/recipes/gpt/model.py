@@ -39,6 +39,7 @@ def build(
 ) -> LlamaForCausalLM:
     """An untrained writer: 5.9 million parameters at the standard sizes."""
     end = tokenizer.eos_token_id
+    special = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end}
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
@@ -48,19 +49,11 @@ def build(
         num_key_value_heads=heads,
         max_position_embeddings=context,
         tie_word_embeddings=True,
-        bos_token_id=end,
-        eos_token_id=end,
-        pad_token_id=end,
+        **special,
     )
     model = LlamaForCausalLM(config)
     model.generation_config = GenerationConfig(
-        bos_token_id=end,
-        eos_token_id=end,
-        pad_token_id=end,
-        do_sample=True,
-        temperature=0.8,
-        top_p=0.95,
-        max_new_tokens=200,
+        **special, do_sample=True, temperature=0.8, top_p=0.95, max_new_tokens=200
     )
     return model
 
