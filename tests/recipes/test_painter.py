@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from pipelines.recipes import training
 from pipelines.recipes.diffusion import train as diffusion
+from pipelines.recipes.diffusion.data import WINDOWS, encode_scenes, encode_windows
 from pipelines.recipes.diffusion.model import (
     Painter,
     build_scheduler,
@@ -171,10 +172,33 @@ def test_the_text_encoder_learns_what_its_words_look_like(world: World) -> None:
 
 
 def test_things_stand_in_the_cells_that_count_more(world: World) -> None:
-    scenes = diffusion.encode_scenes(build(SMALL).eval(), world, 4, seed=3, cache=None)
+    scenes = encode_scenes(build(SMALL).eval(), world, 4, seed=3, cache=None)
     assert scenes.covered.dtype == torch.bool
     shares = scenes.covered.float().mean(dim=(1, 2))
     assert all(25 / 256 <= share <= 162 / 256 for share in shares.tolist())
+
+
+def test_a_window_holds_one_whole_thing_and_is_cached(world: World, tmp_path: Path) -> None:
+    vae = build(SMALL).eval()
+    for edge, things in ((64, {25, 49}), (96, {81})):
+        cache = tmp_path / f"{edge}.safetensors"
+        windows = encode_windows(vae, world, edge, 12, seed=0, cache=cache)
+        assert windows.latents.shape == (12, 8, edge // 8, edge // 8)
+        assert set(windows.covered.flatten(1).sum(dim=1).tolist()) == things
+        again = encode_windows(vae, world, edge, 12, seed=0, cache=cache)
+        assert torch.equal(windows.latents, again.latents)
+        assert windows.captions == again.captions
+        with pytest.raises(SystemExit, match="holds 12 scenes, not 13"):
+            encode_windows(vae, world, edge, 13, seed=0, cache=cache)
+
+
+def test_small_windows_are_shown_more_often_than_large_ones(world: World) -> None:
+    vae = build(SMALL).eval()
+    windows = [encode_windows(vae, world, edge, 2, seed=0, cache=None) for edge in WINDOWS]
+    rng = np.random.default_rng(0)
+    cells = [diffusion.pick_windows(windows, rng).cells for _ in range(400)]
+    assert cells.count(64) == pytest.approx(300, abs=30)
+    assert cells.count(144) == 400 - cells.count(64)
 
 
 def test_late_timesteps_are_drawn_more_often() -> None:

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline
 from PIL import Image
-from safetensors.torch import load_file, save_file
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
 from pipelines.recipes import training
+from pipelines.recipes.diffusion.data import WINDOWS, LatentScenes, encode_scenes, encode_windows
 from pipelines.recipes.diffusion.model import (
-    LATENT_EDGE,
     Painter,
     build_scheduler,
     build_text_encoder,
@@ -30,24 +28,19 @@ from pipelines.recipes.diffusion.model import (
 )
 from pipelines.recipes.diffusion.words import teach_words
 from pipelines.recipes.emoji_scenes.data import (
-    GRID,
     Pixels,
     Scene,
     World,
     add_world_option,
-    arrange,
-    caption,
     plain_caption,
     plural,
     scene_words,
-    to_signed,
     world_named,
 )
 from pipelines.recipes.emoji_scenes.oracle import background_colour
 from pipelines.recipes.emoji_scenes.vocabulary import COLOURS
 from pipelines.recipes.vae.train import held_out_error
 
-CAPTION_DROPOUT = 0.1
 COVERED_WEIGHT = 4.0
 """How much more a cell counts in which a thing stands: things are learned last."""
 LATE = 1.5
@@ -64,65 +57,8 @@ SHEET_PROMPTS = (
     "a robot above a pizza on a green background",
     "two cherries on a gray background",
 )
-_LATENTS_FILE = "latents.safetensors"
-
-
-@dataclass(frozen=True)
-class LatentScenes:
-    """Scenes whose latents are computed once: ``latents[i]`` belongs to ``scenes[i]``."""
-
-    latents: torch.Tensor
-    captions: list[list[str]]
-    covered: torch.Tensor
-    """``(N, 16, 16)`` bool: the cells in which things stand."""
-
-    def batch(
-        self, rng: np.random.Generator, size: int
-    ) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
-        """Random latents ``(size, 8, 16, 16)`` with covered cells and a wording, or none."""
-        indices = rng.integers(len(self.captions), size=size)
-        words = [str(rng.choice(self.captions[index])) for index in indices]
-        dropped = rng.random(size) < CAPTION_DROPOUT
-        kept = ["" if drop else word for word, drop in zip(words, dropped, strict=True)]
-        chosen = torch.from_numpy(indices)
-        return self.latents[chosen].float(), self.covered[chosen], kept
-
-
-@torch.no_grad()
-def encode_scenes(
-    vae: AutoencoderKL,
-    world: World,
-    count: int,
-    seed: int,
-    cache: Path | None,
-    held_out: bool = False,
-) -> LatentScenes:
-    """Draws ``count`` scenes with eight wordings each and encodes them, or reads ``cache``."""
-    rng = np.random.default_rng(seed)
-    stored = load_file(cache)["latents"] if cache is not None and cache.is_file() else None
-    parts, captions = [], []
-    covered = torch.zeros(count, LATENT_EDGE, LATENT_EDGE, dtype=torch.bool)
-    for start in range(0, count, 50):
-        scenes = [world.sample(rng, held_out) for _ in range(min(50, count - start))]
-        boxes = [arrange(scene, rng) for scene in scenes]
-        captions += [[caption(scene, rng) for _ in range(8)] for scene in scenes]
-        for index, placed in enumerate(boxes, start):
-            for left, top, edge in placed:
-                cells = covered[index, top // GRID :, left // GRID :]
-                cells[: edge // GRID, : edge // GRID] = True
-        if stored is None:
-            pixels = np.stack([world.draw(s, b) for s, b in zip(scenes, boxes, strict=True)])
-            images = torch.from_numpy(to_signed(pixels)).to(
-                vae.device, memory_format=torch.channels_last
-            )
-            with torch.autocast(vae.device.type, torch.bfloat16, training.precision() == "bf16"):
-                parts.append(vae.encode(images).latent_dist.mode().half())
-    latents = torch.cat(parts).cpu().contiguous() if stored is None else stored
-    if latents.shape[0] != count:
-        raise SystemExit(f"{cache} holds {latents.shape[0]} scenes, not {count}: delete it")
-    if cache is not None and stored is None:
-        save_file({"latents": latents}, cache)
-    return LatentScenes(latents, captions, covered)
+WINDOWS_UNTIL = 0.4
+"""The share of the budget in which only windows are shown; see ``data``."""
 
 
 def spread_timesteps(
@@ -134,6 +70,11 @@ def spread_timesteps(
     """
     even = (torch.arange(size) + torch.rand(size, generator=generator)) / size
     return (even.pow(1 / late) * 1000).long().clamp(max=999)
+
+
+def pick_windows(windows: Sequence[LatentScenes], rng: np.random.Generator) -> LatentScenes:
+    """The small windows three times in four, for they hold two sizes of three."""
+    return windows[int(rng.random() < 0.25)]
 
 
 def velocity_loss(
@@ -148,10 +89,10 @@ def velocity_loss(
     """Mean squared error of the velocity v = alpha * noise - sigma * latents.
 
     Args:
-        latents: ``(B, 8, 16, 16)``.
+        latents: ``(B, 8, edge, edge)``.
         input_ids: captions ``(B, 32)``.
         timesteps: ``(B,)`` int64 in [0, 1000).
-        weights: of the cells, ``(B, 1, 16, 16)``; None counts them alike.
+        weights: of the cells, ``(B, 1, edge, edge)``; None counts them alike.
     """
     noise = torch.randn(latents.shape, generator=generator).to(latents.device)
     noisy = scheduler.add_noise(latents, noise, timesteps)
@@ -331,13 +272,19 @@ def main() -> None:
         run.averaged.module.load_state_dict(painter.state_dict())
         run.log(words_right=learned)
     count = 16 if options.smoke else parsed.scenes
-    scenes = encode_scenes(vae, world, count, seed=1, cache=options.run_dir / _LATENTS_FILE)
+    scenes = encode_scenes(vae, world, count, 1, options.run_dir / "latents.safetensors")
+    windows = [
+        encode_windows(vae, world, edge, count, 3, options.run_dir / f"windows{edge}.safetensors")
+        for edge in WINDOWS
+    ]
     held_out = encode_scenes(vae, world, min(count, 128), seed=2, cache=None, held_out=True)
     scheduler = build_scheduler()
     for rng in run.steps():
-        latents, covered, captions = scenes.batch(rng, options.batch_size)
+        shown = scenes if run.progress >= WINDOWS_UNTIL else pick_windows(windows, rng)
+        size = options.batch_size * scenes.cells // shown.cells
+        latents, covered, captions = shown.batch(rng, size)
         input_ids = tokenize(tokenizer, captions).to(device)
-        timesteps = spread_timesteps(options.batch_size, LATE).to(device)
+        timesteps = spread_timesteps(size, LATE).to(device)
         weights = 1 + (COVERED_WEIGHT - 1) * covered[:, None].float().to(device)
         with run.accelerator.autocast():
             loss = velocity_loss(
