@@ -114,6 +114,40 @@ def test_a_cell_holds_the_emoji_over_its_centre(
         assert torch.equal(cells.view(8, 8), expected)
 
 
+@pytest.mark.parametrize(
+    ("boxes", "parts"),
+    [
+        ([(40, 40, 40)], ["only"]),
+        ([(0, 40, 56), (64, 24, 56)], ["left", "right"]),
+        ([(64, 40, 56), (0, 24, 56)], ["right", "left"]),
+        ([(40, 0, 56), (24, 64, 40)], ["above", "below"]),
+        ([(40, 64, 56), (24, 0, 40)], ["below", "above"]),
+    ],
+)
+def test_a_thing_plays_the_part_of_where_it_stands(boxes: list[data.Box], parts: list[str]) -> None:
+    assert [data.PARTS[part] for part in data.parts_of(boxes)] == parts
+
+
+def test_cells_know_the_part_of_the_thing_over_them(
+    world: World, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    batch = data.draw_batch(world, tokenizer, 16, np.random.default_rng(3))
+    assert torch.equal(batch.parts > 0, batch.cells > 0)
+    for boxes, parts in zip(batch.boxes, batch.parts, strict=True):
+        assert set(parts.tolist()) - {0} == set(data.parts_of(boxes))
+
+
+def test_where_places_have_no_order_things_are_told_as_one_reads() -> None:
+    dog, cat = Item(emoji("dog")), Item(emoji("cat"))
+    left, right = data.PARTS.index("left"), data.PARTS.index("right")
+    for place in ("beside", "and"):
+        scene = Scene((dog, cat), place, "red")
+        assert data.in_reading_order(scene, [left, right]).items == (dog, cat)
+        assert data.in_reading_order(scene, [right, left]).items == (cat, dog)
+    ordered = Scene((dog, cat), "left", "red")
+    assert data.in_reading_order(ordered, [left, right]) == ordered
+
+
 def test_held_out_scenes_are_told_in_the_standard_wording(
     world: World, tokenizer: PreTrainedTokenizerBase
 ) -> None:

@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from pipelines.recipes import training
-from pipelines.recipes.captioner.data import Batch, draw_batch, words_of
+from pipelines.recipes.captioner.data import PARTS, Batch, draw_batch, words_of
 from pipelines.recipes.captioner.familiarity import describe_world, foreign_shares
 from pipelines.recipes.captioner.model import (
     IMAGE_EDGE,
@@ -47,19 +47,20 @@ class Lesson(nn.Module):
     """The captioner, and a teacher's aid that is not saved: each cell names its emoji.
 
     Without the aid the encoder learns only through the decoder, which must learn to
-    look before it can tell; with it every cell of every picture teaches at once.
+    look before it can tell; with it every cell of every picture teaches at once. A cell
+    also says whether its thing stands alone, to the left, above and so on: names alone
+    can be had without any notion of place, and then the captions' places are guesses.
     """
 
     def __init__(self, captioner: VisionEncoderDecoderModel, emoji: int) -> None:
         super().__init__()
         self.captioner = captioner
-        self.namer = nn.Linear(captioner.config.get_text_config().hidden_size, emoji + 1)
-        weights = torch.ones(emoji + 1)
-        weights[0] = BACKGROUND_WEIGHT
-        self.register_buffer("weights", weights)
+        width = captioner.config.get_text_config().hidden_size
+        self.namer = nn.Linear(width, emoji + 1)
+        self.placer = nn.Linear(width, len(PARTS))
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Two losses in nats: of the captions' words, and of the cells' names."""
+        """Two losses in nats: of the captions' words, and of the cells' names and parts."""
         tokens = batch.tokens.to(self.namer.weight.device)
         padding = self.captioner.config.pad_token_id
         output = self.captioner(
@@ -72,11 +73,17 @@ class Lesson(nn.Module):
             tokens[:, 1:].flatten(),
             ignore_index=padding,
         )
-        named = self.namer(output.encoder_last_hidden_state).float().flatten(0, 1)
-        cells = functional.cross_entropy(
-            named, batch.cells.to(tokens.device).flatten(), cast(torch.Tensor, self.weights)
-        )
+        seen = output.encoder_last_hidden_state
+        cells = _of_cells(self.namer(seen), batch.cells) + _of_cells(self.placer(seen), batch.parts)
         return words, cells
+
+
+def _of_cells(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The cross-entropy of ``(B, 64, classes)``, where class 0, background, weighs less."""
+    weights = torch.ones(logits.shape[-1], device=logits.device)
+    weights[0] = BACKGROUND_WEIGHT
+    targets = targets.to(logits.device).flatten()
+    return functional.cross_entropy(logits.float().flatten(0, 1), targets, weights)
 
 
 @torch.no_grad()
