@@ -25,6 +25,7 @@ def load_model(auto_class: Any, snapshot: Snapshot, device: Device, **options: A
     model, info = auto_class.from_pretrained(
         str(snapshot.path),
         use_safetensors=True,
+        variant=snapshot.variant,
         dtype=device.dtype,
         output_loading_info=True,
         **OFFLINE,

@@ -43,7 +43,14 @@ def make_receipt(
     return {
         "schema": SCHEMA,
         "task": task,
-        "model": {"reference": snapshot.reference, "commit": snapshot.commit},
+        "model": {
+            "reference": snapshot.reference,
+            "commit": snapshot.commit,
+            "adapters": [
+                {"reference": a.reference, "commit": a.commit, "weight": a.weight}
+                for a in snapshot.adapters
+            ],
+        },
         "request": fields,
         "device": {"kind": device.kind, "dtype": device.dtype_name, "machine": platform.machine()},
         "versions": versions(),
@@ -104,12 +111,16 @@ def request_fields(receipt: object, task: Task, request_type: type[Any]) -> dict
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What is not the same in two receipts, a line each.
 
-    Timings do not count, nor how the model was asked for: its reference and commit do.
+    Timings do not count, nor how the model was asked for: its reference and commit do, and
+    those of its adapters. A receipt from before there were adapters has none.
     """
     lines = []
     for part in ("model", "device", "versions", "request"):
         before, after = old.get(part), new[part]
-        before = before if isinstance(before, dict) else {}
+        before = dict(before) if isinstance(before, dict) else {}
+        if part == "model":
+            before.setdefault("adapters", [])
+            after = {"adapters": [], **after}
         for name in sorted({*before, *after}):
             if (part, name) != ("request", "model") and before.get(name) != after.get(name):
                 lines.append(f"{part} {name}: was {before.get(name)}, is {after.get(name)}")

@@ -49,11 +49,10 @@ class _Entry:
 class Lease:
     """The right to use a model until ``release``; a context manager that releases."""
 
-    def __init__(self, residency: Residency, entry: _Entry, began_load: bool) -> None:
+    def __init__(self, residency: Residency, entry: _Entry) -> None:
         self._residency = residency
         self._entry = entry
         self._is_released = False
-        self.began_load = began_load
 
     def wait(self, interval_seconds: float = 0.1) -> Iterator[float]:
         """Yields the seconds waited so far until the model is there.
@@ -137,7 +136,7 @@ class Residency:
             threading.Thread(
                 target=self._load, args=(entry, load, size_of), name="triptych-load", daemon=True
             ).start()
-        return Lease(self, entry, began_load=is_new)
+        return Lease(self, entry)
 
     def residents(self) -> list[Resident]:
         """What is loaded now, most recently used first."""
@@ -145,6 +144,11 @@ class Residency:
             ready = [e for e in self._entries.values() if e.is_done.is_set() and e.error is None]
             ready.sort(key=lambda e: e.last_used, reverse=True)
             return [Resident(e.key, e.size_bytes, e.load_seconds, e.users) for e in ready]
+
+    def commits(self) -> set[str]:
+        """The ends of all keys: the commits of what is loaded or being loaded."""
+        with self._guard:
+            return {key.rpartition("@")[2] for key in self._entries}
 
     def unload(self, key: str) -> bool:
         """Drops a model that nobody uses; True if it was dropped."""

@@ -37,7 +37,11 @@ class Limits:
 
 @dataclass(frozen=True)
 class Settings:
-    """One page's configuration. ``models_dir`` holds the embedded checkpoints."""
+    """One page's configuration. ``models_dir`` holds the embedded checkpoints.
+
+    ``use_own_token`` opens the private models of who is logged in on this machine; it has no
+    effect where others can reach the page.
+    """
 
     host: str = "127.0.0.1"
     port: int = 7860
@@ -47,7 +51,9 @@ class Settings:
     extra_models_dir: Path | None = None
     data_dir: Path = Path.home() / ".cache" / "triptych"
     memory_budget_bytes: int = 4 * _GIB
+    disk_budget_bytes: int = 30 * _GIB
     hub_enabled: bool = True
+    use_own_token: bool = False
     limits: Limits = field(default_factory=Limits)
 
     @classmethod
@@ -72,7 +78,12 @@ class Settings:
                 environ.get("TRIPTYCH_MEMORY_BUDGET_GIB", str(default.memory_budget_bytes / _GIB)),
                 "TRIPTYCH_MEMORY_BUDGET_GIB",
             ),
+            disk_budget_bytes=gibibytes(
+                environ.get("TRIPTYCH_DISK_BUDGET_GIB", str(default.disk_budget_bytes / _GIB)),
+                "TRIPTYCH_DISK_BUDGET_GIB",
+            ),
             hub_enabled=_flag(environ, "TRIPTYCH_HUB", default.hub_enabled),
+            use_own_token=_flag(environ, "TRIPTYCH_OWN_TOKEN", default.use_own_token),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -47,16 +47,21 @@ class Studio:
     ) -> Generator[Progress, None, Loaded]:
         """Resolves and loads a model, yielding progress; returns it with a lease to release.
 
+        Adapters are not loaded: one base in memory serves all compositions with it, and
+        who uses it puts on what ``Loaded.snapshot.adapters`` names.
+
         Raises:
             StudioError: the reference, the download or the load is at fault.
         """
         snapshot = yield from stream(
-            lambda emit: resolve(reference, task, self.settings, lambda line: emit(Progress(line))),
+            lambda emit: resolve(
+                reference, task, self.settings, emit, self.device, self.residency.commits()
+            ),
             may_go_on=True,
         )
         lease = self.residency.lease(
             f"{snapshot.reference}@{snapshot.commit[:12]}",
-            lambda: load(snapshot, self.device),
+            lambda: load(replace(snapshot, adapters=(), notes=()), self.device),
             size_of,
             expected_bytes=snapshot.parameters * self.device.dtype.itemsize,
         )

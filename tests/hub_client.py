@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from pipelines.errors import StudioError
@@ -21,22 +19,18 @@ from pipelines.settings import Settings
 
 def main() -> None:
     task = json.load(sys.stdin)
-    import huggingface_hub.utils._http as transport
-
-    transport.time = SimpleNamespace(sleep=lambda seconds: None)  # type: ignore[attr-defined]
-    settings = Settings(**{name: Path(path) for name, path in task["settings"].items()})
+    paths = {name: Path(task["settings"].pop(name)) for name in ("models_dir", "data_dir")}
+    settings = Settings(**paths, **task["settings"])
     answers = [answer(reference, kind, settings) for reference, kind in task["references"]]
     json.dump(answers, sys.stdout)
 
 
 def answer(reference: str, kind: Any, settings: Settings) -> dict[str, Any]:
-    lines: list[str] = []
     try:
-        snapshot = resolve(reference, kind, settings, lines.append)
+        snapshot = resolve(reference, kind, settings)
     except StudioError as error:
-        return {"error": type(error).__name__, "message": str(error), "lines": lines}
-    files = sorted(f.relative_to(snapshot.path).as_posix() for f in snapshot.path.rglob("*.*"))
-    return {**asdict(snapshot), "path": str(snapshot.path), "files": files, "lines": lines}
+        return {"error": type(error).__name__, "message": str(error)}
+    return {"commit": snapshot.commit, "path": str(snapshot.path)}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A Hub on loopback: as much of huggingface.co as a plain download needs, and its refusals.
+"""A Hub on loopback: as much of huggingface.co as looking, searching and fetching need.
 
 Repositories are folders. It remembers every request's headers, so that a test can prove
 what was not sent.
@@ -6,7 +6,9 @@ what was not sent.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import re
 import socket
 import threading
 import time
@@ -33,14 +35,23 @@ _REVISIONS = {"main": MAIN, MAIN: MAIN, "v1": V1, V1: V1}
 class Repository:
     """A folder of files and how it answers.
 
-    ``gated`` refuses all but the file list; ``drops`` ends each download of weights
-    half way; ``v1`` lies in a folder of its own where one is given.
+    ``gated`` refuses all but the file list; ``private`` is there for its owner's token alone;
+    ``drops`` ends each download of weights half way, or the first so many of them, and
+    ``refuses_ranges_of_downloads`` lets none be taken up again; ``slow`` is a pause between
+    pieces, in seconds; ``v1`` lies in a folder of its own where one is given; ``card`` is what
+    the README's front matter says, and ``facts`` what a search tells beside it.
     """
 
     main: Path
     v1: Path | None = None
     gated: bool = False
-    drops: bool = False
+    private: str | None = None
+    drops: bool | int = False
+    refuses_ranges_of_downloads: bool = False
+    slow: float = 0.0
+    commit: str = MAIN
+    card: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def folder(self, commit: str) -> Path:
         return self.v1 if commit == V1 and self.v1 is not None else self.main
@@ -53,6 +64,8 @@ class Hub:
     endpoint: str
     repositories: dict[str, Repository]
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    sent: dict[str, int] = field(default_factory=dict)
+    """Bytes of content sent, by path."""
 
     def asked_for(self, part: str) -> list[str]:
         return [line for line, _ in self.requests if part in line]
@@ -76,29 +89,51 @@ def build(hub: Hub) -> FastAPI:
         hub.requests.append((f"{request.method} {request.url.path}", dict(request.headers)))
         return await call_next(request)
 
-    def find(name: str, revision: str) -> tuple[Repository, str] | Response:
+    def find(request: Request, name: str, revision: str) -> tuple[Repository, str] | Response:
         repository = hub.repositories.get(name)
-        if repository is None:
+        bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if repository is None or repository.private not in (None, bearer):
             return refusal(401, "RepoNotFound", "Repository not found")
-        commit = _REVISIONS.get(revision)
+        own = {"main": repository.commit, repository.commit: repository.commit}
+        commit = own.get(revision) or _REVISIONS.get(revision)
         if commit is None:
             return refusal(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         return repository, commit
 
+    @app.get("/api/models")
+    async def search(search: str = "", pipeline_tag: str = "", limit: int = 20) -> Response:
+        rows = [
+            {"id": name, "cardData": repository.card, **repository.facts}
+            for name, repository in hub.repositories.items()
+            if search in name and repository.facts.get("pipeline_tag") == pipeline_tag
+        ]
+        return JSONResponse(rows[:limit])
+
     @app.get("/api/models/{owner}/{name}")
     @app.get("/api/models/{owner}/{name}/revision/{revision:path}")
-    async def info(owner: str, name: str, revision: str = "main") -> Response:
-        found = find(f"{owner}/{name}", revision)
+    async def info(request: Request, owner: str, name: str, revision: str = "main") -> Response:
+        found = find(request, f"{owner}/{name}", revision)
         if isinstance(found, Response):
             return found
         repository, commit = found
-        siblings = [{"rfilename": path} for path in files_of(repository.folder(commit))]
-        value = {"id": f"{owner}/{name}", "sha": commit, "siblings": siblings, "private": False}
-        return JSONResponse({**value, "gated": "auto" if repository.gated else False, "tags": []})
+        folder = repository.folder(commit)
+        siblings = [
+            {"rfilename": path, "size": (folder / path).stat().st_size} for path in files_of(folder)
+        ]
+        value = {
+            "id": f"{owner}/{name}",
+            "sha": commit,
+            "siblings": siblings,
+            "private": repository.private is not None,
+            "gated": "auto" if repository.gated else False,
+            "cardData": repository.card,
+            "tags": [],
+        }
+        return JSONResponse(value)
 
     @app.get("/api/models/{owner}/{name}/tree/{revision}")
-    async def tree(owner: str, name: str, revision: str) -> Response:
-        found = find(f"{owner}/{name}", revision)
+    async def tree(request: Request, owner: str, name: str, revision: str) -> Response:
+        found = find(request, f"{owner}/{name}", revision)
         if isinstance(found, Response):
             return found
         repository, commit = found
@@ -113,7 +148,7 @@ def build(hub: Hub) -> FastAPI:
     async def resolve(
         request: Request, owner: str, name: str, revision: str, path: str
     ) -> Response:
-        found = find(f"{owner}/{name}", revision)
+        found = find(request, f"{owner}/{name}", revision)
         if isinstance(found, Response):
             return found
         repository, commit = found
@@ -127,21 +162,42 @@ def build(hub: Hub) -> FastAPI:
             "ETag": f'"{oid(file)}"',
             "X-Repo-Commit": commit,
             "X-Linked-Size": str(len(content)),
-            "Content-Length": str(len(content)),
+            "Accept-Ranges": "bytes",
         }
         if request.method == "HEAD":
-            return Response(headers=headers)
-        if repository.drops and path.endswith(".safetensors"):
-            return StreamingResponse(half_of(content), headers=headers)
-        return Response(content, headers=headers, media_type="application/octet-stream")
+            return Response(headers={**headers, "Content-Length": str(len(content))})
+        status, first, last = 200, 0, len(content) - 1
+        match = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
+        if match is not None:
+            status, first = 206, int(match[1])
+            last = min(last, int(match[2] or last))
+            headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
+        part = content[first : last + 1]
+        headers["Content-Length"] = str(len(part))
+        is_resumed = status == 206 and first > 0 and not match[2] if match else False
+        if is_resumed and repository.refuses_ranges_of_downloads:
+            return refusal(503, "", "Try again later")
+        is_cut = path.endswith(".safetensors") and bool(repository.drops) and status == 200
+        if is_cut and repository.drops is not True:
+            repository.drops -= 1
+        pieces = sent(hub, f"{owner}/{name}/{path}", part, is_cut, repository.slow)
+        return StreamingResponse(pieces, status_code=status, headers=headers)
 
     return app
 
 
-async def half_of(content: bytes) -> AsyncIterator[bytes]:
-    """Half of what was announced; the server then closes the connection."""
-    yield content[: len(content) // 2]
-    raise ConnectionResetError("dropped on purpose")
+async def sent(
+    hub: Hub, path: str, content: bytes, is_cut: bool, pause_seconds: float
+) -> AsyncIterator[bytes]:
+    """The content in pieces; half of it where the connection is then to be cut."""
+    whole = len(content)
+    for begin in range(0, whole // 2 if is_cut else whole, 16_384):
+        piece = content[begin : begin + 16_384]
+        hub.sent[path] = hub.sent.get(path, 0) + len(piece)
+        yield piece
+        await asyncio.sleep(pause_seconds)
+    if is_cut:
+        raise ConnectionResetError("dropped on purpose")
 
 
 def oid(file: Path) -> str:

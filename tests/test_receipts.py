@@ -13,12 +13,14 @@ from PIL import Image
 
 from pipelines.errors import InvalidValue
 from pipelines.events import with_result
+from pipelines.hub import Adapter, resolve
 from pipelines.image_captioning import pipeline as describing
 from pipelines.receipts import (
     SCHEMA,
     differences,
     hash_pictures,
     hash_text,
+    make_receipt,
     request_fields,
     versions,
 )
@@ -214,6 +216,28 @@ def test_differences_name_what_changed_and_leave_timings_out() -> None:
         "versions torch: was 2.12, is 2.13",
         "the output itself",
     ]
+
+
+def test_adapters_are_in_the_receipt_and_old_receipts_have_none(studio: Studio) -> None:
+    request = writing.TextRequest("tiny-writer", "Once", max_new_tokens=3, seed=0)
+    snapshot = resolve("tiny-writer", "write", studio.settings)
+    adapter = Adapter("grimm", snapshot.path, "c" * 40, 0.5, 100)
+
+    def receipt(adapters: tuple[Adapter, ...]) -> dict[str, Any]:
+        used = dataclasses.replace(snapshot, adapters=adapters)
+        made = make_receipt("write", used, request, 0, studio.device, {}, "aa")
+        return through_json(made)
+
+    bare, composed = receipt(()), receipt((adapter,))
+    one = {"reference": "grimm", "commit": "c" * 40, "weight": 0.5}
+    assert composed["model"] == {**bare["model"], "adapters": [one]}
+    assert differences(composed, bare) == [f"model adapters: was {[one]}, is []"]
+    weaker = receipt((dataclasses.replace(adapter, weight=0.25),))
+    assert len(differences(composed, weaker)) == 1
+
+    del bare["model"]["adapters"]
+    assert differences(bare, receipt(())) == differences(receipt(()), bare) == []
+    assert request_fields(bare, "write", writing.TextRequest)["model"] == "tiny-writer"
 
 
 def test_the_hash_of_pictures_is_of_their_pixels() -> None:

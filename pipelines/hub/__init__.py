@@ -1,0 +1,39 @@
+"""Turns a model reference into a vetted local snapshot. Nothing else does.
+
+A reference is the name of a model that ships with the page, the name of a folder in the
+owner's model directory, ``owner/repo``, ``owner/repo@revision`` or a Hub URL, and may name
+adapters: ``base + adapter:0.8``. What a visitor types is matched against names or against
+the Hub's own grammar; it is never joined to a path, and no ``from_pretrained`` sees it.
+Pickled weights and remote code are refused.
+"""
+
+from pipelines.hub.disk import Stored, delete, stored
+from pipelines.hub.download import Report
+from pipelines.hub.families import Task, family_of, read_json
+from pipelines.hub.local import local_models, local_names, task_of
+from pipelines.hub.preflight import Preflight, preflight
+from pipelines.hub.references import parse_reference
+from pipelines.hub.search import Found, Search, search
+from pipelines.hub.snapshots import Adapter, Snapshot, resolve
+
+__all__ = [
+    "Adapter",
+    "Found",
+    "Preflight",
+    "Report",
+    "Search",
+    "Snapshot",
+    "Stored",
+    "Task",
+    "delete",
+    "family_of",
+    "local_models",
+    "local_names",
+    "parse_reference",
+    "preflight",
+    "read_json",
+    "resolve",
+    "search",
+    "stored",
+    "task_of",
+]

@@ -1,0 +1,277 @@
+"""What has to hold of a checkpoint before it is fetched or loaded, each with its own message.
+
+The order is that in which a person would ask: may I have it, what is it, can this page load
+it, is it whole, does it fit.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipelines.device import Device, mebibytes
+from pipelines.errors import ModelUnavailable, OutOfBudget, WrongTask, abbreviated
+from pipelines.hub.adapters import is_adapter
+from pipelines.hub.families import DOES, Task, family_of, task_of_family
+from pipelines.hub.headers import Tensor
+from pipelines.hub.remote import Repository, gated
+from pipelines.hub.selection import Selection, select
+from pipelines.hub.sources import Source, configuration_of, json_of
+
+_NEED_TORCHVISION = frozenset(
+    {
+        "ernie4_5_vl_moe",
+        "gemma4",
+        "glm46v",
+        "glm4v",
+        "glm4v_moe",
+        "instructblipvideo",
+        "internvl",
+        "lfm2_vl",
+        "llava_next_video",
+        "llava_onevision",
+        "minicpmv4_6",
+        "molmo2",
+        "perception_lm",
+        "qwen2_5_omni",
+        "qwen2_5_vl",
+        "qwen2_vl",
+        "qwen3_5",
+        "qwen3_5_moe",
+        "qwen3_vl",
+        "qwen3_vl_moe",
+        "smolvlm",
+        "video_llama_3",
+        "video_llava",
+    }
+)
+_INSTALL = {
+    "torchvision": "pip install torchvision (beside a CPU build of torch: pip install torchvision "
+    "--index-url https://download.pytorch.org/whl/cpu)",
+    "sentencepiece": "pip install sentencepiece",
+}
+_VOCABULARIES = (".model", ".spm")
+_LAYER_COUNTS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "encoder_layers")
+_FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
+_WHOLE_NUMBERS = {"I64": 8, "U64": 8, "I32": 4, "U32": 4, "I16": 2, "U16": 2}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the headers of a checkpoint tell: how many numbers, of which types."""
+
+    selection: Selection
+    counts: dict[str, int]
+
+    @property
+    def parameters(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def stored_as(self) -> str:
+        """The type of most numbers, in the file format's words."""
+        return max(self.counts, key=lambda dtype: self.counts[dtype], default="")
+
+    def memory_bytes(self, device: Device) -> int:
+        """What the model will take once it is loaded: its floats are cast, the rest is not."""
+        width = 4 if device.dtype_name == "float32" else 2
+        return sum(
+            count * (width if dtype in _FLOATS else _WHOLE_NUMBERS.get(dtype, 1))
+            for dtype, count in self.counts.items()
+        )
+
+
+def check_kind(source: Source, task: Task) -> str:
+    """The family of a whole checkpoint of the task that these libraries can load.
+
+    Raises:
+        WrongTask: it does something else.
+        ModelUnavailable: it is gated, is an adapter, or needs code or a package that is not here.
+    """
+    name = source.reference
+    config = configuration_of(source)
+    family = family_of(config)
+    if family is None and (is_adapter(source) or "auto_map" in config):
+        _check_whole(source)
+        _check_code(name, config)
+    check_task(name, task_of_family(family), task)
+    assert family is not None
+    _check_whole(source)
+    _check_parts(name, json_of(source, "model_index.json"))
+    _check_code(name, config)
+    _check_packages(source, config)
+    return family
+
+
+def check_access(source: Source) -> None:
+    """Raises ModelUnavailable where a repository's owner has to grant access and has not."""
+    if isinstance(source, Repository) and source.is_gated and source.token is False:
+        raise ModelUnavailable(gated(source.where.repo))
+
+
+def _check_whole(source: Source) -> None:
+    if is_adapter(source):
+        raise ModelUnavailable(
+            f"{source.reference} is an adapter (LoRA) itself; an adapter's base is a whole "
+            "checkpoint. Write base + adapter + adapter."
+        )
+
+
+def check_task(name: str, does: Task | None, task: Task) -> None:
+    """Refuses a checkpoint that is for another task, or for none.
+
+    Raises:
+        WrongTask: naming what it does, if that is known.
+    """
+    if does is None:
+        nothing = " nor ".join(DOES.values())
+        raise WrongTask(f"{name} is of no kind that this page knows: it neither {nothing}.")
+    if does != task:
+        raise WrongTask(f"{name} {DOES[does]}; here a model is needed that {DOES[task]}.")
+
+
+def _check_parts(name: str, index: dict[str, Any]) -> None:
+    """Refuses a pipeline whose parts come from anywhere but diffusers and transformers.
+
+    diffusers imports whatever module a ``model_index.json`` names.
+    """
+    for part, origin in index.items():
+        if part.startswith("_") or not isinstance(origin, list):
+            continue
+        library = origin[0] if origin else None
+        if library not in (
+            None,
+            "diffusers",
+            "transformers",
+            *_folders_of("diffusers", "pipelines"),
+        ):
+            raise ModelUnavailable(
+                f"{name}: its part {abbreviated(part)} comes from {abbreviated(library)}, which is "
+                "code of its own. Only diffusers and transformers are used."
+            )
+
+
+@cache
+def _folders_of(package: str, folder: str) -> frozenset[str]:
+    """The folders in one of a package's, found without importing it."""
+    spec = importlib.util.find_spec(package)
+    assert spec is not None and spec.submodule_search_locations
+    parent = Path(spec.submodule_search_locations[0]) / folder
+    return frozenset(child.name for child in parent.iterdir() if child.is_dir())
+
+
+def _check_code(name: str, config: dict[str, Any]) -> None:
+    """Refuses what transformers has no class for: with code of its own, or newer than here."""
+    kind = config.get("model_type")
+    if "_class_name" in config or (isinstance(kind, str) and _is_known(kind)):
+        return
+    if "auto_map" in config:
+        raise ModelUnavailable(
+            f"{name} needs code of its own (trust_remote_code), which is never run here. Choose a "
+            "model that transformers knows, or a version of this one that it does."
+        )
+    raise ModelUnavailable(
+        f"{name} has the architecture {abbreviated(kind)}, which this version of transformers "
+        "does not know. Update transformers, or choose another model."
+    )
+
+
+@cache
+def _is_known(kind: str) -> bool:
+    """Most types have a folder of their name, and transformers need not be imported to see it."""
+    if kind.replace("-", "_") in _folders_of("transformers", "models"):
+        return True
+    from transformers import CONFIG_MAPPING
+
+    return kind in CONFIG_MAPPING
+
+
+def _check_packages(source: Source, config: dict[str, Any]) -> None:
+    needed = set()
+    if config.get("model_type") in _NEED_TORCHVISION:
+        needed.add("torchvision")
+    for file in source.files:
+        folder = file.rpartition("/")[0]
+        if (
+            file.endswith(_VOCABULARIES)
+            and f"{folder}/tokenizer.json".lstrip("/") not in source.files
+        ):
+            needed.add("sentencepiece")
+    for package in sorted(needed):
+        if importlib.util.find_spec(package) is None:
+            raise ModelUnavailable(
+                f"{source.reference} needs the package {package}, which is not installed. Run: "
+                f"{_INSTALL[package]}, and start this page again."
+            )
+
+
+def check_weights(source: Source, half: bool = False) -> Findings:
+    """What the headers tell, if there are weights as safetensors and they are whole.
+
+    Raises:
+        ModelUnavailable: there are none, or a file is damaged, or the configuration speaks of
+            more layers than there are tensors.
+    """
+    selection = select(source.files, half)
+    if not selection.weights:
+        raise ModelUnavailable(
+            f"{source.reference} has no safetensors weights. Other formats can run code when they "
+            "are opened and are not loaded; convert the checkpoint and try again."
+        )
+    _check_shards(source, selection)
+    tensors = [t for name in selection.weights for t in source.header(name).values()]
+    _check_layers(source.reference, configuration_of(source), len(tensors))
+    return Findings(selection, _counted(tensors))
+
+
+def _check_shards(source: Source, selection: Selection) -> None:
+    """Refuses a checkpoint one of whose shards is not there."""
+    for index in selection.others:
+        if not index.endswith(".json") or ".safetensors.index" not in index:
+            continue
+        listed = json_of(source, index).get("weight_map")
+        folder = index.rpartition("/")[0]
+        for shard in sorted(set(listed.values())) if isinstance(listed, dict) else []:
+            if f"{folder}/{shard}".lstrip("/") not in selection.weights:
+                raise ModelUnavailable(
+                    f"{source.reference} is not whole: {abbreviated(shard)} is missing. Fetch or "
+                    "export the checkpoint again."
+                )
+
+
+def _check_layers(name: str, config: dict[str, Any], tensors: int) -> None:
+    """A configuration with a million layers keeps the libraries busy for minutes."""
+    for key, value in _pairs(config):
+        if key in _LAYER_COUNTS and isinstance(value, int) and value > tensors:
+            raise ModelUnavailable(
+                f"{name}: its configuration speaks of {value:,} layers ({key}) and its weights "
+                f"have {tensors:,} tensors. Choose another checkpoint."
+            )
+
+
+def _pairs(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The entries of a configuration and of those one level below."""
+    for key, value in config.items():
+        yield key, value
+        if isinstance(value, dict):
+            yield from value.items()
+
+
+def _counted(tensors: Iterable[Tensor]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for tensor in tensors:
+        counts[tensor.dtype] = counts.get(tensor.dtype, 0) + tensor.count
+    return counts
+
+
+def check_memory(name: str, needed_bytes: int, budget_bytes: int) -> None:
+    """Raises OutOfBudget where a model is larger than the whole memory budget."""
+    if needed_bytes > budget_bytes:
+        raise OutOfBudget(
+            f"{name} needs about {mebibytes(needed_bytes)} of memory and the budget is "
+            f"{mebibytes(budget_bytes)}. Choose a smaller model, or start with a larger budget."
+        )

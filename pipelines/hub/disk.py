@@ -1,0 +1,115 @@
+"""What of the Hub is on this disk: how large, when last used; and how room is made.
+
+Times are kept on the folder of each commit, for the disk's own notes of who read what are
+often switched off.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.device import mebibytes
+from pipelines.errors import ModelUnavailable, abbreviated
+from pipelines.settings import Settings
+
+_FRESH_SECONDS = 600  # so long after it was resolved, a snapshot may be about to be loaded
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One commit of a repository on disk. ``last_used`` is in seconds since 1970."""
+
+    reference: str
+    commit: str
+    size_bytes: int
+    last_used: float
+    path: Path
+
+
+def stored(settings: Settings) -> list[Stored]:
+    """What has been downloaded, most recently used first."""
+    if not _cache(settings).is_dir():
+        return []
+    from huggingface_hub import scan_cache_dir
+
+    found = [
+        Stored(
+            repository.repo_id,
+            revision.commit_hash,
+            revision.size_on_disk,
+            revision.snapshot_path.stat().st_mtime,
+            revision.snapshot_path,
+        )
+        for repository in scan_cache_dir(_cache(settings)).repos
+        for revision in repository.revisions
+    ]
+    return sorted(found, key=lambda one: one.last_used, reverse=True)
+
+
+def delete(reference: str, commit: str, settings: Settings, in_use: Collection[str] = ()) -> int:
+    """Deletes one commit from the disk; returns the bytes that it freed.
+
+    Args:
+        in_use: commits that are loaded, whole or by their first 12 digits.
+
+    Raises:
+        ModelUnavailable: it is not there, or it is in use.
+    """
+    chosen = [s for s in stored(settings) if (s.reference, s.commit) == (reference, commit)]
+    if not chosen:
+        raise ModelUnavailable(f"{abbreviated(reference)} is not on this disk, or is gone already.")
+    if _is_in_use(commit, in_use):
+        raise ModelUnavailable(f"{reference} is in memory. Unload it first, then delete it.")
+    return _delete(commit, settings)
+
+
+def make_room(needed_bytes: int, settings: Settings, in_use: Collection[str] = ()) -> None:
+    """Deletes what was used least recently, until so many bytes fit the disk budget.
+
+    Raises:
+        ModelUnavailable: what is in use leaves too little.
+    """
+    there = stored(settings) if needed_bytes else []
+    held = sum(one.size_bytes for one in there)
+    now = time.time()
+    for one in reversed(there):
+        if held + needed_bytes <= settings.disk_budget_bytes:
+            return
+        if not _is_in_use(one.commit, in_use) and now - one.last_used > _FRESH_SECONDS:
+            held -= _delete(one.commit, settings)
+    if held + needed_bytes > settings.disk_budget_bytes:
+        raise ModelUnavailable(
+            f"{mebibytes(needed_bytes)} are to be fetched; models in use hold {mebibytes(held)} of "
+            f"the disk budget of {mebibytes(settings.disk_budget_bytes)}. Wait until they are idle "
+            "for ten minutes, delete one, or start with a larger budget."
+        )
+
+
+def mark_used(repo: str, commit: str, settings: Settings) -> None:
+    """Notes that a commit on disk is used now."""
+    os.utime(repository_folder(repo, settings) / "snapshots" / commit)
+
+
+def repository_folder(repo: str, settings: Settings) -> Path:
+    """Where the Hub's client keeps a repository; its name is vetted and holds no step upwards."""
+    return _cache(settings) / f"models--{repo.replace('/', '--')}"
+
+
+def _cache(settings: Settings) -> Path:
+    return settings.data_dir / "hub"
+
+
+def _delete(commit: str, settings: Settings) -> int:
+    from huggingface_hub import scan_cache_dir
+
+    strategy = scan_cache_dir(_cache(settings)).delete_revisions(commit)
+    strategy.execute()
+    return strategy.expected_freed_size
+
+
+def _is_in_use(commit: str, in_use: Collection[str]) -> bool:
+    return any(commit.startswith(used) for used in in_use if used)

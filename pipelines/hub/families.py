@@ -1,0 +1,167 @@
+"""What a checkpoint is, read from its configuration: its family, and the task it is for.
+
+A family is what has to be known to load and use it: which class, which inputs. Nothing
+here imports a library that computes; what is not on these lists is not opened.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pipelines.errors import ModelUnavailable
+
+Task = Literal["write", "paint", "describe"]
+
+DOES: dict[Task, str] = {
+    "write": "writes text",
+    "paint": "paints pictures",
+    "describe": "describes pictures",
+}
+PAINTERS = frozenset(
+    {
+        "AmusedPipeline",
+        "AuraFlowPipeline",
+        "ChromaPipeline",
+        "CogView3PlusPipeline",
+        "CogView4Pipeline",
+        "Flux2KleinPipeline",
+        "Flux2Pipeline",
+        "FluxPipeline",
+        "HunyuanDiTPipeline",
+        "IFPipeline",
+        "Kandinsky3Pipeline",
+        "KandinskyCombinedPipeline",
+        "KandinskyV22CombinedPipeline",
+        "LatentConsistencyModelPipeline",
+        "Lumina2Pipeline",
+        "LuminaPipeline",
+        "OvisImagePipeline",
+        "PRXPipeline",
+        "PixArtAlphaPipeline",
+        "PixArtSigmaPipeline",
+        "QwenImagePipeline",
+        "SanaPipeline",
+        "SanaSprintPipeline",
+        "StableCascadeCombinedPipeline",
+        "StableDiffusion3Pipeline",
+        "StableDiffusionPipeline",
+        "StableDiffusionXLPipeline",
+        "WuerstchenCombinedPipeline",
+        "ZImagePipeline",
+    }
+)
+"""The diffusers pipelines that paint from words alone."""
+
+_SEQ2SEQ = frozenset(
+    {
+        "bart",
+        "bigbird_pegasus",
+        "blenderbot",
+        "blenderbot-small",
+        "encoder-decoder",
+        "fsmt",
+        "led",
+        "longt5",
+        "m2m_100",
+        "marian",
+        "mbart",
+        "mt5",
+        "mvp",
+        "nllb-moe",
+        "pegasus",
+        "pegasus_x",
+        "plbart",
+        "prophetnet",
+        "switch_transformers",
+        "t5",
+        "t5gemma",
+        "umt5",
+    }
+)
+_SEQ2SEQ_CLASSES = (
+    "ForConditionalGeneration",
+    "EncoderDecoderModel",
+    "MTModel",
+    "WithLMHeadModel",
+)
+_CAPTIONERS = {
+    "BlipForConditionalGeneration": "blip",
+    "Blip2ForConditionalGeneration": "blip-2",
+    "GitForCausalLM": "git",
+}
+_WRITE = frozenset({"causal", "seq2seq", "fill-mask"})
+
+
+def family_of(source: Path | dict[str, Any]) -> str | None:
+    """The family of a checkpoint's folder, or of its configuration; None where none is known.
+
+    ``causal``, ``seq2seq``, ``fill-mask``, ``vision-encoder-decoder``, ``blip``, ``blip-2``,
+    ``git``, ``image-text-to-text``, or the name of the diffusers pipeline.
+
+    Raises:
+        ModelUnavailable: the configuration is not a JSON object.
+    """
+    config = configuration(source) if isinstance(source, Path) else source
+    pipeline = config.get("_class_name")
+    if isinstance(pipeline, str):
+        return pipeline if pipeline in PAINTERS else None
+    if config.get("model_type") == "vision-encoder-decoder":
+        return "vision-encoder-decoder"
+    match config.get("architectures"):
+        case [str(name), *_]:
+            return _transformers_family(name, config)
+    return None
+
+
+def _transformers_family(name: str, config: dict[str, Any]) -> str | None:
+    if name in _CAPTIONERS:
+        return _CAPTIONERS[name]
+    if isinstance(config.get("vision_config"), dict) and name.endswith("ForConditionalGeneration"):
+        return "image-text-to-text"
+    if str(config.get("model_type")) in _SEQ2SEQ and name.endswith(_SEQ2SEQ_CLASSES):
+        return "seq2seq"
+    if name.endswith("ForMaskedLM"):
+        return "fill-mask"
+    return "causal" if name.endswith(("ForCausalLM", "LMHeadModel")) else None
+
+
+def task_of_family(family: str | None) -> Task | None:
+    """The task that a family is for."""
+    if family is None:
+        return None
+    if family in PAINTERS:
+        return "paint"
+    return "write" if family in _WRITE else "describe"
+
+
+def configuration(folder: Path) -> dict[str, Any]:
+    """A pipeline's ``model_index.json``, or a model's ``config.json``; empty without either."""
+    return read_json(folder / "model_index.json") or read_json(folder / "config.json")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; empty where there is no such file.
+
+    Raises:
+        ModelUnavailable: the file is not a JSON object.
+    """
+    if not path.is_file():
+        return {}
+    return json_object(path.read_bytes(), f"{path.name} of {path.parent.name}")
+
+
+def json_object(content: bytes, name: str) -> dict[str, Any]:
+    """A JSON object from a file's content; ``name`` is what an error calls it.
+
+    Raises:
+        ModelUnavailable: the content is not a JSON object.
+    """
+    try:
+        value = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelUnavailable(f"{name} is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ModelUnavailable(f"{name} holds no JSON object.")
+    return value

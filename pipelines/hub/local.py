@@ -1,0 +1,108 @@
+"""What is on this machine by name: the embedded models, the owner's, the page's fine-tunes."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+from pipelines.errors import ModelUnavailable
+from pipelines.hub.adapters import (
+    CONFIG,
+    DIFFUSERS_WEIGHTS,
+    declared_task,
+    is_adapter,
+    named_base,
+)
+from pipelines.hub.families import Task, family_of, task_of_family
+from pipelines.hub.sources import Folder
+from pipelines.settings import Settings
+
+_MARKS = ("config.json", "model_index.json", CONFIG, DIFFUSERS_WEIGHTS)
+
+
+def local_models(settings: Settings) -> dict[str, Path]:
+    """Names and folders: the embedded models, the owner's, then fine-tunes made on the page.
+
+    Adapters are among them.
+    """
+    found: dict[str, Path] = {}
+    tuned = settings.data_dir / "models"
+    for directory in (settings.models_dir, settings.extra_models_dir, tuned):
+        if directory is None or not directory.is_dir():
+            continue
+        for path in sorted(directory.iterdir()):
+            if any((path / name).is_file() for name in _MARKS):
+                found.setdefault(path.name, path)
+    return found
+
+
+def local_names(settings: Settings, task: Task) -> list[str]:
+    """The local models of one task, in the order that a picker shows: adapters come last.
+
+    A broken one is not shown; who asks for it by name is told what is wrong with it.
+    """
+    models = local_models(settings)
+    names = [name for name, path in models.items() if _shown_task(path, settings) == task]
+    return sorted(names, key=lambda name: is_adapter(Folder(name, models[name])))
+
+
+def local_adapters(settings: Settings, task: Task) -> list[str]:
+    """The local LoRAs of one task, to be put on a base."""
+    models = local_models(settings)
+    return [n for n in local_names(settings, task) if is_adapter(Folder(n, models[n]))]
+
+
+def _shown_task(path: Path, settings: Settings) -> Task | None:
+    try:
+        return task_of(path, settings)
+    except ModelUnavailable:
+        return None
+
+
+def task_of(path: Path, settings: Settings | None = None) -> Task | None:
+    """What the checkpoint in this folder does, read from its configuration.
+
+    An adapter does what its base does, where that is among the local models of the settings;
+    else what its own files tell.
+
+    Raises:
+        ModelUnavailable: the configuration is not a JSON object.
+    """
+    folder = Folder(path.name, path)
+    if not is_adapter(folder):
+        return task_of_family(family_of(path))
+    base = local_models(settings).get(named_base(folder) or "") if settings is not None else None
+    if base is None or is_adapter(Folder(base.name, base)):
+        return declared_task(folder)
+    return task_of_family(family_of(base))
+
+
+def what_is_allowed(task: Task, settings: Settings) -> str:
+    """The end of a message on a bad reference."""
+    names = ", ".join(local_names(settings, task)) or "none"
+    hub = (
+        ", or a model of the Hub as owner/repo or owner/repo@revision"
+        if settings.hub_enabled
+        else ""
+    )
+    return f"choose one that is here ({names}){hub}."
+
+
+def content_hash(path: Path) -> str:
+    """What stands for the commit of a local folder: a hash of all its files but the cards."""
+    files = sorted(f for f in path.rglob("*") if f.is_file() and f.suffix != ".md")
+    stamps = tuple(
+        (str(f.relative_to(path)), f.stat().st_size, f.stat().st_mtime_ns) for f in files
+    )
+    return _hash_files(path, stamps)
+
+
+@lru_cache(maxsize=64)
+def _hash_files(path: Path, stamps: tuple[tuple[str, int, int], ...]) -> str:
+    """SHA-256 over names and contents; read again only when a size or time has changed."""
+    digest = hashlib.sha256()
+    for name, size, _ in stamps:
+        digest.update(f"{name}\0{size}\0".encode())
+        digest.update((path / name).read_bytes())
+    return digest.hexdigest()[:40]

@@ -1,0 +1,267 @@
+"""Turns a model reference into a vetted local snapshot, adapters included.
+
+What a visitor types is matched against names on this machine or against the Hub's own
+grammar. Base and adapters are each vetted: the name of a base that an adapter gives is no
+more trusted than a visitor's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipelines.device import Device
+from pipelines.errors import ModelUnavailable, abbreviated
+from pipelines.events import Progress
+from pipelines.hub.adapters import (
+    check_adapter,
+    check_fit,
+    is_adapter,
+    named_base,
+    weights_file,
+)
+from pipelines.hub.checks import check_access, check_kind, check_memory, check_weights
+from pipelines.hub.disk import mark_used
+from pipelines.hub.download import Report, download, missing_files, snapshot_folder
+from pipelines.hub.families import Task
+from pipelines.hub.local import content_hash, local_models, what_is_allowed
+from pipelines.hub.references import Part, composed_name, parse_composition, parse_reference
+from pipelines.hub.remote import Repository, look_up
+from pipelines.hub.selection import select
+from pipelines.hub.sources import Folder
+from pipelines.settings import Settings
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A vetted LoRA on disk that fits its base, and how strongly it is to act (-2 to 2)."""
+
+    reference: str
+    path: Path
+    commit: str
+    weight: float
+    weight_bytes: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A checkpoint on disk that may be loaded, and the adapters to put on it, if any.
+
+    ``commit`` is the Hub's commit, or the hash of the files' contents where there is none.
+    ``parameters`` counts the numbers in the base's weights, whatever their precision.
+    ``variant`` is the copy of a pipeline's weights that is to be loaded, where there are several.
+    ``notes`` are remarks for the visitor on how base and adapters were chosen.
+    """
+
+    reference: str
+    path: Path
+    commit: str
+    task: Task
+    weight_bytes: int
+    parameters: int
+    family: str
+    variant: str | None = None
+    adapters: tuple[Adapter, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The composed reference in its canonical form; that of the base without adapters."""
+        return composed_name(self.reference, [(a.reference, a.weight) for a in self.adapters])
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A reference taken apart, and each part found: on disk, or on the Hub and not yet fetched."""
+
+    base: Folder | Repository
+    adapters: tuple[tuple[Folder | Repository, float], ...]
+
+
+def resolve(
+    reference: object,
+    task: Task,
+    settings: Settings,
+    report: Report | None = None,
+    device: Device | None = None,
+    in_use: Collection[str] = (),
+) -> Snapshot:
+    """The vetted snapshot of a reference, downloaded where it has to be.
+
+    Args:
+        reference: what the visitor chose or typed.
+        task: what it is wanted for.
+        report: gets a download's progress; what it raises ends the download.
+        device: where it will run: decides which copy of the weights is fetched, and whether
+            the model fits the memory. Without one, the copy in full precision.
+        in_use: commits that must stay on disk when room is made.
+
+    Raises:
+        ModelUnavailable: unknown, malformed, unreachable or unsafe; or an adapter that does
+            not fit its base.
+        WrongTask: the checkpoint does something else.
+        OutOfBudget: it is larger than the memory budget.
+    """
+    tell = report or (lambda progress: None)
+    half = is_half(device)
+    found = find_parts(reference, task, settings, tell)
+    parts = Parts(
+        _fetched(found.base, half, settings),
+        tuple((_fetched(source, half, settings), weight) for source, weight in found.adapters),
+    )
+    check_parts(parts, task, settings, device)
+    keep = {*in_use, parts.base.commit, *(source.commit for source, _ in parts.adapters)}
+    base = _on_disk(parts.base, half, settings, tell, keep)
+    family = check_kind(base, task)
+    findings = check_weights(base, half)
+    size = sum(base.files[name] for name in findings.selection.weights)
+    snapshot = Snapshot(
+        reference=base.reference,
+        path=base.path,
+        commit=base.commit,
+        task=task,
+        weight_bytes=size,
+        parameters=findings.parameters,
+        family=family,
+        variant=findings.selection.variant,
+    )
+    adapters = tuple(
+        _adapter(_on_disk(source, half, settings, tell, keep), weight)
+        for source, weight in parts.adapters
+    )
+    return replace(snapshot, adapters=adapters, notes=notes_on(parts))
+
+
+def find_parts(reference: object, task: Task, settings: Settings, tell: Report) -> Parts:
+    """Where a reference's base and adapters are. Asks the Hub; fetches small files at most.
+
+    Raises:
+        ModelUnavailable: malformed, unknown or unreachable, or no base with adapters.
+    """
+    if not isinstance(reference, str) or not reference.strip():
+        raise ModelUnavailable(
+            f"The model is {abbreviated(reference)}; {what_is_allowed(task, settings)}"
+        )
+    text = reference.strip()
+    is_local = text in local_models(settings)  # whatever is in it, it is one part
+    first, *rest = [Part(text)] if is_local else parse_composition(text)
+    base = _find(first.text, task, settings, tell)
+    if is_adapter(base):
+        rest = [first, *rest]
+        base = _find(_base_named_by(base), task, settings, tell)
+    elif first.weight is not None:
+        raise ModelUnavailable(
+            f"{base.reference} is a whole model; only the adapters after it have a weight."
+        )
+    adapters: list[tuple[Folder | Repository, float]] = []
+    for part in rest:
+        found = _find(part.text, task, settings, tell)
+        if found.reference in [source.reference for source, _ in adapters]:
+            raise ModelUnavailable(
+                f"{found.reference} is given twice. Give it once, with the weight that you want."
+            )
+        adapters.append((found, 1.0 if part.weight is None else part.weight))
+    return Parts(base, tuple(adapters))
+
+
+def _base_named_by(adapter: Folder | Repository) -> str:
+    check_access(adapter)
+    base = named_base(adapter)
+    if base is None:
+        raise ModelUnavailable(
+            f"{adapter.reference} is an adapter (LoRA) that names no base. Write "
+            f"base + {adapter.reference}."
+        )
+    return base
+
+
+def _find(name: str, task: Task, settings: Settings, tell: Report) -> Folder | Repository:
+    path = local_models(settings).get(name)
+    if path is not None:
+        return Folder(name, path, content_hash(path))
+    found = parse_reference(name)
+    if found is None:
+        raise ModelUnavailable(
+            f"There is no model {abbreviated(name)}; {what_is_allowed(task, settings)}"
+        )
+    if not settings.hub_enabled:
+        raise ModelUnavailable(
+            f"{found.name} is on the Hub, and this page was started without it; "
+            f"{what_is_allowed(task, settings)}"
+        )
+    tell(Progress(f"Asking the Hub for {found.name}"))
+    return look_up(found, settings)
+
+
+def check_parts(parts: Parts, task: Task, settings: Settings, device: Device | None) -> None:
+    """All that can be told of base and adapters before a byte of weights is fetched.
+
+    Raises:
+        StudioError: naming the first thing that is wrong.
+    """
+    base = parts.base
+    check_access(base)
+    check_kind(base, task)
+    findings = check_weights(base, is_half(device))
+    if device is not None:
+        needed = findings.memory_bytes(device)
+        check_memory(base.reference, needed, settings.memory_budget_bytes)
+    for source, _ in parts.adapters:
+        check_access(source)
+        if not is_adapter(source):
+            raise ModelUnavailable(
+                f"{source.reference} is a whole model, not an adapter (LoRA), and cannot be put "
+                f"on {base.reference}. Choose one of the two."
+            )
+        check_adapter(source)
+        check_fit(source, base, findings.selection.weights)
+
+
+def is_half(device: Device | None) -> bool:
+    """Whether the device computes in half precision."""
+    return device is not None and device.dtype_name == "float16"
+
+
+def _fetched(source: Folder | Repository, half: bool, settings: Settings) -> Folder | Repository:
+    """The folder of a repository that is whole on disk: nothing more is asked of the Hub."""
+    if isinstance(source, Folder):
+        return source
+    if missing_files(source, select(source.files, half), settings):
+        return source
+    mark_used(source.where.repo, source.commit, settings)
+    return Folder(source.reference, snapshot_folder(source, settings), source.commit)
+
+
+def _on_disk(
+    source: Folder | Repository,
+    half: bool,
+    settings: Settings,
+    tell: Report,
+    in_use: Collection[str],
+) -> Folder:
+    if isinstance(source, Folder):
+        return source
+    path = download(source, select(source.files, half), settings, tell, in_use)
+    mark_used(source.where.repo, source.commit, settings)
+    return Folder(source.reference, path, source.commit)
+
+
+def _adapter(folder: Folder, weight: float) -> Adapter:
+    check_adapter(folder)
+    size = weights_file(folder.path).stat().st_size
+    return Adapter(folder.reference, folder.path, folder.commit, weight, size)
+
+
+def notes_on(parts: Parts) -> tuple[str, ...]:
+    """A line for each adapter that names another base than the one it is put on."""
+    notes = []
+    for source, _ in parts.adapters:
+        named = named_base(source)
+        parsed = parse_reference(named or "")
+        if named is not None and parts.base.reference != (parsed.name if parsed else named):
+            notes.append(
+                f"{source.reference} was trained on {abbreviated(named)}; its layers fit "
+                f"{parts.base.reference} as well."
+            )
+    return tuple(notes)

@@ -1,0 +1,69 @@
+"""Families and tasks, read from configurations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.hub import Task, family_of, resolve, task_of
+from pipelines.hub.families import PAINTERS
+from pipelines.settings import Settings
+from tests.hub.checkpoints import checkpoint
+
+SEES: dict[str, Any] = {"vision_config": {"model_type": "x"}}
+CASES: list[tuple[str, str, dict[str, Any], str | None, Task | None]] = [
+    ("llama", "LlamaForCausalLM", {}, "causal", "write"),
+    ("gpt2", "GPT2LMHeadModel", {}, "causal", "write"),
+    ("bart", "BartForCausalLM", {}, "causal", "write"),
+    ("t5", "T5ForConditionalGeneration", {}, "seq2seq", "write"),
+    ("t5", "T5WithLMHeadModel", {}, "seq2seq", "write"),
+    ("marian", "MarianMTModel", {}, "seq2seq", "write"),
+    ("bart", "BartForConditionalGeneration", {}, "seq2seq", "write"),
+    ("bert", "BertForMaskedLM", {}, "fill-mask", "write"),
+    ("blip", "BlipForConditionalGeneration", SEES, "blip", "describe"),
+    ("blip-2", "Blip2ForConditionalGeneration", SEES, "blip-2", "describe"),
+    ("git", "GitForCausalLM", SEES, "git", "describe"),
+    ("llava", "LlavaForConditionalGeneration", SEES, "image-text-to-text", "describe"),
+    ("qwen2_vl", "Qwen2VLForConditionalGeneration", SEES, "image-text-to-text", "describe"),
+    ("vision-encoder-decoder", "VisionEncoderDecoderModel", {},
+     "vision-encoder-decoder", "describe"),
+    ("whisper", "WhisperForConditionalGeneration", {}, None, None),
+    ("bart", "BartForSequenceClassification", {}, None, None),
+    ("bert", "BertModel", {}, None, None),
+    ("vit", "ViTForImageClassification", SEES, None, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model_type", "architecture", "more", "family", "task"), CASES, ids=lambda v: str(v)[:40]
+)
+def test_the_family_and_its_task_are_read_from_the_configuration(
+    tmp_path: Path,
+    model_type: str,
+    architecture: str,
+    more: dict[str, Any],
+    family: str | None,
+    task: Task | None,
+) -> None:
+    config = {"model_type": model_type, "architectures": [architecture], **more}
+    assert family_of(config) == family
+    folder = checkpoint(tmp_path, "model", config)
+    assert (family_of(folder), task_of(folder)) == (family, task)
+
+
+def test_every_painter_is_a_pipeline_that_diffusers_knows() -> None:
+    import diffusers
+
+    for name in PAINTERS:
+        assert hasattr(diffusers, name), name
+        assert family_of({"_class_name": name}) == name
+    assert family_of({"_class_name": "StableDiffusionInpaintPipeline"}) is None
+    assert family_of({"_class_name": ["StableDiffusionPipeline"]}) is None
+
+
+def test_the_snapshot_knows_its_family(settings: Settings) -> None:
+    assert resolve("tiny-writer", "write", settings).family == "causal"
+    assert resolve("tiny-painter", "paint", settings).family == "StableDiffusionPipeline"
+    assert resolve("tiny-captioner", "describe", settings).family == "vision-encoder-decoder"

@@ -1,0 +1,82 @@
+"""One copy of the weights, and what describes it."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.hub.selection import select
+
+SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+INDEX = "model.safetensors.index.json"
+PART = "unet/diffusion_pytorch_model"
+
+
+@pytest.mark.parametrize(
+    ("files", "half", "weights", "variant"),
+    [
+        (["model.safetensors", "model.fp16.safetensors"], False, ["model.safetensors"], None),
+        (["model.safetensors", "model.fp16.safetensors"], True, ["model.fp16.safetensors"], "fp16"),
+        (["model.fp16.safetensors"], False, ["model.fp16.safetensors"], "fp16"),
+        (["model.safetensors"], True, ["model.safetensors"], None),
+        ([*SHARDS, "model.safetensors"], False, ["model.safetensors"], None),
+        (SHARDS, False, SHARDS, None),
+        (SHARDS[:1], False, [], None),
+        (["model.non_ema.safetensors"], False, [], None),
+        (["consolidated.safetensors", "original/model.safetensors"], False, [], None),
+        (["pytorch_model.bin", "model.ckpt"], False, [], None),
+    ],
+)
+def test_the_copy_that_is_read_is_chosen(
+    files: list[str], half: bool, weights: list[str], variant: str | None
+) -> None:
+    selection = select(["config.json", *files], half)
+    assert (list(selection.weights), selection.variant) == (list(weights), variant)
+    assert selection.others == ("config.json",)
+
+
+def test_the_list_of_shards_comes_with_shards_alone() -> None:
+    assert INDEX in select(["config.json", INDEX, *SHARDS]).others
+    assert INDEX not in select(["config.json", INDEX, *SHARDS, "model.safetensors"]).others
+
+
+def test_variants_in_shards_bring_their_own_list() -> None:
+    files = ["model_index.json", f"{PART}.safetensors.index.json",
+             f"{PART}.safetensors.index.fp16.json"]  # fmt: skip
+    for variant in ("", ".fp16"):
+        files += [f"{PART}{variant}-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    half = select(files, half=True)
+    assert half.others == ("model_index.json", f"{PART}.safetensors.index.fp16.json")
+    assert half.weights == tuple(f"{PART}.fp16-0000{i}-of-00002.safetensors" for i in (1, 2))
+    assert select(files).others == ("model_index.json", f"{PART}.safetensors.index.json")
+
+
+def test_of_a_pipeline_its_parts_are_taken_and_no_checker_nor_whole_checkpoint() -> None:
+    selection = select(
+        [
+            "model_index.json",
+            "v1-5-pruned.safetensors",
+            "model.safetensors",
+            "unet/config.json",
+            "unet/diffusion_pytorch_model.safetensors",
+            "unet/diffusion_pytorch_model.bin",
+            "safety_checker/model.safetensors",
+            "tokenizer/vocab.json",
+            "tokenizer/merges.txt",
+            "deeper/unet/model.safetensors",
+            "README.md",
+            "picture.png",
+        ]
+    )
+    assert selection.weights == ("unet/diffusion_pytorch_model.safetensors",)
+    assert set(selection.others) == {
+        "model_index.json",
+        "unet/config.json",
+        "tokenizer/vocab.json",
+        "tokenizer/merges.txt",
+    }
+
+
+def test_of_an_adapter_only_its_own_files_are_taken() -> None:
+    files = ["adapter_config.json", "adapter_model.safetensors", "README.md", "tokenizer.json",
+             "checkpoint-9/adapter_model.safetensors", "adapter_model.bin"]  # fmt: skip
+    assert set(select(files).all) == set(files[:3])
