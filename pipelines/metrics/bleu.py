@@ -1,6 +1,6 @@
 """Corpus BLEU (Papineni et al., 2002) as sacrebleu has it (Post, 2018, arXiv:1804.08771).
 
-Only tokenisers that need no download are offered.
+Only tokenisers that need no download are offered: sacrebleu's, and ``ptb`` for captions.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines.errors import InvalidValue, abbreviated
-from pipelines.metrics import interval
+from pipelines.metrics import interval, ptb
+from pipelines.metrics.captions import caption_words, check_pairs
 from pipelines.metrics.score import Score
 from pipelines.validation import MAX_SEED, choice, whole_number
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.bleu import BLEU
 
-TOKENIZERS = ("13a", "intl", "char", "zh", "none")
+TOKENIZERS = ("13a", "intl", "char", "zh", "none", "ptb")
+_ORDERS = 4
 
 
 def corpus_bleu(
@@ -37,30 +38,25 @@ def corpus_bleu(
         hypotheses: what the model wrote; an empty one is allowed and matches nothing.
         references: for each hypothesis one or more right answers; their numbers and
             their order may differ.
-        tokenize: one of ``TOKENIZERS``; ``none`` cuts at spaces.
+        tokenize: one of ``TOKENIZERS``; ``none`` cuts at spaces, ``ptb`` as the COCO caption
+            evaluation does, in lower case.
         seed: of the resampling, from 0 to 2^63 - 1.
 
     Raises:
         InvalidValue: fewer than 2 sentences, a hypothesis without references, a blank
             reference, or an unknown tokeniser.
     """
-    from sacrebleu.metrics.bleu import BLEU  # half a second that the page need not wait for
-
-    tokenize = choice("tokenize", tokenize, TOKENIZERS)
     seed = whole_number("seed", seed, 0, MAX_SEED)
-    _check(hypotheses, references)
-    metric = BLEU(lowercase=lowercase, tokenize=tokenize)
+    metric, hypotheses, references = _prepared(hypotheses, references, tokenize, lowercase)
     value = metric.corpus_score(hypotheses, list(zip_longest(*references))).score
-    signature = metric.get_signature()
-    rows = [_statistics(metric, *pair) for pair in zip(hypotheses, references, strict=True)]
-
-    def score(sums: interval.Array) -> float:
-        system_length, reference_length, *counts = sums.astype(int).tolist()
-        return metric.compute_bleu(
-            counts[:4], counts[4:], system_length, reference_length, metric.smooth_method
-        ).score
-
-    low, high = interval.bootstrap(np.array(rows, np.float64), score, seed)
+    signature = str(metric.get_signature())
+    if tokenize == "ptb":
+        signature = signature.replace("|tok:none|", f"|tok:{ptb.NAME}|")
+    low, high = interval.bootstrap(
+        _statistics(metric, hypotheses, references),
+        lambda sums: float(bleu_of_sums(sums)),
+        seed,
+    )
     return Score(
         value,
         low,
@@ -72,31 +68,61 @@ def corpus_bleu(
     )
 
 
-def _statistics(metric: BLEU, hypothesis: str, references: Sequence[str]) -> list[int]:
-    """Both lengths, n-grams that match and n-grams in all, for n from 1 to 4: 10 numbers."""
-    found = metric.corpus_score([hypothesis], [[reference] for reference in references])
-    return [found.sys_len, found.ref_len, *found.counts, *found.totals]
+def bleu_statistics(
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    tokenize: str = "13a",
+    lowercase: bool = False,
+) -> interval.Array:
+    """Of each sentence, both lengths, and for n from 1 to 4 its n-grams that match, then
+    all: ``(N, 10)``.
+
+    Raises:
+        InvalidValue: as ``corpus_bleu``.
+    """
+    return _statistics(*_prepared(hypotheses, references, tokenize, lowercase))
 
 
-def _check(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
-    if len(hypotheses) != len(references) or len(hypotheses) < 2:
-        raise InvalidValue(
-            f"There are {len(hypotheses)} hypotheses and {len(references)} lists of references; "
-            "give one list for each of at least 2 hypotheses."
-        )
-    for number, (hypothesis, answers) in enumerate(
-        zip(hypotheses, references, strict=True), start=1
-    ):
-        if not isinstance(hypothesis, str):
-            raise InvalidValue(f"hypothesis {number} is {abbreviated(hypothesis)}; give a text.")
-        if isinstance(answers, str) or not answers:
-            raise InvalidValue(
-                f"references of sentence {number} are {abbreviated(answers)}; give a list of at "
-                "least 1 text."
-            )
-        for answer in answers:
-            if not isinstance(answer, str) or not answer.strip():
-                raise InvalidValue(
-                    f"a reference of sentence {number} is {abbreviated(answer)}; give a text that "
-                    "is not blank. Leave out references that are missing."
-                )
+def bleu_of_sums(sums: interval.Array) -> interval.Array:
+    """BLEU of summed statistics, ``(..., 10)`` to ``(...)``, smoothed as sacrebleu's ``exp``:
+    the k-th n-gram order without a match counts as one match in 2^k."""
+    system, reference = sums[..., 0], sums[..., 1]
+    matches, totals = sums[..., 2 : 2 + _ORDERS], sums[..., 2 + _ORDERS :]
+    is_missed = (matches == 0) & (totals > 0)
+    smoothed = np.where(is_missed, 0.5 ** is_missed.cumsum(axis=-1), matches)
+    is_defined = matches.any(axis=-1) & totals.all(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):  # where it is not defined, it is 0
+        precision = np.log(smoothed / totals).mean(axis=-1)
+        brevity = np.minimum(0, 1 - reference / system)
+        values = 100 * np.exp(precision + brevity)
+    return np.where(is_defined, values, 0.0)
+
+
+def _prepared(
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    tokenize: str,
+    lowercase: bool,
+) -> tuple[BLEU, Sequence[str], Sequence[Sequence[str]]]:
+    from sacrebleu.metrics.bleu import BLEU  # half a second that the page need not wait for
+
+    tokenize = choice("tokenize", tokenize, TOKENIZERS)
+    if tokenize != "ptb":
+        check_pairs(hypotheses, references)
+        return BLEU(lowercase=lowercase, tokenize=tokenize), hypotheses, references
+    pairs = caption_words(hypotheses, references)
+    return (
+        BLEU(lowercase=True, tokenize="none"),
+        [" ".join(told) for told, _ in pairs],
+        [[" ".join(words) for words in answers] for _, answers in pairs],
+    )
+
+
+def _statistics(
+    metric: BLEU, hypotheses: Sequence[str], references: Sequence[Sequence[str]]
+) -> interval.Array:
+    rows = []
+    for hypothesis, answers in zip(hypotheses, references, strict=True):
+        found = metric.corpus_score([hypothesis], [[answer] for answer in answers])
+        rows.append([found.sys_len, found.ref_len, *found.counts, *found.totals])
+    return np.array(rows, np.float64)

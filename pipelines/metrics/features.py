@@ -49,3 +49,29 @@ def _checked(name: str, values: npt.NDArray[Any], least: int) -> npt.NDArray[np.
             "within it. Run the extractor in float32."
         )
     return wide
+
+
+def feature_rows(name: str, values: npt.NDArray[Any], least: int) -> npt.NDArray[np.float64]:
+    """One array in double precision, ``(n, d)``.
+
+    Raises:
+        InvalidValue: as ``feature_pair``.
+    """
+    return _checked(name, values, least)
+
+
+def directions(name: str, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Each row over its Euclidean norm, ``(n, d)``; their products are cosines.
+
+    Raises:
+        InvalidValue: as ``feature_pair``, or a row of zeros, which has no direction.
+    """
+    wide = _checked(name, values, least=1)
+    largest = np.abs(wide).max(axis=1, keepdims=True)
+    if not largest.all():
+        raise InvalidValue(
+            f"row {int(largest[:, 0].argmin())} of {name} holds nothing but 0 and has no "
+            "direction. Leave it out, or look at what the extractor was given."
+        )
+    scaled = wide / largest  # no square overflows or vanishes
+    return np.asarray(scaled / np.linalg.norm(scaled, axis=1, keepdims=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -32,6 +33,18 @@ def bootstrap(statistics: Array, score: Callable[[Array], float], seed: int) -> 
         scores.append(score(times_drawn @ rows))
     low, high = np.quantile(scores, (0.025, 0.975))
     return float(low), float(high)
+
+
+def mean(values: Array, seed: int) -> tuple[float, float, float]:
+    """The mean of ``(n,)`` values, and the percentile interval of such means."""
+    rows = np.column_stack([values, np.ones(len(values))])
+    return math.fsum(values) / len(values), *bootstrap(rows, lambda s: float(ratio(s)), seed)
+
+
+def ratio(sums: Array) -> Array:
+    """The first of two sums over the second: of values and their number, of hits and
+    samples, of bits and bytes. ``(..., 2)`` to ``(...)``."""
+    return np.asarray(sums[..., 0] / sums[..., 1])
 
 
 def normal(value: float, variance: float) -> tuple[float, float]:

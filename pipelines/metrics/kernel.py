@@ -18,6 +18,9 @@ from pipelines.metrics.score import Score, name_and_hash
 BLOCK_ROWS = 256
 """Rows of the kernel matrix that are in memory at a time."""
 
+LEAST_RELIABLE = 20
+"""In each set; the jackknife's intervals hold what they promise from about here."""
+
 Array = npt.NDArray[np.float64]
 
 
@@ -27,11 +30,12 @@ def kernel_distance(
     """Unbiased squared maximum mean discrepancy with the kernel ``(x·y/d + 1)³``.
 
     0 is expected where both come from one distribution; the estimate may be negative.
-    The interval is a jackknife over both sets: every sample is left out once, exactly.
+    The interval is a jackknife over both sets: every sample is left out once, exactly;
+    of 2 samples none can be left out, and their own distance counts as known.
 
     Args:
-        features: of the evaluated pictures, ``(n, d)``, n at least 3.
-        reference: of real ones, ``(m, d)``, m at least 3.
+        features: of the evaluated pictures, ``(n, d)``, n at least 2.
+        reference: of real ones, ``(m, d)``, m at least 2.
         extractor: its name and the hash of its weights, ``name@hash``.
 
     Raises:
@@ -39,7 +43,7 @@ def kernel_distance(
             without a hash.
     """
     extractor = name_and_hash("extractor", extractor)
-    x, y = feature_pair(features, reference, least=3)
+    x, y = feature_pair(features, reference, least=2)
     (n, dimensions), m = x.shape, len(y)
     among_x = _kernel_sums(x, x)[0] - _cubed((x * x).sum(axis=1) / dimensions + 1)
     among_y = _kernel_sums(y, y)[0] - _cubed((y * y).sum(axis=1) / dimensions + 1)
@@ -59,6 +63,7 @@ def kernel_distance(
         n,
         f"KID({extractor})|n:{n}|m:{m}|d:{dimensions}|ci:jackknife|numpy:{np.__version__}",
         higher_is_better=False,
+        warning=_warning(n, m),
     )
 
 
@@ -84,8 +89,19 @@ def _pair_mean(sums: Array) -> float:
 
 def _pair_means_without(sums: Array) -> Array:
     """The same with each sample left out in turn; it leaves its row and its column."""
+    if len(sums) == 2:
+        return np.zeros(2)
     return np.asarray((sums.sum() - 2 * sums) / ((len(sums) - 1) * (len(sums) - 2)))
 
 
 def _means_without(sums: Array) -> Array:
     return np.asarray((sums.sum() - sums) / (len(sums) - 1))
+
+
+def _warning(n: int, m: int) -> str | None:
+    if min(n, m) >= LEAST_RELIABLE:
+        return None
+    return (
+        f"{n:,} samples against {m:,}; below {LEAST_RELIABLE} of each the interval of a kernel "
+        "distance is a guess. Evaluate more."
+    )

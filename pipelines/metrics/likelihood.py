@@ -1,9 +1,14 @@
-"""How well a language model predicts a text, whatever its tokeniser."""
+"""How well a language model predicts a text: bits per byte, whatever its tokeniser, and
+perplexity, for models with the same one.
+
+``windowed_nats`` plans how a causal model reads a long text, and asks it.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,9 +17,107 @@ from pipelines.metrics import interval
 from pipelines.metrics.score import Score, name_and_hash
 from pipelines.validation import MAX_SEED, whole_number
 
+LONGEST_CONTEXT = 10**7
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How a text beyond a model's context is read: windows of ``context`` tokens that begin
+    every ``stride`` tokens. All but the first window's tokens have at least
+    ``context - stride`` tokens before the one that precedes them.
+
+    Raises:
+        InvalidValue: not ``1 <= stride <= context``.
+    """
+
+    context: int
+    stride: int
+
+    def __post_init__(self) -> None:
+        whole_number("context", self.context, 1, LONGEST_CONTEXT)
+        whole_number("stride", self.stride, 1, self.context)
+
+
+NatsOf = Callable[[Sequence[int], int], Sequence[float]]
+"""Given a window of tokens and a number k, what the model says of the window's last k:
+``-log p(token | the tokens before it in the window)`` of each."""
+
+
+def windowed_nats(nats_of: NatsOf, tokens: Sequence[int], windows: Windows) -> interval.Array:
+    """``-log p(token | tokens before it in its window)`` of every token but the first,
+    each told exactly once: ``(T - 1,)`` nats.
+
+    Args:
+        nats_of: the model. It is given up to ``context + 1`` tokens, of which the last is
+            only told, so it sees ``context`` at most.
+        tokens: T of them, 2 at least; the first is given, so put a token that begins a text
+            before it where the model knows one.
+        windows: ``context`` is the most tokens that the model sees at once.
+
+    Raises:
+        InvalidValue: fewer than 2 tokens.
+    """
+    if len(tokens) < 2:
+        raise InvalidValue(
+            f"There are {len(tokens)} tokens; give at least 2, for the first is only given."
+        )
+    last = len(tokens) - 1
+    told: list[interval.Array] = []
+    start = done = 0  # tokens 1 to ``done`` are told
+    while done < last:
+        end = min(start + windows.context, last)
+        nats = np.asarray(nats_of(tokens[start : end + 1], end - done), np.float64)
+        assert nats.shape == (end - done,), "the model says as much as it was asked"
+        told.append(nats)
+        start, done = start + windows.stride, end
+    return np.concatenate(told)
+
+
+def perplexity(
+    nats: Sequence[float],
+    token_counts: Sequence[int],
+    text: str,
+    tokenizer: str,
+    windows: Windows,
+    seed: int = 0,
+) -> Score:
+    """``exp(sum(nats) / sum(tokens))``; 1 at best. It depends on the tokeniser.
+
+    Args:
+        nats, text, seed: as in ``bits_per_byte``.
+        token_counts: of each passage, the tokens that were told, 1 or more.
+        tokenizer: its name and the hash of its files, ``name@hash``.
+        windows: how the text was read.
+
+    Raises:
+        InvalidValue: as ``bits_per_byte``.
+    """
+    text, seed = name_and_hash("text", text), whole_number("seed", seed, 0, MAX_SEED)
+    tokenizer = name_and_hash("tokenizer", tokenizer)
+    _check(nats, token_counts, "token_counts")
+
+    rows = np.column_stack([nats, token_counts]).astype(np.float64)
+    low, high = interval.bootstrap(rows, lambda sums: float(interval.ratio(sums)), seed)
+    total = int(sum(token_counts))
+    with np.errstate(over="ignore"):  # a broken model is infinitely perplexed
+        value, low, high = np.exp([math.fsum(nats) / total, low, high]).tolist()
+    return Score(
+        value,
+        low,
+        high,
+        len(nats),
+        f"perplexity|text:{text}|tok:{tokenizer}|tokens:{total}{_signed(windows)}"
+        f"|ci:bootstrap-{interval.RESAMPLES}|seed:{seed}|numpy:{np.__version__}",
+        higher_is_better=False,
+    )
+
 
 def bits_per_byte(
-    nats: Sequence[float], byte_counts: Sequence[int], text: str, seed: int = 0
+    nats: Sequence[float],
+    byte_counts: Sequence[int],
+    text: str,
+    seed: int = 0,
+    windows: Windows | None = None,
 ) -> Score:
     """``sum(nats) / ln 2 / sum(bytes)``: bits that the model needs for a byte of UTF-8.
 
@@ -26,13 +129,14 @@ def bits_per_byte(
         byte_counts: of each passage, the UTF-8 bytes that these tokens spell, 1 or more.
         text: its name and the hash of its content, ``name@hash``.
         seed: of the resampling, from 0 to 2^63 - 1.
+        windows: how the text was read, for the signature, where it was in windows.
 
     Raises:
         InvalidValue: fewer than 2 passages, lists of different lengths, a likelihood
             above 1, a count below 1, or a name without a hash.
     """
     text, seed = name_and_hash("text", text), whole_number("seed", seed, 0, MAX_SEED)
-    _check(nats, byte_counts)
+    _check(nats, byte_counts, "byte_counts")
     low, high = interval.bootstrap(
         np.column_stack([nats, byte_counts]).astype(np.float64),
         lambda sums: float(sums[0] / math.log(2) / sums[1]),
@@ -44,19 +148,23 @@ def bits_per_byte(
         low,
         high,
         len(nats),
-        f"bits_per_byte|text:{text}|bytes:{total}"
+        f"bits_per_byte|text:{text}|bytes:{total}{_signed(windows)}"
         f"|ci:bootstrap-{interval.RESAMPLES}|seed:{seed}|numpy:{np.__version__}",
         higher_is_better=False,
     )
 
 
-def _check(nats: Sequence[float], byte_counts: Sequence[int]) -> None:
-    if len(nats) != len(byte_counts) or len(nats) < 2:
+def _signed(windows: Windows | None) -> str:
+    return "" if windows is None else f"|context:{windows.context}|stride:{windows.stride}"
+
+
+def _check(nats: Sequence[float], counts: Sequence[int], name: str) -> None:
+    if len(nats) != len(counts) or len(nats) < 2:
         raise InvalidValue(
-            f"There are {len(nats)} likelihoods and {len(byte_counts)} byte counts; give one of "
-            "each for each of at least 2 passages."
+            f"There are {len(nats)} likelihoods and {len(counts)} {name.replace('_', ' ')}; give "
+            "one of each for each of at least 2 passages."
         )
-    for number, (loss, count) in enumerate(zip(nats, byte_counts, strict=True), start=1):
+    for number, (loss, count) in enumerate(zip(nats, counts, strict=True), start=1):
         if not 0 <= loss < math.inf:  # false for NaN, too
             raise InvalidValue(
                 f"nats of passage {number} are {abbreviated(loss)}; give a finite number of 0 or "
@@ -64,6 +172,6 @@ def _check(nats: Sequence[float], byte_counts: Sequence[int]) -> None:
             )
         if not isinstance(count, int | np.integer) or count < 1:
             raise InvalidValue(
-                f"byte_counts of passage {number} is {abbreviated(count)}; give a whole number of "
+                f"{name} of passage {number} is {abbreviated(count)}; give a whole number of "
                 "1 or more. Leave out passages without text."
             )

@@ -13,7 +13,7 @@ import sacrebleu
 from sacrebleu.metrics.bleu import BLEU
 
 from pipelines.errors import InvalidValue
-from pipelines.metrics.bleu import corpus_bleu
+from pipelines.metrics.bleu import bleu_of_sums, bleu_statistics, corpus_bleu
 from pipelines.settings import ROOT
 
 CAT = "the cat sat on the mat"
@@ -95,6 +95,32 @@ def test_case_and_tokens_are_as_asked() -> None:
 @pytest.mark.parametrize("tokenize", ["13a", "intl", "char", "zh", "none"])
 def test_every_tokeniser_works_offline_and_is_named(tokenize: str) -> None:
     assert f"|tok:{tokenize}|" in corpus_bleu([CAT, CAT], [[CAT], [CAT]], tokenize).signature
+
+
+def test_captions_are_cut_as_the_evaluation_cuts_them() -> None:
+    said, known = (
+        ["A dog's ball, (red)."] * 2,
+        [["a dog 's ball (red", "a dog 's ball ( red )"]] * 2,
+    )
+    score = corpus_bleu(said, known, tokenize="ptb")
+    assert score.value == pytest.approx(100)
+    assert "|case:lc|eff:no|tok:ptb-1|" in score.signature
+    with pytest.raises(InvalidValue, match=r"sentence 2 is '\.\.\.', which holds no word"):
+        corpus_bleu(said, [known[0], ["..."]], tokenize="ptb")
+
+
+def test_scores_of_many_sums_are_sacrebleus() -> None:
+    rng = np.random.default_rng(0)
+    totals = rng.integers(0, 9, (300, 4))
+    matches = rng.integers(0, 3, (300, 4)).clip(max=totals)
+    rows = np.concatenate([rng.integers(1, 20, (300, 2)), matches, totals], axis=1)
+    expected = [
+        BLEU.compute_bleu(row[2:6], row[6:], row[0], row[1], "exp").score for row in rows.tolist()
+    ]
+    assert bleu_of_sums(rows.astype(float)) == pytest.approx(expected)
+    assert sum(map(bool, expected)) > 50
+    sums = bleu_statistics(HYPOTHESES, REFERENCES).sum(axis=0)
+    assert bleu_of_sums(sums) == pytest.approx(corpus_bleu(HYPOTHESES, REFERENCES).value)
 
 
 def test_a_signature_is_sacrebleus_with_the_counts() -> None:

@@ -11,6 +11,7 @@ import pytest
 from pipelines.errors import InvalidValue
 from pipelines.metrics import kernel
 from pipelines.metrics.kernel import kernel_distance
+from pipelines.metrics.score import ranked
 
 EXTRACTOR = "captioner@0123abcd"
 
@@ -111,16 +112,32 @@ def test_a_signature_names_the_extractor_and_the_counts() -> None:
         f"KID(captioner@0123abcd)|n:4|m:5|d:3|ci:jackknife|numpy:{np.__version__}"
     )
     assert score.samples == 4
-    assert score.is_reliable
     assert not score.higher_is_better
 
 
-@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_two_samples_have_a_distance_by_hand() -> None:
+    # 0·1 gives 1 among x and 8 among y; across 1, 1, 1 and 8.
+    x, y = np.array([[0.0], [1.0]]), np.array([[1.0], [1.0]])
+    score = kernel_distance(x, y, EXTRACTOR)
+    assert score.value == pytest.approx(1 + 8 - 2 * (1 + 1 + 8 + 8) / 4)
+    assert np.isfinite([score.low, score.high]).all()
+    assert score.low < score.value < score.high
+
+
+def test_too_few_samples_warn_and_are_not_ranked() -> None:
+    enough, few = normal(1, 20, 3), normal(2, 19, 3)
+    assert kernel_distance(enough, enough, EXTRACTOR).is_reliable
+    assert not kernel_distance(few, enough, EXTRACTOR).is_reliable
+    with pytest.raises(InvalidValue, match="mine cannot be ranked: 20 samples against 19; below"):
+        ranked({"mine": kernel_distance(enough, few, EXTRACTOR)})
+
+
+@pytest.mark.parametrize("rows", [0, 1])
 def test_too_few_samples_are_refused(rows: int) -> None:
     few, enough = np.zeros((rows, 3)), normal(1, 5, 3)
-    with pytest.raises(InvalidValue, match=rf"features has shape \({rows}, 3\); give at least 3"):
+    with pytest.raises(InvalidValue, match=rf"features has shape \({rows}, 3\); give at least 2"):
         distance(few, enough)
-    with pytest.raises(InvalidValue, match=rf"reference has shape \({rows}, 3\); give at least 3"):
+    with pytest.raises(InvalidValue, match=rf"reference has shape \({rows}, 3\); give at least 2"):
         distance(enough, few)
 
 

@@ -1,16 +1,20 @@
-"""Bits per byte: by hand, and of models whose entropy is known."""
+"""Bits per byte, perplexity and windows: by hand, and of models whose entropy is known."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pipelines.errors import InvalidValue
-from pipelines.metrics.likelihood import bits_per_byte
+from pipelines.metrics.likelihood import Windows, bits_per_byte, perplexity, windowed_nats
 
 TEXT = "tales@0123abcd"
+BPE = "bpe@89abcdef"
+WINDOWS = Windows(8, 4)
 
 
 def test_two_passages_by_hand() -> None:
@@ -84,3 +88,141 @@ def test_the_text_and_the_seed_are_checked_too() -> None:
         bits_per_byte([1, 2], [1, 2], "tales")
     with pytest.raises(InvalidValue, match="seed is -1"):
         bits_per_byte([1, 2], [1, 2], TEXT, seed=-1)
+
+
+def test_the_windows_are_in_the_signature() -> None:
+    windows = Windows(512, 256)
+    assert (
+        "|bytes:3|context:512|stride:256|ci:"
+        in bits_per_byte([1, 2], [1, 2], TEXT, 0, windows).signature
+    )
+    assert perplexity([1, 2], [3, 4], TEXT, BPE, windows, seed=7).signature == (
+        "perplexity|text:tales@0123abcd|tok:bpe@89abcdef|tokens:7|context:512|stride:256"
+        f"|ci:bootstrap-1000|seed:7|numpy:{np.__version__}"
+    )
+
+
+def test_perplexity_by_hand() -> None:
+    score = perplexity([2 * math.log(8), math.log(2)], [2, 2], TEXT, BPE, WINDOWS)
+    assert score.value == pytest.approx((8 * 8 * 2) ** (1 / 4))
+    # A quarter of the resamples hold the first alone, another the second.
+    assert (score.low, score.high) == pytest.approx((2**0.5, 8))
+    assert not score.higher_is_better
+
+
+def test_a_guess_among_all_tokens_is_as_perplexed_as_there_are_tokens() -> None:
+    counts = [10, 200, 3]
+    score = perplexity([c * math.log(50) for c in counts], counts, TEXT, BPE, WINDOWS)
+    assert (score.value, score.low, score.high) == pytest.approx((50, 50, 50))
+    assert perplexity([0, 0], [1, 1], TEXT, BPE, WINDOWS).value == 1
+    broken = perplexity([1e6, 1e6], [1, 1], TEXT, BPE, WINDOWS)
+    assert (broken.value, broken.low, broken.high) == (math.inf, math.inf, math.inf)
+
+
+def test_perplexity_is_checked() -> None:
+    with pytest.raises(InvalidValue, match="tokenizer is 'bpe'"):
+        perplexity([1, 2], [1, 2], TEXT, "bpe", WINDOWS)
+    with pytest.raises(InvalidValue, match="token_counts of passage 2 is 0"):
+        perplexity([1, 2], [1, 0], TEXT, BPE, WINDOWS)
+    with pytest.raises(InvalidValue, match="2 likelihoods and 1 token counts"):
+        perplexity([1, 2], [1], TEXT, BPE, WINDOWS)
+
+
+@pytest.mark.parametrize(
+    ("context", "stride"), [(0, 1), (4, 0), (4, 5), (True, 1), (4, None), (math.nan, 1), (2.5, 1)]
+)
+def test_windows_that_skip_tokens_are_refused(context: Any, stride: Any) -> None:
+    with pytest.raises(InvalidValue, match=r"context is|stride is"):
+        Windows(context, stride)
+
+
+class CountingModel:
+    """Guesses evenly among as many tokens as it has seen, and notes what it is shown."""
+
+    def __init__(self) -> None:
+        self.shown: list[list[int]] = []
+
+    def __call__(self, window: Sequence[int], told: int) -> list[float]:
+        self.shown.append(list(window[:-1]))
+        return [math.log(seen) for seen in range(1, len(window))][-told:]
+
+
+def test_every_token_is_told_once_from_its_window_by_hand() -> None:
+    model = CountingModel()
+    nats = windowed_nats(model, range(10), Windows(4, 2))
+    # The first window tells four tokens from 1 to 4 tokens before them; each later one
+    # begins two further and tells the two that are new, from 3 and 4.
+    assert np.exp(nats) == pytest.approx([1, 2, 3, 4, 3, 4, 3, 4, 3])
+    assert model.shown == [[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6, 7], [6, 7, 8]]
+
+
+@pytest.mark.parametrize(("context", "stride"), [(4, 4), (4, 1), (3, 2), (1, 1), (9, 5), (50, 7)])
+def test_windows_see_no_more_than_the_context_and_miss_nothing(context: int, stride: int) -> None:
+    model = CountingModel()
+    nats = windowed_nats(model, range(30), Windows(context, stride))
+    assert len(nats) == 29
+    assert max(map(len, model.shown)) <= context
+    assert (np.exp(nats[context:]).round() > context - stride).all()
+    starts = [shown[0] for shown in model.shown]
+    assert starts == list(range(0, stride * len(starts), stride))
+    assert model.shown[-1][-1] == 28  # the last token is told, never shown
+
+
+@pytest.fixture(scope="module")
+def writer() -> Any:
+    """A tiny causal model as the function that ``windowed_nats`` asks."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=50,
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            max_position_embeddings=64,
+            initializer_range=0.5,
+        )
+    ).eval()
+
+    @torch.no_grad()
+    def nats_of(window: Sequence[int], told: int) -> Any:
+        row = torch.tensor([list(window)])
+        logits = model(row[:, :-1]).logits[0, -told:].double()
+        return torch.nn.functional.cross_entropy(logits, row[0, -told:], reduction="none").numpy()
+
+    nats_of.model = model  # type: ignore[attr-defined]
+    return nats_of
+
+
+@pytest.mark.parametrize(("length", "context"), [(20, 19), (20, 40), (2, 1)])
+def test_a_text_that_fits_is_read_in_one_pass(writer: Any, length: int, context: int) -> None:
+    import torch
+
+    tokens = torch.randint(50, (length,), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        chances = writer.model(tokens[None]).logits[0, :-1].double().log_softmax(-1)
+    expected = -chances.gather(1, tokens[1:, None])[:, 0].numpy()
+    for stride in {1, context}:
+        nats = windowed_nats(writer, tokens.tolist(), Windows(context, stride))
+        np.testing.assert_allclose(nats, expected, atol=1e-5)
+
+
+def test_each_token_of_a_long_text_is_told_from_its_window(writer: Any) -> None:
+    import torch
+
+    tokens = torch.randint(50, (23,), generator=torch.Generator().manual_seed(1)).tolist()
+    nats = windowed_nats(writer, tokens, Windows(8, 1))
+    for place in range(9, 23):
+        window = torch.tensor([tokens[place - 8 : place]])
+        with torch.no_grad():
+            chances = writer.model(window).logits[0, -1].double().log_softmax(-1)
+        assert nats[place - 1] == pytest.approx(-float(chances[tokens[place]]), abs=1e-5)
+
+
+@pytest.mark.parametrize("tokens", [[], [3]])
+def test_a_text_of_one_token_has_nothing_to_tell(tokens: list[int]) -> None:
+    with pytest.raises(InvalidValue, match=f"There are {len(tokens)} tokens; give at least 2"):
+        windowed_nats(CountingModel(), tokens, WINDOWS)

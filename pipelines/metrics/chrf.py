@@ -1,0 +1,98 @@
+"""chrF and chrF++ (Popović, 2015 and 2017) as sacrebleu counts them.
+
+Characters are compared, so no tokeniser is needed and inflected words earn their share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipelines.errors import InvalidValue, abbreviated
+from pipelines.metrics import interval
+from pipelines.metrics.captions import check_pairs
+from pipelines.metrics.score import Score
+from pipelines.validation import MAX_SEED, whole_number
+
+_BETA = 2
+"""Recall counts twice as much as precision."""
+
+
+def corpus_chrf(
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    word_order: int = 0,
+    seed: int = 0,
+) -> Score:
+    """chrF2 over all sentences at once, from 0 to 100; 100 at best.
+
+    Of several references the one that fits a sentence best counts. The interval resamples
+    sentences with their references.
+
+    Args:
+        hypotheses: what the model wrote; an empty one is allowed and matches nothing.
+        references: for each hypothesis one or more right answers.
+        word_order: 0, or 2 for chrF++.
+        seed: of the resampling, from 0 to 2^63 - 1.
+
+    Raises:
+        InvalidValue: fewer than 2 sentences, a hypothesis without references, a blank
+            reference, or another word order.
+    """
+    from sacrebleu.metrics.chrf import CHRF  # half a second that the page need not wait for
+
+    seed = whole_number("seed", seed, 0, MAX_SEED)
+    statistics = chrf_statistics(hypotheses, references, word_order)
+    counts = {len(answers) for answers in references}
+    metric = CHRF(word_order=word_order)
+    metric.num_refs = counts.pop() if len(counts) == 1 else -1
+    low, high = interval.bootstrap(statistics, lambda sums: float(chrf_of_sums(sums)), seed)
+    return Score(
+        float(chrf_of_sums(statistics.sum(axis=0))),
+        low,
+        high,
+        len(hypotheses),
+        f"chrF2{'+' * word_order}|sentences:{len(hypotheses)}"
+        f"|ci:bootstrap-{interval.RESAMPLES}|seed:{seed}"
+        f"|{metric.get_signature()}|numpy:{np.__version__}",
+        higher_is_better=True,
+    )
+
+
+def chrf_statistics(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]], word_order: int = 0
+) -> interval.Array:
+    """Of each sentence, n-grams written, n-grams asked for and matches, for each order of
+    characters from 1 to 6 and then of words: ``(N, 18)`` or ``(N, 24)``.
+
+    Raises:
+        InvalidValue: as ``corpus_chrf``.
+    """
+    from sacrebleu.metrics.chrf import CHRF
+
+    if isinstance(word_order, bool) or word_order not in (0, 2):
+        raise InvalidValue(f"word_order is {abbreviated(word_order)}; give 0 for chrF or 2.")
+    check_pairs(hypotheses, references)
+    metric = CHRF(word_order=word_order)
+    rows = []
+    for hypothesis, answers in zip(hypotheses, references, strict=True):
+        # Of references that fit alike sacrebleu takes the first, so their order is fixed.
+        columns = [[answer] for answer in sorted(answers)]
+        rows += metric._extract_corpus_statistics([hypothesis], columns)
+    return np.array(rows, np.float64)
+
+
+def chrf_of_sums(sums: interval.Array) -> interval.Array:
+    """chrF2 of summed statistics, ``(..., 3 * orders)`` to ``(...)``.
+
+    Precision and recall are means over the orders that both sides have.
+    """
+    written, asked, matched = (sums[..., i::3] for i in range(3))
+    is_there = (written > 0) & (asked > 0)
+    orders = np.maximum(1, is_there.sum(axis=-1))
+    matched = np.where(is_there, matched, 0.0)
+    precision = (matched / np.maximum(1, written)).sum(axis=-1) / orders
+    recall = (matched / np.maximum(1, asked)).sum(axis=-1) / orders
+    both = _BETA**2 * precision + recall
+    return np.asarray(100 * (1 + _BETA**2) * precision * recall / np.where(both > 0, both, 1.0))

@@ -1,0 +1,117 @@
+"""CIDEr (Vedantam et al., 2015, arXiv:1411.5726) as the COCO caption evaluation has it.
+
+That is CIDEr-D: clipped counts, a Gaussian of the difference in length, times ten, words as
+they stand. An n-gram's weight falls with the number of pictures whose references hold it, so
+a score belongs to its set of references, and on one picture alone everything weighs 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.metrics import interval, ptb
+from pipelines.metrics.captions import Words, caption_words
+from pipelines.metrics.score import Score
+from pipelines.validation import MAX_SEED, whole_number
+
+SIGMA = 6.0
+LONGEST = 4
+"""N-grams of 1 to so many words."""
+
+Ngram = tuple[str, ...]
+
+
+def cider(hypotheses: Sequence[str], references: Sequence[Sequence[str]], seed: int = 0) -> Score:
+    """The mean over captions, from 0 to 10; many papers print it times 100.
+
+    The interval resamples captions and keeps the n-grams' weights.
+
+    Args:
+        hypotheses: what the model wrote; an empty one scores 0.
+        references: for each hypothesis one or more right answers; the order does not matter.
+        seed: of the resampling, from 0 to 2^63 - 1.
+
+    Raises:
+        InvalidValue: fewer than 2 captions, one without references, or a reference that
+            holds no word.
+    """
+    seed = whole_number("seed", seed, 0, MAX_SEED)
+    value, low, high = interval.mean(cider_of_each(hypotheses, references), seed)
+    return Score(
+        value,
+        low,
+        high,
+        len(hypotheses),
+        f"CIDEr-D|sentences:{len(hypotheses)}|n:{LONGEST}|sigma:{SIGMA:g}|df:references"
+        f"|tok:{ptb.NAME}|ci:bootstrap-{interval.RESAMPLES}|seed:{seed}|numpy:{np.__version__}",
+        higher_is_better=True,
+    )
+
+
+def cider_of_each(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> interval.Array:
+    """CIDEr-D of each caption, with the documents' frequencies of all references: ``(N,)``.
+
+    Raises:
+        InvalidValue: as ``cider``.
+    """
+    pairs = caption_words(hypotheses, references)
+    told = [(_ngrams(words), [_ngrams(answer) for answer in answers]) for words, answers in pairs]
+    documents = Counter(
+        ngram for _, answers in told for ngram in set().union(*(set(a) for a in answers))
+    )
+    weights = {ngram: math.log(len(told) / count) for ngram, count in documents.items()}
+    unseen = math.log(len(told))
+    scores = []
+    for counts, answers in told:
+        vector = _weighted(counts, weights, unseen)
+        similar = [_similarity(vector, _weighted(a, weights, unseen)) for a in answers]
+        scores.append(10 * math.fsum(similar) / len(answers))
+    return np.array(scores)
+
+
+@dataclass(frozen=True)
+class _Vector:
+    """For each n, the weights of a caption's n-grams and their Euclidean norm; its length
+    is its number of bigrams, as in the evaluation's program."""
+
+    values: tuple[dict[Ngram, float], ...]
+    norms: tuple[float, ...]
+    length: int
+
+
+def _ngrams(words: Words) -> Counter[Ngram]:
+    return Counter(
+        tuple(words[start : start + n])
+        for n in range(1, LONGEST + 1)
+        for start in range(len(words) - n + 1)
+    )
+
+
+def _weighted(counts: Counter[Ngram], weights: dict[Ngram, float], unseen: float) -> _Vector:
+    values: tuple[dict[Ngram, float], ...] = tuple({} for _ in range(LONGEST))
+    for ngram, count in counts.items():
+        values[len(ngram) - 1][ngram] = count * weights.get(ngram, unseen)
+    norms = tuple(math.sqrt(math.fsum(v * v for v in of_n.values())) for of_n in values)
+    return _Vector(values, norms, sum(c for ngram, c in counts.items() if len(ngram) == 2))
+
+
+def _similarity(hypothesis: _Vector, answer: _Vector) -> float:
+    """The mean over n of clipped cosines, times the Gaussian; sums are exact (``fsum``), so
+    that no order of words or of references shows in the last digit."""
+    cosines = []
+    for n in range(LONGEST):
+        other = answer.values[n]
+        product = math.fsum(
+            min(value, other[ngram]) * other[ngram]
+            for ngram, value in hypothesis.values[n].items()
+            if ngram in other
+        )
+        norms = hypothesis.norms[n] * answer.norms[n]
+        cosines.append(product / norms if norms > 0 else 0.0)
+    difference = hypothesis.length - answer.length
+    return math.exp(-(difference**2) / (2 * SIGMA**2)) * math.fsum(cosines) / LONGEST

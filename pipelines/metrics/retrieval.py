@@ -1,0 +1,77 @@
+"""Retrieval: whether a model finds the text of a picture, and the picture of a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.errors import InvalidValue
+from pipelines.metrics.features import directions, feature_pair
+from pipelines.metrics.proportion import proportion
+from pipelines.metrics.score import Score, name_and_hash
+from pipelines.validation import whole_number
+
+CUTOFFS = (1, 5, 10)
+
+
+def recall(
+    queries: npt.NDArray[Any],
+    candidates: npt.NDArray[Any],
+    is_right: npt.NDArray[np.bool_],
+    model: str,
+    cutoffs: Sequence[int] = CUTOFFS,
+) -> dict[int, Score]:
+    """For each k, the share of queries with a right candidate among the k nearest by cosine.
+
+    A wrong candidate as near as the right one stands before it, so that a model that says
+    the same of everything finds nothing. Right candidates are not in each other's way. The
+    other way round is the same call with both exchanged and ``is_right`` transposed.
+
+    Args:
+        queries: features, ``(n, d)``.
+        candidates: features, ``(m, d)``.
+        is_right: whether a candidate answers a query, ``(n, m)``; every query needs one.
+        model: its name and the hash of its weights, ``name@hash``.
+        cutoffs: each k, from 1.
+
+    Raises:
+        InvalidValue: other forms, a query without a right candidate, a row of zeros, or a
+            name without a hash.
+    """
+    model = name_and_hash("model", model)
+    cutoffs = [whole_number("cutoff", k, 1, 10**9) for k in cutoffs]
+    ranks = first_right_ranks(queries, candidates, is_right)
+    n, m = is_right.shape
+    scores = {}
+    for k in cutoffs:
+        signature = f"recall@{k}({model})|n:{n}|candidates:{m}|ci:wilson|numpy:{np.__version__}"
+        scores[k] = replace(proportion((ranks < k).tolist(), model), signature=signature)
+    return scores
+
+
+def first_right_ranks(
+    queries: npt.NDArray[Any], candidates: npt.NDArray[Any], is_right: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int64]:
+    """For each query, how many wrong candidates are at least as near as the nearest right
+    one: ``(n,)``.
+
+    Raises:
+        InvalidValue: as ``recall``.
+    """
+    asked, found = feature_pair(queries, candidates, least=1)
+    if is_right.shape != (len(asked), len(found)) or is_right.dtype != np.bool_:
+        raise InvalidValue(
+            f"is_right has shape {is_right.shape} and type {is_right.dtype}; give booleans of "
+            f"shape {(len(asked), len(found))}, a row for each query."
+        )
+    if not is_right.any(axis=1).all():
+        missing = int(is_right.any(axis=1).argmin())
+        raise InvalidValue(f"query {missing} has no right candidate. Give one, or leave it out.")
+    # Rounded, so that equal features are equally near whatever the order of summation.
+    cosines = (directions("queries", asked) @ directions("candidates", found).T).round(12)
+    nearest = np.where(is_right, cosines, -np.inf).max(axis=1, keepdims=True)
+    return np.asarray(((cosines >= nearest) & ~is_right).sum(axis=1))

@@ -1,0 +1,148 @@
+"""One space for pictures and texts (CLIP, Radford et al., 2021, arXiv:2103.00020).
+
+The pictures' tower is the captioner's Swin encoder, the texts' a small BERT (Devlin et al.,
+2019, arXiv:1810.04805) with the painter's tokenizer, whose ``<bos>`` stands where BERT reads
+a text off. Serving code may import this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch.nn import functional
+from transformers import (
+    BertConfig,
+    BertModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    VisionTextDualEncoderModel,
+)
+
+from pipelines.errors import InvalidValue
+from pipelines.metrics.clip import PREFIX
+from pipelines.recipes.captioner.model import build as build_captioner
+from pipelines.recipes.diffusion.model import MAX_TOKENS
+
+STEEPEST = 100.0
+"""The most that cosines are multiplied by, as in the paper."""
+_AT_ONCE = 64
+
+Features = npt.NDArray[np.float64]
+
+
+def build(
+    tokenizer: PreTrainedTokenizerFast,
+    picture_width: int = 128,
+    depths: tuple[int, int] = (2, 3),
+    text_width: int = 192,
+    layers: int = 2,
+) -> VisionTextDualEncoderModel:
+    """An untrained model: 3.7 million parameters at the standard sizes.
+
+    ``picture_width`` and ``depths`` are the captioner's, so that its encoder fits; the
+    common space has ``text_width`` dimensions.
+    """
+    pictures = build_captioner(tokenizer, picture_width, depths, decoder_layers=1).encoder
+    texts = BertModel(
+        BertConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=text_width,
+            intermediate_size=4 * text_width,
+            num_hidden_layers=layers,
+            num_attention_heads=4,
+            max_position_embeddings=MAX_TOKENS,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+            type_vocab_size=1,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    model = VisionTextDualEncoderModel(vision_model=pictures, text_model=texts)
+    model.visual_projection = torch.nn.Linear(pictures.config.hidden_size, text_width, bias=False)
+    model.text_projection = torch.nn.Linear(text_width, text_width, bias=False)
+    model.config.projection_dim = model.projection_dim = text_width
+    return model
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> dict[str, torch.Tensor]:
+    """Token ids and their mask, ``(B, T)`` each, T at most 32."""
+    encoded = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+    return {name: encoded[name] for name in ("input_ids", "attention_mask")}
+
+
+def contrastive_loss(
+    pictures: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, is_same: torch.Tensor
+) -> torch.Tensor:
+    """The mean of both cross-entropies: which text is a picture's, which picture a text's.
+
+    Args:
+        pictures: features ``(B, C)`` of any length.
+        texts: those of their captions, ``(B, C)``.
+        scale: what cosines are multiplied by, at most 100.
+        is_same: pairs whose captions say the same, ``(B, B)``; off the diagonal they are
+            left out, for they are no mistakes.
+    """
+    cosines = functional.normalize(pictures.float()) @ functional.normalize(texts.float()).T
+    others = is_same & ~torch.eye(len(cosines), dtype=torch.bool, device=is_same.device)
+    logits = (cosines * scale.clamp(max=STEEPEST)).masked_fill(others, -torch.inf)
+    targets = torch.arange(len(logits), device=logits.device)
+    return (
+        functional.cross_entropy(logits, targets) + functional.cross_entropy(logits.T, targets)
+    ) / 2
+
+
+def features_of(
+    model: Any,
+    tokenizer: Any,
+    image_processor: Any,
+    pictures: Sequence[Image.Image] = (),
+    texts: Sequence[str] = (),
+    prefix: str = PREFIX,
+) -> tuple[Features, Features]:
+    """Features of pictures ``(n, d)`` and of texts ``(m, d)``, in double precision.
+
+    Args:
+        model: a ``CLIPModel``, a ``VisionTextDualEncoderModel`` or one with the same
+            ``get_image_features`` and ``get_text_features``, in evaluation mode.
+        tokenizer, image_processor: those of its checkpoint.
+        prefix: put before every text; ``""`` for none.
+
+    Raises:
+        InvalidValue: a text does not fit the model.
+    """
+
+    def pooled(output: Any) -> Any:
+        return (output if torch.is_tensor(output) else output.pooler_output).double().cpu()
+
+    shown, told = [], []
+    with torch.no_grad():
+        for start in range(0, len(pictures), _AT_ONCE):
+            part = [picture.convert("RGB") for picture in pictures[start : start + _AT_ONCE]]
+            pixels = image_processor(part, return_tensors="pt").pixel_values
+            output = model.get_image_features(pixels.to(model.device, model.dtype))
+            shown.append(pooled(output).numpy())
+        for start in range(0, len(texts), _AT_ONCE):
+            words = [prefix + text for text in texts[start : start + _AT_ONCE]]
+            encoded = tokenizer(words, padding=True, return_tensors="pt").to(model.device)
+            _check_length(encoded.input_ids.shape[1], model)
+            output = model.get_text_features(encoded.input_ids, encoded.attention_mask)
+            told.append(pooled(output).numpy())
+    return _joined(shown), _joined(told)
+
+
+def _joined(parts: list[Features]) -> Features:
+    return np.concatenate(parts) if parts else np.empty((0, 0))
+
+
+def _check_length(tokens: int, model: Any) -> None:
+    longest = model.config.text_config.max_position_embeddings
+    if tokens > longest:
+        raise InvalidValue(
+            f"a text has {tokens} tokens with its prefix; the model reads at most {longest}. "
+            "Shorten it."
+        )

@@ -1,0 +1,87 @@
+"""CLIPScore and RefCLIPScore by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from pipelines.errors import InvalidValue
+from pipelines.metrics.clip import (
+    clip_score,
+    clip_score_of_each,
+    ref_clip_score,
+)
+
+MODEL = "emoji-clip@0123abcd"
+PICTURES = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 4.0], [1.0, 0.0]])
+TEXTS = np.array([[5.0, 0.0], [1.0, 1.0], [4.0, 3.0], [-1.0, 0.0]])
+
+
+def test_four_pairs_by_hand() -> None:
+    each = clip_score_of_each(PICTURES, TEXTS)
+    assert each == pytest.approx([2.5, 2.5 / np.sqrt(2), 2.5 * 24 / 25, 0])
+    score = clip_score(PICTURES, TEXTS, MODEL)
+    assert score.value == pytest.approx(each.mean())
+    assert score.low < score.value < score.high
+
+
+def test_references_count_as_the_harmonic_mean_by_hand() -> None:
+    references = [
+        np.array([[0.0, 1.0], [2.0, 0.0]]),  # the nearest is the text itself
+        np.array([[1.0, 0.0]]),
+        np.array([[-4.0, -3.0]]),  # the opposite: 0
+        np.array([[-1.0, 0.0]]),  # right, but the text is far from the picture
+    ]
+    first, second = 2.5, 2.5 / np.sqrt(2)
+    expected = [2 * first / (first + 1), 2 * second * np.sqrt(0.5) / (second + np.sqrt(0.5)), 0, 0]
+    score = ref_clip_score(PICTURES, TEXTS, references, MODEL)
+    assert score.value == pytest.approx(np.mean(expected))
+    turned = ref_clip_score(PICTURES[::-1], TEXTS[::-1], [r[::-1] for r in references[::-1]], MODEL)
+    assert turned == score
+
+
+def test_order_repetition_and_length_of_features_do_not_matter() -> None:
+    score = clip_score(PICTURES, TEXTS, MODEL)
+    assert clip_score(PICTURES[::-1], TEXTS[::-1], MODEL) == score
+    twice = clip_score(np.repeat(PICTURES, 2, 0), np.repeat(TEXTS, 2, 0), MODEL)
+    assert twice.value == pytest.approx(score.value)
+    assert twice.high - twice.low < score.high - score.low
+    scaled = clip_score(PICTURES * 1e25, TEXTS * 1e-25, MODEL)
+    assert scaled.value == pytest.approx(score.value)
+
+
+def test_equal_features_leave_no_doubt() -> None:
+    score = clip_score(np.ones((5, 3)), np.ones((5, 3)), MODEL)
+    assert (score.value, score.low, score.high) == pytest.approx((2.5, 2.5, 2.5))
+    assert score.signature == (
+        f"CLIPScore(emoji-clip@0123abcd)|n:5|w:2.5|ci:bootstrap-1000|seed:0|numpy:{np.__version__}"
+    )
+    assert score.higher_is_better
+
+
+@pytest.mark.parametrize(
+    ("pictures", "texts", "message"),
+    [
+        (np.ones((1, 3)), np.ones((1, 3)), "give at least 2 rows"),
+        (np.ones((0, 3)), np.ones((0, 3)), "give at least 2 rows"),
+        (np.ones((3, 3)), np.ones((2, 3)), "There are 3 pictures and 2 texts"),
+        (np.ones((2, 3)), np.ones((2, 4)), "dimensions"),
+        (np.ones((2, 3)), np.full((2, 3), np.nan), "reference holds NaN"),
+        (np.zeros((2, 3)), np.ones((2, 3)), "row 0 of pictures holds nothing but 0"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(
+    pictures: npt.NDArray[Any], texts: npt.NDArray[Any], message: str
+) -> None:
+    with pytest.raises(InvalidValue, match=message):
+        clip_score(pictures, texts, MODEL)
+
+
+def test_the_model_and_the_references_are_checked_too() -> None:
+    with pytest.raises(InvalidValue, match="model is 'clip'"):
+        clip_score(PICTURES, TEXTS, "clip")
+    with pytest.raises(InvalidValue, match="There are 1 sets of references for 4 pictures"):
+        ref_clip_score(PICTURES, TEXTS, [TEXTS], MODEL)

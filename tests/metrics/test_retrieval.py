@@ -1,0 +1,85 @@
+"""Recall by hand, with ties and with several right answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.errors import InvalidValue
+from pipelines.metrics.retrieval import first_right_ranks, recall
+
+MODEL = "emoji-clip@0123abcd"
+ANGLES = np.array([0.0, 0.3, 0.9, 1.4])
+
+
+def at(angles: Any) -> Any:
+    return np.column_stack([np.cos(angles), np.sin(angles)])
+
+
+def test_four_queries_by_hand() -> None:
+    # The third query lies nearer to the fourth answer, the fourth nearer to two others.
+    queries = at([0.1, 0.25, 1.3, 0.5])
+    ranks = first_right_ranks(queries, at(ANGLES), np.eye(4, dtype=bool))
+    assert ranks.tolist() == [0, 0, 1, 3]
+    scores = recall(queries, at(ANGLES), np.eye(4, dtype=bool), MODEL, (1, 2, 3, 4))
+    assert [scores[k].value for k in (1, 2, 3, 4)] == [0.5, 0.75, 0.75, 1]
+    assert scores[1].low < 0.5 < scores[1].high
+
+
+def test_the_nearest_of_several_right_answers_counts() -> None:
+    is_right = np.array([[False, True, False, True]])
+    assert first_right_ranks(at([0.0]), at(ANGLES), is_right).tolist() == [1]
+    # The other right answer stands in nobody's way.
+    assert first_right_ranks(at([1.4]), at(ANGLES), is_right).tolist() == [0]
+
+
+def test_a_model_that_says_the_same_of_everything_finds_nothing() -> None:
+    same = np.full((20, 3), 0.1)
+    scores = recall(same, same, np.eye(20, dtype=bool), MODEL)
+    assert [scores[k].value for k in (1, 5, 10)] == [0, 0, 0]
+
+
+def test_order_and_length_do_not_matter() -> None:
+    rng = np.random.default_rng(0)
+    queries, answers = rng.normal(size=(30, 4)), rng.normal(size=(40, 4))
+    is_right = rng.random((30, 40)) < 0.2
+    scores = recall(queries, answers, is_right, MODEL)
+    columns = rng.permutation(40)
+    assert recall(queries[::-1], answers[columns], is_right[::-1][:, columns], MODEL) == scores
+    assert recall(queries * 1e20, answers / 1e20, is_right, MODEL) == scores
+    twice = recall(np.repeat(queries, 2, 0), answers, np.repeat(is_right, 2, 0), MODEL)
+    assert twice[5].value == scores[5].value
+    assert scores[1].value < scores[5].value < scores[10].value
+
+
+def test_a_signature_names_the_model_and_the_counts() -> None:
+    score = recall(at([0.0]), at(ANGLES), np.array([[True, False, False, False]]), MODEL)[5]
+    assert score.signature == (
+        f"recall@5(emoji-clip@0123abcd)|n:1|candidates:4|ci:wilson|numpy:{np.__version__}"
+    )
+    assert (score.value, score.samples, score.higher_is_better) == (1, 1, True)
+
+
+@pytest.mark.parametrize(
+    ("is_right", "message"),
+    [
+        (np.eye(4), "is_right has shape .* and type float64; give booleans of shape"),
+        (np.eye(3, dtype=bool), r"give booleans of shape \(4, 4\)"),
+        (np.tri(4, k=-1, dtype=bool), "query 0 has no right candidate"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(is_right: Any, message: str) -> None:
+    with pytest.raises(InvalidValue, match=message):
+        recall(at(ANGLES), at(ANGLES), is_right, MODEL)
+
+
+def test_models_cutoffs_and_features_are_checked_too() -> None:
+    eye = np.eye(4, dtype=bool)
+    with pytest.raises(InvalidValue, match="model is 'clip'"):
+        recall(at(ANGLES), at(ANGLES), eye, "clip")
+    with pytest.raises(InvalidValue, match="cutoff is 0"):
+        recall(at(ANGLES), at(ANGLES), eye, MODEL, [0])
+    with pytest.raises(InvalidValue, match="row 0 of queries holds nothing but 0"):
+        recall(np.zeros((4, 2)), at(ANGLES), eye, MODEL)
