@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SCHEMA = 1
-_LIBRARIES = ("torch", "transformers", "diffusers", "tokenizers")
+_LIBRARIES = ("torch", "transformers", "diffusers", "peft", "tokenizers")
 
 
 def make_receipt(

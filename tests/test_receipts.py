@@ -149,6 +149,7 @@ def test_a_receipt_is_plain_json_with_all_that_is_needed(studio: Studio) -> None
         "torch",
         "transformers",
         "diffusers",
+        "peft",
         "tokenizers",
     }
     assert set(receipt["timings_seconds"]) == {"load", "first_token", "total"}

@@ -188,3 +188,48 @@ def _white_alone(model: Any, processor: Any) -> dict[str, Any]:
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
     path.write_text(json.dumps(value) + "\n", encoding="utf-8")
+
+
+def make_text_lora(path: Path, base: Path, seed: int = 0, **options: Any) -> Path:
+    """A LoRA for a tiny writer in PEFT's form, strong enough to change what it writes."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    wanted = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "down_proj"], **options}
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    config = LoraConfig(**wanted, task_type="CAUSAL_LM", init_lora_weights=False)
+    get_peft_model(model, config).save_pretrained(path)
+    configuration = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))
+    _write_json(path / "adapter_config.json", {**configuration, "init_lora_weights": True})
+    return path
+
+
+def make_picture_lora(path: Path, base: Path, seed: int = 0, *, as_peft: bool = False) -> Path:
+    """A LoRA for a tiny painter's U-Net in diffusers' form, or the same one in PEFT's."""
+    import torch
+    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+    from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+
+    torch.manual_seed(seed)
+    unet = UNet2DConditionModel.from_pretrained(base, subfolder="unet")
+    config = LoraConfig(
+        r=4,
+        lora_alpha=4 if not as_peft else 2,
+        target_modules=["to_q", "to_v", "to_out.0"],
+        init_lora_weights=False,
+    )
+    model = get_peft_model(unet, config)
+    if as_peft:
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.data.mul_(2)  # so that half of alpha comes to the same
+        model.save_pretrained(path)
+        configuration = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))
+        _write_json(path / "adapter_config.json", {**configuration, "init_lora_weights": True})
+        return path
+    state = get_peft_model_state_dict(model)
+    layers = {key.removeprefix("base_model.model."): value for key, value in state.items()}
+    StableDiffusionPipeline.save_lora_weights(path, unet_lora_layers=layers)
+    return path

@@ -1,4 +1,4 @@
-"""Writes: continues a prompt with a causal language model, token by token.
+"""Writes: goes on with a prompt, answers it or fills its gaps, as the model's family does.
 
 Importing this module loads no torch and reads no disk. It never truncates: a prompt
 that does not fit the model's context is refused with its number of tokens.
@@ -7,34 +7,43 @@ that does not fit the model's context is refused with its number of tokens.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines import validation
-from pipelines.device import Device
-from pipelines.errors import InvalidValue
+from pipelines.adapters import applied
 from pipelines.events import Progress
-from pipelines.hub import Snapshot
-from pipelines.loading import OFFLINE, load_model
+from pipelines.hub import Adapter
 from pipelines.receipts import hash_text, make_receipt
 from pipelines.sampling import fresh_seed
 from pipelines.settings import Limits
 from pipelines.streaming import Emit, stream
 from pipelines.studio import Loaded, Studio, parameter_bytes
+from pipelines.text_generation.gaps import NOTE as GAPS_NOTE
+from pipelines.text_generation.gaps import Candidate, Filled, fill
+from pipelines.text_generation.writer import (
+    Joiner,
+    Writer,
+    check_room,
+    encode,
+    ends,
+    joiner,
+    load_writer,
+)
 
 if TYPE_CHECKING:
     import torch
 
-_JOIN_TOKENS = 4
-"""So much of the prompt's end is decoded with the text, to have the space between right."""
-
-FinishReason = Literal["length", "end of text", "context full"]
+FinishReason = Literal["length", "end of text", "context full", "gaps filled"]
 
 
 @dataclass(frozen=True)
 class TextRequest:
-    """What to write. ``temperature`` 0 always takes the likeliest token; ``top_k`` 0 is off."""
+    """What to write. ``temperature`` 0 always takes the likeliest token; ``top_k`` 0 is off.
+
+    A model that fills gaps reads nothing but the prompt, with ``[MASK]`` for each gap.
+    """
 
     model: str
     prompt: str
@@ -55,7 +64,11 @@ class TextDelta:
 
 @dataclass(frozen=True)
 class TextResult:
-    """The finished text (without the prompt) and what there is to know about it."""
+    """The finished text (without the prompt) and what there is to know about it.
+
+    ``family`` is ``causal``, ``seq2seq`` or ``fill-mask``. Of the last, the text is the prompt
+    with its gaps filled, and ``candidates`` has the likeliest words for each gap.
+    """
 
     text: str
     prompt: str
@@ -68,6 +81,9 @@ class TextResult:
     first_token_seconds: float
     load_seconds: float
     receipt: dict[str, Any]
+    family: str = "causal"
+    candidates: list[list[Candidate]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def tokens_per_second(self) -> float:
@@ -77,16 +93,12 @@ class TextResult:
 
     @property
     def tokens_left(self) -> int:
+        """What could still be written; a seq2seq model's prompt takes no place of the text's."""
+        if self.family == "seq2seq":
+            return self.context_tokens - 1 - self.new_tokens
+        if self.family == "fill-mask":
+            return 0
         return self.context_tokens - self.prompt_tokens - self.new_tokens
-
-
-@dataclass(frozen=True)
-class Writer:
-    """A loaded language model with its tokenizer. ``context_tokens`` is its window."""
-
-    model: Any
-    tokenizer: Any
-    context_tokens: int
 
 
 def checked(request: TextRequest, limits: Limits) -> TextRequest:
@@ -121,65 +133,11 @@ def generate(
     request = checked(request, studio.settings.limits)
     loaded = yield from studio.open(request.model, "write", load_writer, _size_of)
     with loaded.lease:
-        writer: Writer = loaded.model
         seed = fresh_seed() if request.seed is None else request.seed
-        prompt_ids = encode(writer, request.prompt)
-        room = writer.context_tokens - prompt_ids.shape[1]
-        _check_room(request, writer, room)
-        budget = min(request.max_new_tokens, room)
-        written = yield from stream(
-            lambda emit: _decode(writer, request, prompt_ids, budget, seed, emit)
-        )
+        work = _fill if loaded.model.family == "fill-mask" else _decode
+        adapters = loaded.snapshot.adapters
+        written = yield from stream(lambda emit: work(loaded.model, adapters, request, seed, emit))
         return _result(studio, loaded, request, seed, written)
-
-
-def load_writer(snapshot: Snapshot, device: Device) -> Writer:
-    """The model and tokenizer of a snapshot, on the device, ready to generate."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(str(snapshot.path), **OFFLINE)
-    model = load_model(AutoModelForCausalLM, snapshot, device, attn_implementation="sdpa")
-    limits = [
-        getattr(model.config, name, None) for name in ("max_position_embeddings", "n_positions")
-    ]
-    context = min(int(limit) for limit in (*limits, tokenizer.model_max_length) if limit)
-    return Writer(model, tokenizer, context)
-
-
-def encode(writer: Writer, prompt: str) -> torch.Tensor:
-    """Token ids ``(1, T)`` of the prompt, in the model's chat form where it has one.
-
-    An empty prompt becomes the token that begins a text.
-    """
-    import torch
-
-    if writer.tokenizer.chat_template:
-        message = [{"role": "user", "content": prompt}]
-        ids = writer.tokenizer.apply_chat_template(
-            message, add_generation_prompt=True, return_dict=True
-        )["input_ids"]
-    else:
-        ids = writer.tokenizer(prompt)["input_ids"]
-    if not ids:
-        ids = [_first_token(writer)]
-    return torch.tensor([ids], device=writer.model.device)
-
-
-def _first_token(writer: Writer) -> int:
-    for token in (writer.tokenizer.bos_token_id, writer.tokenizer.eos_token_id):
-        if token is not None:
-            return int(token)
-    raise InvalidValue(
-        "The prompt is empty and this model has no token to begin with. Write a word."
-    )
-
-
-def _check_room(request: TextRequest, writer: Writer, room: int) -> None:
-    if room < 1:
-        raise InvalidValue(
-            f"The prompt has {writer.context_tokens - room:,} tokens and {request.model} can hold "
-            f"{writer.context_tokens:,}, its answer included. Shorten the prompt."
-        )
 
 
 @dataclass(frozen=True)
@@ -187,26 +145,49 @@ class _Written:
     text: str
     ids: list[int]
     prompt_tokens: int
-    budget: int
+    finish_reason: FinishReason
     seconds: float
     first_token_seconds: float
+    candidates: list[list[Candidate]] = field(default_factory=list)
 
 
 def _decode(
+    writer: Writer, adapters: Sequence[Adapter], request: TextRequest, seed: int, emit: Emit
+) -> _Written:
+    """Writes token by token as far as was asked for and there is room; emits the text so far."""
+    prompt_ids = encode(writer, request.prompt)
+    room = check_room(writer, request.model, prompt_ids.shape[1])
+    budget = min(request.max_new_tokens, room)
+    with applied(writer.model, adapters, _waiting(emit)):
+        began = time.perf_counter()
+        collector = _Collector(joiner(writer, prompt_ids), emit)
+        _run_model(writer, request, prompt_ids, budget, seed, collector)
+        seconds = time.perf_counter() - began
+    reason: FinishReason = "length" if budget == request.max_new_tokens else "context full"
+    if len(collector.ids) < budget or collector.ids[-1] in ends(writer):
+        reason = "end of text"
+    return _Written(
+        text=collector.text(),
+        ids=collector.ids,
+        prompt_tokens=prompt_ids.shape[1],
+        finish_reason=reason,
+        seconds=seconds,
+        first_token_seconds=collector.first_token_seconds,
+    )
+
+
+def _run_model(
     writer: Writer,
     request: TextRequest,
     prompt_ids: torch.Tensor,
     budget: int,
     seed: int,
-    emit: Emit,
-) -> _Written:
-    """Runs the model for at most ``budget`` tokens; emits the text after each."""
+    collector: _Collector,
+) -> None:
     import torch
 
     from pipelines.sampling import processors
 
-    began = time.perf_counter()
-    collector = _Collector(writer.tokenizer, prompt_ids[0, -_JOIN_TOKENS:].tolist(), emit)
     with torch.inference_mode():
         writer.model.generate(
             prompt_ids,
@@ -221,23 +202,36 @@ def _decode(
             logits_processor=processors(request.temperature, request.top_k, request.top_p, [seed]),
             streamer=collector,
         )
+
+
+def _fill(
+    writer: Writer, adapters: Sequence[Adapter], request: TextRequest, seed: int, emit: Emit
+) -> _Written:
+    with applied(writer.model, adapters, _waiting(emit)):
+        began = time.perf_counter()
+        filled: Filled = fill(writer, request.model, request.prompt)
+        seconds = time.perf_counter() - began
     return _Written(
-        text=collector.text(),
-        ids=collector.ids,
-        prompt_tokens=prompt_ids.shape[1],
-        budget=budget,
-        seconds=time.perf_counter() - began,
-        first_token_seconds=collector.first_token_seconds,
+        text=filled.text,
+        ids=[0] * len(filled.candidates),
+        prompt_tokens=filled.prompt_tokens,
+        finish_reason="gaps filled",
+        seconds=seconds,
+        first_token_seconds=seconds,
+        candidates=filled.candidates,
     )
+
+
+def _waiting(emit: Emit) -> Callable[[], None]:
+    """Tells that the model is in use with other adapters; a stop is felt here, too."""
+    return lambda: emit(Progress("Waiting for a run with other adapters to end"))
 
 
 class _Collector:
     """The streamer that ``generate`` feeds: the prompt first, then token by token."""
 
-    def __init__(self, tokenizer: Any, prompt_end: list[int], emit: Emit) -> None:
-        self._tokenizer = tokenizer
-        self._prompt_end = prompt_end
-        self._skipped = len(tokenizer.decode(prompt_end, skip_special_tokens=True))
+    def __init__(self, joiner: Joiner, emit: Emit) -> None:
+        self._joiner = joiner
         self._emit = emit
         self._began = time.perf_counter()
         self._has_prompt = False
@@ -257,22 +251,14 @@ class _Collector:
         """Part of the streamer's protocol; the thread's end says it here."""
 
     def text(self) -> str:
-        """The tokens so far. A character of several tokens appears when it is whole.
-
-        They are decoded behind the prompt's end: some tokenizers (SentencePiece) drop the
-        space before the first token of a text.
-        """
-        ids = self._prompt_end + self.ids
-        text: str = self._tokenizer.decode(ids, skip_special_tokens=True)
-        return text[self._skipped :].rstrip("\ufffd")
+        return self._joiner.text(self.ids)
 
 
 def _result(
     studio: Studio, loaded: Loaded, request: TextRequest, seed: int, written: _Written
 ) -> TextResult:
-    reason: FinishReason = "length" if written.budget == request.max_new_tokens else "context full"
-    if len(written.ids) < written.budget or _ends_text(loaded.model, written.ids):
-        reason = "end of text"
+    writer: Writer = loaded.model
+    notes = [*loaded.snapshot.notes, *([GAPS_NOTE] if writer.family == "fill-mask" else [])]
     timings = {
         "load": loaded.lease.load_seconds,
         "first_token": written.first_token_seconds,
@@ -282,22 +268,20 @@ def _result(
         text=written.text,
         prompt=request.prompt,
         seed=seed,
-        finish_reason=reason,
+        finish_reason=written.finish_reason,
         prompt_tokens=written.prompt_tokens,
         new_tokens=len(written.ids),
-        context_tokens=loaded.model.context_tokens,
+        context_tokens=writer.context_tokens,
         seconds=written.seconds,
         first_token_seconds=written.first_token_seconds,
         load_seconds=loaded.lease.load_seconds,
         receipt=make_receipt(
             "write", loaded.snapshot, request, seed, studio.device, timings, hash_text(written.text)
         ),
+        family=writer.family,
+        candidates=written.candidates,
+        notes=notes,
     )
-
-
-def _ends_text(writer: Writer, new_ids: list[int]) -> bool:
-    ends = writer.model.generation_config.eos_token_id
-    return bool(new_ids) and new_ids[-1] in (ends if isinstance(ends, list) else [ends])
 
 
 def _size_of(writer: Writer) -> int:

@@ -6,53 +6,51 @@ holds state in a run (scheduler, random generators) is made anew for every reque
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipelines import validation
-from pipelines.device import Device
+from pipelines.adapters import applied
 from pipelines.errors import InvalidValue
 from pipelines.events import Progress
-from pipelines.hub import Snapshot, read_json
+from pipelines.hub import Adapter
 from pipelines.receipts import hash_pictures, make_receipt
 from pipelines.sampling import fresh_seed
 from pipelines.settings import Limits
 from pipelines.streaming import Emit, stream
 from pipelines.studio import Loaded, Studio, parameter_bytes
+from pipelines.text_to_image.families import (
+    SCHEDULERS as SCHEDULERS,
+)
+from pipelines.text_to_image.families import (
+    call_options,
+    call_parameters,
+    check_size,
+    setting_notes,
+)
+from pipelines.text_to_image.painter import Painter, dropped_words, load_painter, own_pipeline
 from pipelines.text_to_image.preview import LatentPreview, clean_estimates
-from pipelines.text_to_image.world import World
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
-
-SCHEDULERS = {
-    "DDIM": ("DDIMScheduler", {}),
-    "Euler": ("EulerDiscreteScheduler", {}),
-    "Euler ancestral": ("EulerAncestralDiscreteScheduler", {}),
-    "DPM++ 2M": ("DPMSolverMultistepScheduler", {}),
-    "DPM++ 2M Karras": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
-    "UniPC": ("UniPCMultistepScheduler", {}),
-}
-"""Names that people know, diffusers' classes, and what sets them apart."""
 
 
 @dataclass(frozen=True)
 class PaintRequest:
     """What to paint. Picture ``i`` of ``count`` uses ``seed + i``, so each can be had alone.
 
-    ``guidance_scale`` of 1 or less turns guidance off. ``width`` and ``height`` in
-    pixels, 0 for the model's own.
+    ``guidance_scale`` of 1 or less turns guidance off. The model's own values: 0 ``steps``, None
+    for ``guidance_scale``, "Model's own" ``scheduler``, 0 pixels of ``width`` and ``height``.
     """
 
     model: str
     prompt: str
     negative_prompt: str = ""
     steps: int = 20
-    guidance_scale: float = 4.0
+    guidance_scale: float | None = 4.0
     scheduler: str = "DDIM"
     seed: int | None = None
     count: int = 1
@@ -87,15 +85,6 @@ class PaintResult:
         return self.seconds / len(self.pictures)
 
 
-@dataclass(frozen=True)
-class Painter:
-    """A loaded diffusers pipeline, what it knows of its world, and how to preview it."""
-
-    pipeline: Any
-    world: World | None
-    preview: LatentPreview | None
-
-
 def checked(request: PaintRequest, limits: Limits) -> PaintRequest:
     """The request with every field of its type and in its range.
 
@@ -107,10 +96,8 @@ def checked(request: PaintRequest, limits: Limits) -> PaintRequest:
         model=request.model,
         prompt=validation.text("prompt", request.prompt, longest),
         negative_prompt=validation.text("negative_prompt", request.negative_prompt, longest),
-        steps=validation.whole_number("steps", request.steps, 1, limits.steps),
-        guidance_scale=validation.number(
-            "guidance_scale", request.guidance_scale, 0.0, limits.guidance_scale
-        ),
+        steps=validation.whole_number("steps", request.steps, 0, limits.steps),
+        guidance_scale=_checked_guidance(request.guidance_scale, limits),
         scheduler=validation.choice("scheduler", request.scheduler, list(SCHEDULERS)),
         seed=validation.seed_or_none(request.seed),
         count=validation.whole_number("count", request.count, 1, limits.pictures),
@@ -130,6 +117,12 @@ def checked(request: PaintRequest, limits: Limits) -> PaintRequest:
             "at once. Ask for fewer or smaller ones."
         )
     return request
+
+
+def _checked_guidance(value: object, limits: Limits) -> float | None:
+    if value is None:
+        return None
+    return validation.number("guidance_scale", value, 0.0, limits.guidance_scale)
 
 
 def _checked_edge(name: str, value: object, limits: Limits) -> int:
@@ -156,77 +149,37 @@ def generate(
     loaded = yield from studio.open(request.model, "paint", load_painter, _size_of)
     with loaded.lease:
         painter: Painter = loaded.model
+        check_size(painter.family, request.width, request.height)
+        notes = [*loaded.snapshot.notes, *prompt_notes(painter, request)]
+        request = with_own_values(painter, request)
         seed = fresh_seed() if request.seed is None else request.seed
-        notes = prompt_notes(painter, request)
-        painted = yield from stream(lambda emit: _paint(painter, request, seed, emit))
+        adapters = loaded.snapshot.adapters
+        painted = yield from stream(lambda emit: _paint(painter, request, adapters, seed, emit))
         return _result(studio, loaded, request, seed, painted, notes)
 
 
-def load_painter(snapshot: Snapshot, device: Device) -> Painter:
-    """The pipeline of a snapshot on the device, without a safety checker's second model."""
-    from diffusers import DiffusionPipeline
-    from transformers import PreTrainedTokenizerBase
-
-    pipeline = DiffusionPipeline.from_pretrained(
-        str(snapshot.path),
-        dtype=device.dtype,
-        use_safetensors=True,
-        local_files_only=True,
-        trust_remote_code=False,
-        **_without_safety_checker(snapshot),
+def with_own_values(painter: Painter, request: PaintRequest) -> PaintRequest:
+    """The request with the model's own steps and guidance where it names none."""
+    family, guidance_scale = painter.family, request.guidance_scale
+    return replace(
+        request,
+        steps=request.steps or family.steps,
+        guidance_scale=family.guidance_scale if guidance_scale is None else guidance_scale,
     )
-    pipeline.set_progress_bar_config(disable=True)
-    pipeline.to(device.kind)
-    for part in pipeline.components.values():
-        if isinstance(part, PreTrainedTokenizerBase):
-            _let_threads_take_turns(part)
-    known = read_json(snapshot.path / "world.json")
-    return Painter(
-        pipeline,
-        world=World.from_json(known) if known else None,
-        preview=LatentPreview.from_json(known["preview"]) if "preview" in known else None,
-    )
-
-
-def _let_threads_take_turns(tokenizer: Any) -> None:
-    """A call first sets padding and truncation on what all share, then encodes with them."""
-    kind = type(tokenizer)
-    lock = threading.Lock()
-
-    def locked_call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with lock:
-            return kind.__call__(self, *args, **kwargs)
-
-    members = {"__call__": locked_call, "__module__": kind.__module__}
-    tokenizer.__class__ = type(kind.__name__, (kind,), members)
-
-
-def _without_safety_checker(snapshot: Snapshot) -> dict[str, Any]:
-    parts = read_json(snapshot.path / "model_index.json")
-    return {"safety_checker": None} if "safety_checker" in parts else {}
 
 
 def prompt_notes(painter: Painter, request: PaintRequest) -> list[str]:
-    """What a visitor should know of the prompt: words unknown, words that do not fit."""
+    """What a visitor should know: words unknown or too many, settings that are not read."""
     notes = []
     for name, prompt in (("prompt", request.prompt), ("negative prompt", request.negative_prompt)):
         if painter.world is not None:
             notes += painter.world.notes(name, prompt)
-        dropped = _dropped_words(painter.pipeline.tokenizer, prompt)
+        dropped = dropped_words(painter.pipeline, prompt)
         if dropped:
             notes.append(
                 f"The {name} is too long for this model's text encoder; not read: “{dropped}”."
             )
-    return notes
-
-
-def _dropped_words(tokenizer: Any, prompt: str) -> str:
-    """The end of the prompt that lies beyond the text encoder's window."""
-    encoded = tokenizer(prompt, return_offsets_mapping=True)
-    room = tokenizer.model_max_length - 1  # the last place is the end token's
-    if len(encoded["input_ids"]) <= tokenizer.model_max_length:
-        return ""
-    return prompt[encoded["offset_mapping"][room][0] :]
+    return notes + setting_notes(painter.family, request.guidance_scale, request.negative_prompt)
 
 
 @dataclass(frozen=True)
@@ -236,45 +189,63 @@ class _Painted:
     first_step_seconds: float
 
 
-def _paint(painter: Painter, request: PaintRequest, seed: int, emit: Emit) -> _Painted:
-    """Runs the pipeline; emits a preview after each step."""
+def _paint(
+    painter: Painter, request: PaintRequest, adapters: Sequence[Adapter], seed: int, emit: Emit
+) -> _Painted:
+    """Runs the pipeline when its turn has come; emits a preview after each step."""
+    pipeline = own_pipeline(painter, request.scheduler)
+
+    def wait() -> None:
+        emit(Progress("Waiting for a run with other adapters to end"))
+
+    with applied(painter.pipeline, adapters, wait, is_alone=painter.is_offloaded):
+        began = time.perf_counter()
+        watcher = _Watcher(painter.preview, request, emit)
+        pictures = _denoised(painter, pipeline, request, seed, watcher)
+        if painter.is_offloaded:
+            painter.pipeline.maybe_free_model_hooks()
+        seconds = time.perf_counter() - began
+    return _Painted(pictures, seconds, watcher.first_step_seconds)
+
+
+def _denoised(
+    painter: Painter, pipeline: Any, request: PaintRequest, seed: int, watcher: _Watcher
+) -> list[Image.Image]:
     import torch
 
-    began = time.perf_counter()
-    pipeline = own_pipeline(painter.pipeline, request.scheduler)
-    watcher = _Watcher(painter.preview, request, emit)
-    estimates = clean_estimates(pipeline.scheduler) if painter.preview is not None else None
-
-    def after_step(_: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        watcher.after_step(step, pipeline.num_timesteps, estimates() if estimates else None)
-        return tensors
-
+    assert request.guidance_scale is not None
+    options = call_options(
+        pipeline,
+        painter.family,
+        guidance_scale=request.guidance_scale,
+        negative_prompts=[request.negative_prompt] * request.count,
+    )
+    if request.width:
+        options |= {"width": request.width, "height": request.height}
     with torch.inference_mode():
         pictures = pipeline(
             prompt=[request.prompt] * request.count,
-            negative_prompt=[request.negative_prompt] * request.count,
             num_inference_steps=request.steps,
-            guidance_scale=request.guidance_scale,
-            width=request.width or None,
-            height=request.height or None,
             generator=[torch.Generator().manual_seed(seed + i) for i in range(request.count)],
-            callback_on_step_end=after_step,
-            callback_on_step_end_tensor_inputs=["latents"],
             output_type="pil",
+            **_callback(painter, pipeline, watcher),
+            **options,
         ).images
-    return _Painted(list(pictures), time.perf_counter() - began, watcher.first_step_seconds)
+    return list(pictures)
 
 
-def own_pipeline(shared: Any, scheduler: str) -> Any:
-    """A pipeline over the shared weights with a scheduler of its own: about a millisecond."""
-    import diffusers
+def _callback(painter: Painter, pipeline: Any, watcher: _Watcher) -> dict[str, Any]:
+    """The watcher as a pipeline's callback, in the form that its class takes."""
+    estimates = clean_estimates(pipeline.scheduler) if painter.preview is not None else None
 
-    class_name, options = SCHEDULERS[scheduler]
-    own = getattr(diffusers, class_name).from_config(shared.scheduler.config, **options)
-    extra = {"requires_safety_checker": False} if "safety_checker" in shared.components else {}
-    clone = type(shared)(**{**shared.components, "scheduler": own}, **extra)
-    clone.set_progress_bar_config(disable=True)
-    return clone
+    def after_step(_: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        callbacks = len(pipeline.scheduler.timesteps)
+        watcher.after_step(step, callbacks, estimates() if estimates else None)
+        return tensors
+
+    if "callback_on_step_end" in call_parameters(pipeline):
+        return {"callback_on_step_end": after_step}
+    return {"callback": lambda step, timestep, latents: after_step(None, step, timestep, {})}
 
 
 class _Watcher:
@@ -326,7 +297,7 @@ def _result(
         load_seconds=load_seconds,
         notes=notes,
         receipt=make_receipt(
-            "paint", loaded.snapshot, request, seed, studio.device, timings, output
+            "paint", loaded.snapshot, request, seed, loaded.model.device, timings, output
         ),
     )
 

@@ -14,7 +14,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from pipelines.errors import InvalidValue, LoadFailed, ModelUnavailable, WrongTask
+from pipelines.errors import InvalidValue, ModelUnavailable, WrongTask
 from pipelines.events import Progress, with_result
 from pipelines.settings import Settings
 from pipelines.studio import Studio
@@ -25,6 +25,7 @@ from pipelines.text_generation.pipeline import (
     _Collector,
     generate,
 )
+from pipelines.text_generation.writer import Joiner
 from tests.running import Calls, finished, finished_together, loaded
 from tests.tiny_models import CONTEXT
 
@@ -68,7 +69,7 @@ def test_the_space_before_the_first_new_word_is_kept_by_tokenizers_that_join_wor
     )
     assert tokenizer.decode([3, 4]) == "a time"
     deltas: list[Any] = []
-    collector = _Collector(tokenizer, tokenizer.encode("once upon"), deltas.append)
+    collector = _Collector(Joiner(tokenizer, tokenizer.encode("once upon")), deltas.append)
     for ids in ([1, 2], [3], [4]):  # generate hands over the prompt first
         collector.put(torch.tensor(ids))
     assert [delta.text for delta in deltas] == [" a", " a time"]
@@ -316,7 +317,7 @@ def test_a_damaged_checkpoint_is_told_and_the_loaded_model_answers(
     studio = Studio(replace(settings, extra_models_dir=tmp_path / "extra"))
     before = write(studio)
     for _ in range(2):
-        with pytest.raises(LoadFailed, match=r"^damaged could not be loaded \("):
+        with pytest.raises(ModelUnavailable, match="of damaged is damaged"):
             write(studio, model="damaged")
     assert write(studio).text == before.text
     assert [resident.users for resident in studio.residency.residents()] == [0]

@@ -86,12 +86,19 @@ def _run(
 
 
 def _fields(receipt: dict[str, Any], task: Task, request_type: type[Any]) -> dict[str, Any]:
-    """The request's fields, with a Hub model pinned to the receipt's commit."""
+    """The request's fields, with what came from the Hub pinned to the receipt's commits."""
     fields = request_fields(receipt, task, request_type)
     model = receipt.get("model")
-    reference, commit = (
-        (model.get("reference"), model.get("commit")) if isinstance(model, dict) else (None, None)
-    )
-    if isinstance(reference, str) and "/" in reference and isinstance(commit, str):
-        fields = {**fields, "model": f"{reference}@{commit}"}
-    return fields
+    if not isinstance(model, dict) or not isinstance(model.get("reference"), str):
+        return fields
+    adapters = model.get("adapters", [])
+    if not isinstance(adapters, list) or not all(isinstance(each, dict) for each in adapters):
+        raise InvalidValue("The receipt's model has no list of adapters. Copy the receipt whole.")
+    weighted = [f"{_pinned(each)}:{each.get('weight', 1)}" for each in adapters]
+    return {**fields, "model": " + ".join([_pinned(model), *weighted])}
+
+
+def _pinned(part: dict[str, Any]) -> str:
+    """A reference at its commit; a name on this machine as it is."""
+    reference, commit = part.get("reference"), part.get("commit")
+    return f"{reference}@{commit}" if "/" in str(reference) else str(reference)

@@ -10,10 +10,11 @@ from PIL import Image
 from pipelines.errors import InvalidValue
 from pipelines.events import with_result
 from pipelines.image_captioning import pipeline as describing
-from pipelines.model_comparison.replay.pipeline import Replay, read_receipt, replay
+from pipelines.model_comparison.replay.pipeline import Replay, _fields, read_receipt, replay
 from pipelines.studio import Studio
 from pipelines.text_generation import pipeline as writing
 from pipelines.text_to_image import pipeline as painting
+from tests.tiny_models import make_text_lora
 
 PICTURE = Image.new("RGB", (64, 48), "orange")
 
@@ -45,6 +46,40 @@ def test_a_receipt_run_again_gives_the_same_output(studio: Studio, task: str) ->
     again: Replay = finish(replay(studio, receipt, PICTURE))
     assert again.is_same_output
     assert again.differences == []
+
+
+def test_a_receipt_with_a_lora_is_run_with_it(studio: Studio) -> None:
+    settings = studio.settings
+    make_text_lora(settings.data_dir / "models/tiny-lora", settings.models_dir / "tiny-writer")
+    request = writing.TextRequest("tiny-writer + tiny-lora:0.7", "Once", 8)
+    receipt = finish(writing.generate(studio, request)).receipt
+    again: Replay = finish(replay(studio, receipt))
+    assert again.differences == []
+    receipt["model"]["adapters"] = "none"
+    with pytest.raises(InvalidValue, match="no list of adapters"):
+        finish(replay(studio, receipt))
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ({"reference": "tiny-writer", "commit": "c1"}, "tiny-writer"),
+        ({"reference": "ada/writer", "commit": "c1"}, "ada/writer@c1"),
+        (
+            {
+                "reference": "ada/writer",
+                "commit": "c1",
+                "adapters": [{"reference": "bob/lora", "commit": "c2", "weight": 0.5}],
+            },
+            "ada/writer@c1 + bob/lora@c2:0.5",
+        ),
+    ],
+)
+def test_what_came_from_the_hub_is_opened_at_the_receipts_commits(
+    studio: Studio, model: dict[str, Any], expected: str
+) -> None:
+    receipt = receipt_of(studio, "write") | {"model": model}
+    assert _fields(receipt, "write", writing.TextRequest)["model"] == expected
 
 
 def test_what_differs_is_named(studio: Studio) -> None:

@@ -1,0 +1,212 @@
+"""What each kind of painter takes for its own: steps, guidance, schedulers, sizes.
+
+The table is for people: a new diffusers pipeline is a row in it. What can be read from a
+pipeline's own signature and configuration is read from there.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipelines.errors import InvalidValue
+
+OWN_SCHEDULER = "Model's own"
+SCHEDULERS: dict[str, tuple[str | None, dict[str, Any]]] = {
+    OWN_SCHEDULER: (None, {}),
+    "DDIM": ("DDIMScheduler", {}),
+    "Euler": ("EulerDiscreteScheduler", {}),
+    "Euler ancestral": ("EulerAncestralDiscreteScheduler", {}),
+    "DPM++ 2M": ("DPMSolverMultistepScheduler", {}),
+    "DPM++ 2M Karras": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
+    "UniPC": ("UniPCMultistepScheduler", {}),
+}
+"""Names that people know, diffusers' classes, and what sets them apart."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """How a kind of painter is run where the visitor does not say.
+
+    ``takes_schedulers``: it denoises as Stable Diffusion does, so that any of ``SCHEDULERS``
+    fits. ``multiple``: what widths and heights must be divided by, in pixels. ``guided_by``:
+    the argument that guides it, None where it was trained to need none. ``needs_range``: its
+    numbers do not fit float16, so that bfloat16 is used on a GPU. ``tells_size``: the size that
+    it was trained for is in its configuration and not what its class takes by default.
+    """
+
+    steps: int
+    guidance_scale: float
+    multiple: int = 8
+    takes_schedulers: bool = False
+    takes_negative_prompt: bool = True
+    guided_by: str | None = "guidance_scale"
+    needs_range: bool = False
+    tells_size: bool = False
+
+
+_LATENT = Family(30, 7.0, takes_schedulers=True)
+_FLOW = Family(28, 4.5, multiple=16, needs_range=True)
+
+SMALL_WORLD = Family(20, 4.0, takes_schedulers=True)
+"""A painter that tells what it was trained on, as those of our own recipes do."""
+
+FAMILIES = {
+    "AmusedPipeline": Family(12, 10.0, multiple=16),
+    "AuraFlowPipeline": replace(_FLOW, steps=50, guidance_scale=3.5),
+    "ChromaPipeline": replace(_FLOW, steps=35, guidance_scale=5.0),
+    "CogView3PlusPipeline": Family(50, 5.0, needs_range=True),
+    "CogView4Pipeline": replace(_FLOW, steps=50, guidance_scale=5.0),
+    "Flux2KleinPipeline": replace(_FLOW, steps=4, guidance_scale=1.0, takes_negative_prompt=False),
+    "Flux2Pipeline": replace(_FLOW, steps=50, guidance_scale=4.0, takes_negative_prompt=False),
+    "FluxPipeline": replace(_FLOW, guidance_scale=3.5, takes_negative_prompt=False),
+    "HunyuanDiTPipeline": Family(50, 5.0, takes_schedulers=True),
+    "IFPipeline": Family(100, 7.0),
+    "Kandinsky3Pipeline": Family(25, 3.0, multiple=64),
+    "KandinskyCombinedPipeline": Family(100, 4.0, multiple=64),
+    "KandinskyV22CombinedPipeline": Family(50, 4.0, multiple=64),
+    "LatentConsistencyModelPipeline": Family(4, 8.5, takes_negative_prompt=False),
+    "Lumina2Pipeline": replace(_FLOW, steps=30, guidance_scale=4.0),
+    "LuminaPipeline": replace(_FLOW, steps=30, guidance_scale=4.0),
+    "OvisImagePipeline": replace(_FLOW, steps=50, guidance_scale=5.0),
+    "PRXPipeline": replace(_FLOW, steps=28, guidance_scale=4.0),
+    "PixArtAlphaPipeline": Family(20, 4.5, takes_schedulers=True),
+    "PixArtSigmaPipeline": Family(20, 4.5, takes_schedulers=True),
+    "QwenImagePipeline": replace(_FLOW, steps=50, guidance_scale=4.0, guided_by="true_cfg_scale"),
+    "SanaPipeline": replace(_FLOW, steps=20, guidance_scale=4.5, multiple=32, tells_size=True),
+    "SanaSprintPipeline": replace(
+        _FLOW,
+        steps=2,
+        guidance_scale=4.5,
+        multiple=32,
+        takes_negative_prompt=False,
+        tells_size=True,
+    ),
+    "StableCascadeCombinedPipeline": Family(
+        12, 4.0, multiple=128, guided_by="prior_guidance_scale", needs_range=True
+    ),
+    "StableDiffusion3Pipeline": replace(_FLOW, guidance_scale=7.0),
+    "StableDiffusionPipeline": replace(_LATENT, guidance_scale=7.5),
+    "StableDiffusionXLPipeline": replace(_LATENT, guidance_scale=5.0),
+    "WuerstchenCombinedPipeline": Family(12, 4.0, multiple=128, guided_by="prior_guidance_scale"),
+    "ZImagePipeline": replace(_FLOW, steps=50, guidance_scale=5.0),
+}
+"""By diffusers' class, as the authors of the models advise."""
+
+_DISTILLED = {
+    "lightning": (4, 0.0),
+    "turbo": (4, 0.0),
+    "lcm": (4, 1.0),
+    "schnell": (4, 0.0),
+}
+"""Words of a model's name: steps and guidance of those that were trained to need few."""
+
+
+def family_of(pipeline: Any, name: str, *, is_small_world: bool) -> Family:
+    """The family of a loaded pipeline.
+
+    Args:
+        name: the model's reference, for a pipeline's files do not say that it is a Turbo.
+    """
+    if is_small_world:
+        return SMALL_WORLD
+    family = FAMILIES[type(pipeline).__name__]
+    transformer = getattr(pipeline, "transformer", None)
+    embeds_guidance = getattr(getattr(transformer, "config", None), "guidance_embeds", None)
+    if type(pipeline).__name__ == "FluxPipeline" and embeds_guidance is False:
+        return replace(family, steps=4, guidance_scale=0.0, guided_by=None)
+    if type(pipeline.scheduler).__name__ == "LCMScheduler" and family.takes_schedulers:
+        return replace(family, steps=4, guidance_scale=1.0, takes_schedulers=False)
+    known = f"{name} {pipeline.config.get('_name_or_path') or ''}".lower()
+    for word, (steps, guidance_scale) in _DISTILLED.items():
+        if word in known and family.steps > steps:
+            return replace(family, steps=steps, guidance_scale=guidance_scale)
+    return family
+
+
+def own_scheduler(pipeline: Any, family: Family, wanted: str) -> Any:
+    """A scheduler for one run: the pipeline's own anew, or another made from its settings.
+
+    Raises:
+        InvalidValue: it does not fit the way in which this model denoises.
+    """
+    import diffusers
+
+    shared = pipeline.scheduler
+    class_name, options = SCHEDULERS[wanted]
+    if class_name is None:
+        return type(shared).from_config(shared.config)
+    if not family.takes_schedulers:
+        raise InvalidValue(
+            f"scheduler is {wanted!r}; this model ({type(pipeline).__name__}) denoises in a way "
+            f"of its own and takes none but {OWN_SCHEDULER!r}. Choose that."
+        )
+    return getattr(diffusers, class_name).from_config(shared.config, **options)
+
+
+def check_size(family: Family, width: int, height: int) -> None:
+    """Refuses a size in pixels that this kind of painter would change or fail at.
+
+    Raises:
+        InvalidValue: naming the side and what it must be a multiple of.
+    """
+    for name, edge in (("width", width), ("height", height)):
+        if edge % family.multiple:
+            raise InvalidValue(
+                f"{name} is {edge}; this model paints multiples of {family.multiple}. Give "
+                f"{edge - edge % family.multiple or family.multiple}, or 0 for its own size."
+            )
+
+
+_NEEDS_NEGATIVE = "true_cfg_scale"
+"""What is guided by this is not guided at all without a negative prompt, be it empty.
+
+Others know best what an empty one is: for some, zeros in place of the words.
+"""
+
+
+def call_options(
+    pipeline: Any, family: Family, *, guidance_scale: float, negative_prompts: list[str]
+) -> dict[str, Any]:
+    """The arguments that not every pipeline takes, for this one's call."""
+    options: dict[str, Any] = {
+        "use_resolution_binning": False,  # the size that was asked for is painted
+        "clean_caption": False,  # the prompt is read as it was written
+    }
+    if family.tells_size:
+        edge = pipeline.transformer.config.sample_size * pipeline.vae_scale_factor
+        options |= {"width": edge, "height": edge}
+    if family.guided_by is not None:
+        options[family.guided_by] = guidance_scale
+    if family.takes_negative_prompt and (
+        any(negative_prompts) or family.guided_by == _NEEDS_NEGATIVE
+    ):
+        options["negative_prompt"] = negative_prompts
+    takes = call_parameters(pipeline)
+    return {name: value for name, value in options.items() if name in takes}
+
+
+def call_parameters(pipeline: Any) -> dict[str, Any]:
+    """The arguments of a pipeline's call, by name, with what they are when left out."""
+    parameters = inspect.signature(type(pipeline).__call__).parameters
+    return {name: parameter.default for name, parameter in parameters.items()}
+
+
+def setting_notes(family: Family, guidance_scale: float | None, negative_prompt: str) -> list[str]:
+    """What of a request this kind of painter does not read.
+
+    Args:
+        guidance_scale: as the visitor gave it; None for the model's own.
+    """
+    notes = []
+    if family.guided_by is None and guidance_scale:
+        notes.append("This model was trained to need no guidance; the guidance scale is not read.")
+    if negative_prompt and not family.takes_negative_prompt:
+        notes.append("This model takes no negative prompt; it is not read.")
+    elif (
+        negative_prompt
+        and (family.guidance_scale if guidance_scale is None else guidance_scale) <= 1
+    ):
+        notes.append("Without guidance (1 or less) the negative prompt is not read.")
+    return notes
