@@ -11,11 +11,13 @@ import html
 import inspect
 import logging
 import time
+from abc import ABCMeta
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import gradio as gr
+from gradio.components import Component
 
 from pipelines.device import mebibytes
 from pipelines.errors import StudioError
@@ -79,29 +81,44 @@ def theme() -> gr.themes.Base:
     )
 
 
-def _unchecked(component: Any) -> Any:
-    """The component, handing over what was sent, for the pipeline's own check to answer.
+def _handing_over(component: type[Component], preprocess: Callable[..., Any]) -> Any:
+    """A subclass that hands over what was sent, for the pipeline's own check to answer.
 
     Gradio's check would run before any handler, and its error has no words for a visitor.
-    (A subclass would say this better, but Gradio writes a ``.pyi`` file beside its source.)
+    It has to be a class: after an update Gradio makes a session's component anew. It is
+    made past Gradio's metaclass, which writes a ``.pyi`` beside the source of every class.
     """
-    component.preprocess = lambda payload: payload
-    return component
+    body = {"preprocess": preprocess, "__module__": __name__, "__doc__": component.__doc__}
+    return ABCMeta.__new__(type(component), component.__name__, (component,), body)
+
+
+def _as_sent(self: Component, payload: Any) -> Any:
+    return payload
+
+
+def _path_alone(self: Component, payload: Any) -> str | None:
+    return None if payload is None else payload.path
+
+
+_Slider = _handing_over(gr.Slider, _as_sent)
+_Number = _handing_over(gr.Number, _as_sent)
+_Textbox = _handing_over(gr.Textbox, _as_sent)
+_Image = _handing_over(gr.Image, _path_alone)
 
 
 def slider(*args: Any, **options: Any) -> gr.Slider:
     """A slider whose value is checked by the pipeline alone."""
-    return cast(gr.Slider, _unchecked(gr.Slider(*args, **options)))
+    return cast(gr.Slider, _Slider(*args, **options))
 
 
 def number(*args: Any, **options: Any) -> gr.Number:
     """A number that is neither rounded nor refused before the pipeline sees it."""
-    return cast(gr.Number, _unchecked(gr.Number(*args, **options)))
+    return cast(gr.Number, _Number(*args, **options))
 
 
 def textbox(*args: Any, **options: Any) -> gr.Textbox:
     """A text box; a number sent to it stays a number, and is refused."""
-    return cast(gr.Textbox, _unchecked(gr.Textbox(*args, **options)))
+    return cast(gr.Textbox, _Textbox(*args, **options))
 
 
 def picture(**options: Any) -> gr.Image:
@@ -109,9 +126,7 @@ def picture(**options: Any) -> gr.Image:
 
     Gradio has checked by then that the path is of an upload.
     """
-    image: Any = gr.Image(**options)
-    image.preprocess = lambda payload: None if payload is None else payload.path
-    return cast(gr.Image, image)
+    return cast(gr.Image, _Image(**options))
 
 
 class Pace:
@@ -264,9 +279,12 @@ def _for_people(error: Exception) -> gr.Error:
     )
 
 
-def models_panel(studio: Studio, page: gr.Blocks) -> None:
-    """The models in memory, with what they take, and a way to let them go."""
-    with gr.Accordion("Models in memory", open=False, elem_id="models-panel"):
+def models_panel(studio: Studio) -> None:
+    """The models in memory, with what they take, and a way to let them go.
+
+    It is filled when it is opened: it costs the start of a page nothing.
+    """
+    with gr.Accordion("Models in memory", open=False, elem_id="models-panel") as panel:
         table = gr.Dataframe(
             headers=["model", "memory", "load time", "in use"],
             datatype="str",
@@ -302,7 +320,7 @@ def models_panel(studio: Studio, page: gr.Blocks) -> None:
     outputs = [table, key, summary]
     refresh.click(show, None, outputs, api_visibility="private", show_progress="hidden")
     unload.click(drop, [key], outputs, api_visibility="private", show_progress="hidden")
-    page.load(show, None, outputs, api_visibility="private", show_progress="hidden")
+    panel.expand(show, None, outputs, api_visibility="private", show_progress="hidden")
 
 
 def facts(*pairs: tuple[str, str]) -> str:

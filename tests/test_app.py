@@ -56,6 +56,7 @@ def test_the_page_can_be_imported_as_gradio_expects(tmp_path: Path) -> None:
     script = (
         "import sys; sys.argv = ['gradio', '--nonsense'];"
         "import app, gradio as gr; assert isinstance(app.demo, gr.Blocks);"
+        "assert not app.demo.api_open; assert app.demo._queue.max_size == 64;"
         "options = app.launch_options(app.SETTINGS);"
         "assert options['auth']('anybody', 'sesame');"
         "assert not options['auth']('anybody', 'sesam')"
@@ -75,3 +76,23 @@ def test_the_page_can_be_imported_as_gradio_expects(tmp_path: Path) -> None:
 @pytest.mark.parametrize("flag", ["TRIPTYCH_SHARE", "TRIPTYCH_HUB"])
 def test_a_switch_that_is_neither_on_nor_off_is_refused(flag: str) -> None:
     assert f"{flag} is 'maybe'; give 1 or 0" in run_app(**{flag: "maybe"}).stderr
+
+
+def test_the_servers_routes_are_built_no_more_often_than_for_an_empty_page(tmp_path: Path) -> None:
+    """Each time takes a sixth of a second: ``queue`` called once more would be one more."""
+    script = (
+        "from gradio.routes import App; made = []; build = App.create_app;"
+        "App.create_app = staticmethod(lambda *a, **k: made.append(1) or build(*a, **k));"
+        "import gradio as gr; page = gr.Blocks(); page.__enter__(); page.__exit__();"
+        "empty = len(made); import app; assert len(made) == 2 * empty, (empty, len(made))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={**os.environ, "TRIPTYCH_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import pytest
+from fastapi.testclient import TestClient
+from gradio.routes import App
 
 from pipelines import ui
 from pipelines.errors import InvalidValue
@@ -86,3 +90,32 @@ def test_a_picker_of_no_models_is_empty_and_takes_a_reference(settings: Settings
     picker = ui.model_picker(replace(settings, models_dir=settings.data_dir), "write")
     assert picker.value is None
     assert picker.allow_custom_value
+
+
+def test_a_value_reaches_the_handler_as_it_was_sent_after_an_update_too() -> None:
+    """Gradio makes a component of a session anew when an update changes more than its value."""
+    reached: list[Any] = []
+    with gr.Blocks() as page:
+        widgets = [ui.slider(1, 8, 2, step=1), ui.number(0, precision=0), ui.textbox("")]
+        button = gr.Button()
+        button.click(
+            lambda: [gr.update(visible=True)] * 3, None, widgets, api_name="show", queue=False
+        )
+        button.click(lambda *values: reached.append(values), widgets, None, api_name="take")
+    sent = [99, 1.5, 7]
+    with TestClient(App.create_app(page)) as client:
+        for name, data in (("take", sent), ("show", []), ("take", sent)):
+            answer = client.post(
+                f"/gradio_api/run/{name}", json={"data": data, "session_hash": "one"}
+            )
+            assert answer.status_code == 200, answer.text
+    assert reached == [tuple(sent)] * 2
+
+
+def test_gradio_writes_no_stub_beside_our_source() -> None:
+    assert not Path(ui.__file__).with_suffix(".pyi").exists()
+
+
+def test_our_components_are_drawn_as_gradios_own() -> None:
+    made = [ui.slider(0, 1), ui.number(), ui.textbox(), ui.picture(type="filepath")]
+    assert [widget.get_block_name() for widget in made] == ["slider", "number", "textbox", "image"]

@@ -1,25 +1,28 @@
 """Describes: captions of a picture, each with the probability that the model gives it.
 
-Importing this module loads no torch and reads no disk. Scores are computed by reading
-each caption once more, so that those of beams and of samples mean the same.
+Importing this module loads no torch and reads no disk. What differs between models stands
+in ``families.py``, the search for captions in ``search.py``.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipelines import validation
+from pipelines.adapters import applied
 from pipelines.device import Device
 from pipelines.errors import InvalidValue, abbreviated
 from pipelines.events import Progress
-from pipelines.hub import Snapshot, read_json
+from pipelines.hub import Adapter, Snapshot, read_json
+from pipelines.image_captioning.families import FAMILIES, Family, Prepared, control_tokens
+from pipelines.image_captioning.search import Caption, Search, TokenClock, find_captions
 from pipelines.images import check_pixels, on_white
-from pipelines.loading import OFFLINE, load_model
+from pipelines.loading import load_model
 from pipelines.receipts import hash_pictures, hash_text, make_receipt
-from pipelines.sampling import fresh_seed, processors
+from pipelines.sampling import fresh_seed
 from pipelines.settings import Limits
 from pipelines.streaming import Emit, stream
 from pipelines.studio import Loaded, Studio, parameter_bytes
@@ -35,6 +38,8 @@ METHODS = ("beams", "sampling")
 class CaptionRequest:
     """What to describe. ``temperature`` and ``seed`` count for sampling alone.
 
+    ``prompt`` is a question, an instruction or the beginning of the caption, for models
+    that take one; captions hold what the model adds to it.
     ``picture_sha256`` is set in receipts, which name the picture and do not hold it.
     """
 
@@ -45,16 +50,8 @@ class CaptionRequest:
     temperature: float = 0.7
     max_new_tokens: int = 32
     seed: int | None = None
+    prompt: str = ""
     picture_sha256: str | None = None
-
-
-@dataclass(frozen=True)
-class Caption:
-    """A caption, its probability given the picture, and the mean log of its tokens'."""
-
-    text: str
-    probability: float
-    mean_log_probability: float
 
 
 @dataclass(frozen=True)
@@ -73,11 +70,16 @@ class CaptionResult:
 
 @dataclass(frozen=True)
 class Captioner:
-    """A loaded captioner. ``familiarity`` is what its world looks like, if it tells."""
+    """A loaded captioner. ``familiarity`` is what its world looks like, if it tells.
+
+    ``decoder`` is the part of the model that decodes: the model itself, or within it.
+    """
 
     model: Any
+    decoder: Any
     processor: Any
     tokenizer: Any
+    family: Family
     familiarity: dict[str, Any] | None
 
 
@@ -110,6 +112,7 @@ def checked(request: CaptionRequest, limits: Limits) -> CaptionRequest:
             "max_new_tokens", request.max_new_tokens, 1, limits.caption_tokens
         ),
         seed=validation.seed_or_none(request.seed),
+        prompt=validation.text("prompt", request.prompt, limits.prompt_characters),
         picture_sha256=digest,
     )
 
@@ -126,26 +129,27 @@ def generate(studio: Studio, request: CaptionRequest) -> Generator[Progress, Non
     loaded = yield from studio.open(request.model, "describe", load_captioner, _size_of)
     with loaded.lease:
         captioner: Captioner = loaded.model
-        _check_length(request, captioner)
+        _check_prompt(request, captioner)
         seed = fresh_seed() if request.seed is None else request.seed
-        described = yield from stream(lambda emit: _describe(captioner, request, seed, emit))
+        adapters = loaded.snapshot.adapters
+        described = yield from stream(
+            lambda emit: _describe(captioner, adapters, request, seed, emit)
+        )
         return _result(studio, loaded, request, seed, described)
 
 
 def load_captioner(snapshot: Snapshot, device: Device) -> Captioner:
-    """The model of a snapshot with its image processor and tokenizer, on the device."""
-    from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
+    """The model of a snapshot with what reads pictures and words for it, on the device."""
+    from transformers import AutoModelForImageTextToText
 
-    path = str(snapshot.path)
+    family = FAMILIES[str(snapshot.family)]
+    processor, tokenizer = family.readers(str(snapshot.path))
     model = load_model(AutoModelForImageTextToText, snapshot, device)
-    model.generation_config.max_length = None  # each request says how many tokens it wants
-    known = read_json(snapshot.path / "world.json")
-    return Captioner(
-        model,
-        AutoImageProcessor.from_pretrained(path, **OFFLINE),
-        AutoTokenizer.from_pretrained(path, **OFFLINE),
-        _as_tensors(known["familiarity"]) if "familiarity" in known else None,
-    )
+    decoder = family.decoder(model)
+    decoder.generation_config.max_length = None  # each request says how many tokens it wants
+    known = read_json(snapshot.path / "world.json").get("familiarity")
+    familiarity = None if known is None else _as_tensors(known)
+    return Captioner(model, decoder, processor, tokenizer, family, familiarity)
 
 
 def _as_tensors(familiarity: dict[str, Any]) -> dict[str, Any]:
@@ -158,15 +162,21 @@ def _as_tensors(familiarity: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check_length(request: CaptionRequest, captioner: Captioner) -> None:
-    """Refuses more tokens than the decoder has positions for."""
-    decoder = getattr(captioner.model.config, "decoder", captioner.model.config)
-    positions = getattr(decoder, "max_position_embeddings", None)
-    if positions is not None and request.max_new_tokens >= positions:
+def _check_prompt(request: CaptionRequest, captioner: Captioner) -> None:
+    prompt = request.prompt
+    if not prompt:
+        return
+    if not captioner.family.takes_prompt:
         raise InvalidValue(
-            f"max_new_tokens is {request.max_new_tokens}; {request.model} has room for "
-            f"{positions - 1}. Give a smaller number."
+            f"prompt is {abbreviated(prompt)}; {request.model} takes none. "
+            "Leave it empty, or choose a model that answers questions."
         )
+    for token in control_tokens(captioner.processor, captioner.tokenizer):
+        if token in prompt:
+            raise InvalidValue(
+                f"prompt is {abbreviated(prompt)}; {token} means something of its own to "
+                f"{request.model}. Leave it out."
+            )
 
 
 @dataclass(frozen=True)
@@ -178,95 +188,53 @@ class _Described:
     unfamiliarity: float | None
 
 
-def _describe(captioner: Captioner, request: CaptionRequest, seed: int, emit: Emit) -> _Described:
+def _describe(
+    captioner: Captioner,
+    adapters: Sequence[Adapter],
+    request: CaptionRequest,
+    seed: int,
+    emit: Emit,
+) -> _Described:
     import torch
 
+    assert request.picture is not None  # ``checked`` refuses a request without one
     model = captioner.model
-    began = time.perf_counter()
-    clock = _TokenClock(emit, request.max_new_tokens)
-    with torch.inference_mode():
-        pixels = captioner.processor(images=request.picture, return_tensors="pt")["pixel_values"]
-        pixels = pixels.to(model.device, model.dtype)
-        features = model.get_encoder()(pixels)
-        sequences = _search(captioner, request, features, seed, clock)
-        captions = _scored(captioner, features, sequences)
-    unfamiliar = None
-    if captioner.familiarity is not None:
-        unfamiliar = _unfamiliarity(features.last_hidden_state, captioner.familiarity)
-    seconds = time.perf_counter() - began
+    search = Search(
+        request.method, request.count, request.temperature, request.max_new_tokens, seed
+    )
+    with applied(model, adapters, lambda: emit(None)), torch.inference_mode():
+        began = time.perf_counter()
+        clock = TokenClock(emit, request.max_new_tokens)
+        prepared = captioner.family.prepare(
+            model, captioner.processor, request.picture, request.prompt
+        )
+        _check_length(request, captioner, prepared)
+        captions = find_captions(
+            model, captioner.decoder, captioner.tokenizer, prepared, search, clock
+        )
+        unfamiliar = None
+        if captioner.familiarity is not None and prepared.cells is not None:
+            unfamiliar = _unfamiliarity(prepared.cells, captioner.familiarity)
+        seconds = time.perf_counter() - began
     return _Described(captions, clock.tokens, seconds, clock.first_token_seconds, unfamiliar)
 
 
-def _search(
-    captioner: Captioner, request: CaptionRequest, features: Any, seed: int, clock: _TokenClock
-) -> torch.Tensor:
-    """Token ids ``(count, T)``: the best beams, or independent samples of one seed each."""
-    from transformers import LogitsProcessorList
-    from transformers.modeling_outputs import BaseModelOutput
-
-    count = request.count
-    chain = LogitsProcessorList([clock])
-    options: dict[str, Any] = {"num_beams": max(count, 4), "num_return_sequences": count}
-    states = features.last_hidden_state
-    if request.method == "sampling":
-        chain += processors(request.temperature, 0, 1.0, [seed + i for i in range(count)])
-        options = {"num_beams": 1}
-        states = states.repeat(count, 1, 1)
-    sequences: torch.Tensor = captioner.model.generate(
-        encoder_outputs=BaseModelOutput(last_hidden_state=states),
-        do_sample=False,
-        max_new_tokens=request.max_new_tokens,
-        early_stopping=request.method == "beams",
-        logits_processor=chain,
-        **options,
-    )
-    return sequences
-
-
-class _TokenClock:
-    """Called by ``generate`` for each token: progress, and the place where a stop is felt."""
-
-    def __init__(self, emit: Emit, max_new_tokens: int) -> None:
-        self._emit = emit
-        self._max_new_tokens = max_new_tokens
-        self._began = time.perf_counter()
-        self.tokens = 0
-        self.first_token_seconds = 0.0
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        self.tokens += 1
-        if self.tokens == 1:
-            self.first_token_seconds = time.perf_counter() - self._began
-        self._emit(Progress("Describing", min(1.0, self.tokens / self._max_new_tokens)))
-        return scores
-
-
-def _scored(captioner: Captioner, features: Any, sequences: torch.Tensor) -> list[Caption]:
-    """Each different caption once with its probability, likeliest first."""
-    import torch
-    from transformers.modeling_outputs import BaseModelOutput
-
-    states = features.last_hidden_state.repeat(len(sequences), 1, 1)
-    inputs, targets = sequences[:, :-1], sequences[:, 1:]
-    logits = captioner.model(
-        encoder_outputs=BaseModelOutput(last_hidden_state=states), decoder_input_ids=inputs
-    ).logits
-    logs = torch.log_softmax(logits.float(), dim=-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    texts = captioner.tokenizer.batch_decode(sequences, skip_special_tokens=True)
-    captions: dict[str, Caption] = {}
-    for text, row, ids in zip(texts, logs, targets, strict=True):
-        end = _length(ids.tolist(), captioner.model.generation_config)
-        total = float(row[:end].sum())
-        captions.setdefault(
-            text, Caption(text.strip(), float(torch.tensor(total).exp()), total / max(1, end))
+def _check_length(request: CaptionRequest, captioner: Captioner, prepared: Prepared) -> None:
+    """Refuses more tokens than the decoder has positions for."""
+    decoder = captioner.decoder.config.get_text_config(decoder=True)
+    positions = getattr(decoder, "max_position_embeddings", None)
+    if positions is None or prepared.prompt_tokens + request.max_new_tokens <= positions:
+        return
+    room = positions - prepared.prompt_tokens
+    if room < 1:
+        raise InvalidValue(
+            f"The picture and the prompt take {prepared.prompt_tokens:,} tokens, and "
+            f"{request.model} can hold {positions:,}, its answer included. Shorten the prompt."
         )
-    return sorted(captions.values(), key=lambda caption: -caption.probability)
-
-
-def _length(ids: list[int], config: Any) -> int:
-    """Tokens up to the end token and with it; what follows is padding."""
-    end = config.eos_token_id[0] if isinstance(config.eos_token_id, list) else config.eos_token_id
-    return ids.index(end) + 1 if end in ids else len(ids)
+    raise InvalidValue(
+        f"max_new_tokens is {request.max_new_tokens}; {request.model} has room for {room}. "
+        "Give a smaller number."
+    )
 
 
 def _unfamiliarity(states: torch.Tensor, familiarity: dict[str, Any]) -> float:
@@ -282,7 +250,7 @@ def _result(
     seed: int,
     described: _Described,
 ) -> CaptionResult:
-    notes = []
+    notes = [*loaded.snapshot.notes]
     familiarity = loaded.model.familiarity
     if described.unfamiliarity is not None and described.unfamiliarity > familiarity["threshold"]:
         notes.append(

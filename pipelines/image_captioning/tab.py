@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -14,10 +15,41 @@ from pipelines.errors import InvalidValue
 from pipelines.events import Progress, with_result
 from pipelines.image_captioning.pipeline import METHODS, CaptionRequest, CaptionResult, generate
 from pipelines.images import open_picture
-from pipelines.settings import ROOT
+from pipelines.settings import ROOT, Limits
 from pipelines.studio import Studio
 
 _DEFAULT = CaptionRequest(model="")
+Updates = Iterator[tuple[Any, ...]]
+
+
+class _Given(NamedTuple):
+    """What a run reads, in the order of the handler's parameters."""
+
+    model: gr.Dropdown
+    picture: gr.Image
+    method: gr.Radio
+    captions: gr.Slider
+    temperature: gr.Slider
+    max_new_tokens: gr.Slider
+    seed: gr.Number
+    prompt: gr.Textbox
+
+
+class _Shown(NamedTuple):
+    """What a run writes, in the order of the endpoint's outputs."""
+
+    best: gr.Textbox
+    status: gr.HTML
+    notes: gr.Textbox
+    table: gr.Dataframe
+    summary: gr.Markdown
+    receipt: gr.JSON
+
+
+@dataclass(frozen=True)
+class _Buttons:
+    describe: gr.Button
+    stop: gr.Button
 
 
 def example_pictures() -> list[list[str]]:
@@ -31,55 +63,82 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
     Args:
         compute: queue options that all computing handlers share.
     """
-    limits = studio.settings.limits
     gr.Markdown("Give a picture, and read what the model sees in it.", elem_classes="lead")
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
-            picture = ui.picture(
-                label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"],
-                height=320, elem_id="describe-picture", image_mode=None,
-            )  # fmt: skip
-            with gr.Row():
-                describe = gr.Button("Describe", variant="primary", elem_id="describe-run", scale=2)
-                stop = gr.Button("Stop", variant="stop", elem_id="describe-stop", scale=1)
-            model = ui.model_picker(studio.settings, "describe", elem_id="describe-model")
-            with gr.Accordion("Settings", open=False):
-                method = gr.Radio(list(METHODS), value=_DEFAULT.method, label="Method",
-                                  info="Beams find the likeliest, samples vary")  # fmt: skip
-                count = ui.slider(1, limits.captions, _DEFAULT.count, step=1, label="Captions")
-                temperature = ui.slider(0, 2, _DEFAULT.temperature, step=0.05, label="Temperature",
-                                        info="For sampling only")  # fmt: skip
-                tokens = ui.slider(
-                    1, limits.caption_tokens, _DEFAULT.max_new_tokens, step=1, label="New tokens"
-                )
-                seed = ui.seed_box()
+            given, buttons = _build_given(studio)
         with gr.Column(scale=3, min_width=300):
-            best = gr.Textbox(
-                label="Caption", lines=2, interactive=False, buttons=["copy"], elem_id="caption"
-            )
-            status = ui.status_line()
-            notes = ui.notes_box()
-            table = gr.Dataframe(
-                headers=["caption", "probability", "per token"], datatype="str", interactive=False,
-                label="All captions", wrap=True, column_widths=["62%", "19%", "19%"],
-                elem_id="captions",
-            )  # fmt: skip
-            summary = gr.Markdown(elem_classes="facts", elem_id="describe-facts")
-            receipt = ui.receipt_box(elem_id="describe-receipt")
+            shown = _build_shown()
     examples = gr.Examples(
-        example_pictures(), [picture], label="Pictures", api_visibility="private"
+        example_pictures(), [given.picture], label="Pictures", api_visibility="private"
     )
+    run, inputs, outputs = _handler(studio), [*given], [*shown]
+    shared = {"show_progress": "minimal", "show_progress_on": [shown.status], **compute}
+    runs = [
+        buttons.describe.click(run, inputs, outputs, api_name="describe", **shared),
+        examples.load_input_event.then(run, inputs, outputs, api_visibility="private", **shared),
+    ]
+    ui.wire_stop(buttons.stop, runs, [shown.status])
 
+
+def _build_given(studio: Studio) -> tuple[_Given, _Buttons]:
+    picture = ui.picture(
+        label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"],
+        height=320, elem_id="describe-picture", image_mode=None,
+    )  # fmt: skip
+    with gr.Row():
+        describe = gr.Button("Describe", variant="primary", elem_id="describe-run", scale=2)
+        stop = gr.Button("Stop", variant="stop", elem_id="describe-stop", scale=1)
+    model = ui.model_picker(studio.settings, "describe", elem_id="describe-model")
+    with gr.Accordion("Settings", open=False):
+        settings = _build_settings(studio.settings.limits)
+    return _Given(model, picture, *settings), _Buttons(describe, stop)
+
+
+def _build_settings(limits: Limits) -> tuple[Any, ...]:
+    """From ``method`` to ``prompt``; the prompt is drawn first, for it is asked for most."""
+    prompt = ui.textbox(
+        value="", label="Question or instruction", lines=2, elem_id="describe-prompt",
+        info="For models that take one; empty: a caption",
+    )  # fmt: skip
+    return (
+        gr.Radio(
+            list(METHODS), value=_DEFAULT.method, label="Method",
+            info="Beams find the likeliest, samples vary",
+        ),
+        ui.slider(1, limits.captions, _DEFAULT.count, step=1, label="Captions"),
+        ui.slider(
+            0, 2, _DEFAULT.temperature, step=0.05, label="Temperature", info="For sampling only"
+        ),
+        ui.slider(1, limits.caption_tokens, _DEFAULT.max_new_tokens, step=1, label="New tokens"),
+        ui.seed_box(),
+        prompt,
+    )  # fmt: skip
+
+
+def _build_shown() -> _Shown:
+    return _Shown(
+        gr.Textbox(
+            label="Caption", lines=2, interactive=False, buttons=["copy"], elem_id="caption"
+        ),
+        ui.status_line(),
+        ui.notes_box(),
+        gr.Dataframe(
+            headers=["caption", "probability", "per token"], datatype="str", interactive=False,
+            label="All captions", wrap=True, column_widths=["62%", "19%", "19%"],
+            elem_id="captions",
+        ),
+        gr.Markdown(elem_classes="facts", elem_id="describe-facts"),
+        ui.receipt_box(elem_id="describe-receipt"),
+    )  # fmt: skip
+
+
+def _handler(studio: Studio) -> Callable[..., Updates]:
     @ui.shows_errors
     def run(
-        model: str,
-        picture: str,
-        method: str,
-        count: int,
-        temperature: float,
-        max_new_tokens: int,
-        seed: int,
-    ) -> Iterator[tuple[Any, ...]]:
+        model: str, picture: str, method: str, count: int, temperature: float,
+        max_new_tokens: int, seed: int, prompt: str = "",
+    ) -> Updates:  # fmt: skip
         """Describes a picture; gives the best caption, all with their scores, and the receipt.
 
         Args:
@@ -90,36 +149,34 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
             temperature: for sampling, from 0 to 5.
             max_new_tokens: a caption's length at most.
             seed: for sampling; -1 for a random one.
+            prompt: a question or instruction, for models that take one; else empty.
         """
         if not picture:
             raise InvalidValue(
                 "There is no picture yet. Upload, paste or take one, or choose an example."
             )
-        opened = open_picture(Path(picture), limits)
-        request = CaptionRequest(model, opened, method, count, temperature, max_new_tokens, seed)
-        with closing(with_result(generate(studio, request))) as run:
-            for item in run:
-                if isinstance(item, Progress):
-                    bar = ui.progress_bar(item)
-                    yield gr.skip(), bar, ui.notes_text([]), gr.skip(), "", None
-                else:
-                    yield (
-                        item.captions[0].text,
-                        ui.done("Done"),
-                        ui.notes_text(item.notes),
-                        rows(item),
-                        _facts(item),
-                        item.receipt,
-                    )
+        request = CaptionRequest(
+            model, open_picture(Path(picture), studio.settings.limits), method, count,
+            temperature, max_new_tokens, seed, prompt,
+        )  # fmt: skip
+        with closing(with_result(generate(studio, request))) as events:
+            yield from map(_update, events)
 
-    inputs = [model, picture, method, count, temperature, tokens, seed]
-    outputs = [best, status, notes, table, summary, receipt]
-    shared = {"show_progress": "minimal", "show_progress_on": [status], **compute}
-    runs = [
-        describe.click(run, inputs, outputs, api_name="describe", **shared),
-        examples.load_input_event.then(run, inputs, outputs, api_visibility="private", **shared),
-    ]
-    ui.wire_stop(stop, runs, [status])
+    return run
+
+
+def _update(item: Progress | CaptionResult) -> tuple[Any, ...]:
+    """What an event or the result changes on the page, in the order of ``_Shown``."""
+    if isinstance(item, Progress):
+        return gr.skip(), ui.progress_bar(item), ui.notes_text([]), gr.skip(), "", None
+    return (
+        item.captions[0].text,
+        ui.done("Done"),
+        ui.notes_text(item.notes),
+        rows(item),
+        _facts(item),
+        item.receipt,
+    )
 
 
 def rows(result: CaptionResult) -> list[list[str]]:

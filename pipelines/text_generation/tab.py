@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import gradio as gr
 
 from pipelines import ui
 from pipelines.events import Progress, with_result
+from pipelines.settings import Limits
 from pipelines.studio import Studio
 from pipelines.text_generation.pipeline import TextDelta, TextRequest, TextResult, generate
 
@@ -19,6 +21,44 @@ EXAMPLES = [
     ["“Who are you?” said the wolf. “I am"],
 ]
 _DEFAULT = TextRequest(model="", prompt="")
+Updates = Iterator[tuple[Any, ...]]
+
+
+class _Settings(NamedTuple):
+    """What a run reads beside model and prompt, in the order of the handler's parameters."""
+
+    max_new_tokens: gr.Slider
+    temperature: gr.Slider
+    top_p: gr.Slider
+    top_k: gr.Slider
+    seed: gr.Number
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a visitor sets, and the buttons beside it."""
+
+    model: gr.Dropdown
+    prompt: gr.Textbox
+    settings: _Settings
+    write: gr.Button
+    stop: gr.Button
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What a run writes, and the buttons that go on from it."""
+
+    story: gr.Textbox
+    status: gr.HTML
+    summary: gr.Markdown
+    receipt: gr.JSON
+    more: gr.Button
+    again: gr.Button
+
+    @property
+    def outputs(self) -> list[Any]:
+        return [self.story, self.status, self.summary, self.receipt]
 
 
 def build(studio: Studio, compute: dict[str, Any]) -> None:
@@ -27,79 +67,69 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
     Args:
         compute: queue options that all computing handlers share.
     """
-    limits = studio.settings.limits
     gr.Markdown("Begin a tale, and the model goes on with it.", elem_classes="lead")
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
-            prompt = ui.textbox(
-                value=EXAMPLES[0][0],
-                label="Prompt",
-                lines=4,
-                elem_id="write-prompt",
-                autofocus=True,
-            )
-            with gr.Row():
-                write = gr.Button("Write", variant="primary", elem_id="write-run", scale=2)
-                stop = gr.Button("Stop", variant="stop", elem_id="write-stop", scale=1)
-            model = ui.model_picker(studio.settings, "write", elem_id="write-model")
-            with gr.Accordion("Settings", open=False):
-                tokens = ui.slider(
-                    1, limits.new_tokens, _DEFAULT.max_new_tokens, step=1, label="New tokens",
-                    info="At most so many; a word is one or two",
-                )  # fmt: skip
-                temperature = ui.slider(
-                    0,
-                    2,
-                    _DEFAULT.temperature,
-                    step=0.05,
-                    label="Temperature",
-                    info="0: always the likeliest",
-                )
-                top_p = ui.slider(
-                    0,
-                    1,
-                    _DEFAULT.top_p,
-                    step=0.01,
-                    label="Top-p",
-                    info="Keep the likeliest of this total",
-                )
-                top_k = ui.slider(
-                    0,
-                    200,
-                    _DEFAULT.top_k,
-                    step=1,
-                    label="Top-k",
-                    info="Keep so many tokens; 0: all",
-                )
-                seed = ui.seed_box()
+            given = _build_given(studio)
         with gr.Column(scale=3, min_width=300):
-            story = gr.Textbox(
-                label="Text",
-                lines=13,
-                max_lines=26,
-                interactive=False,
-                buttons=["copy"],
-                elem_id="story",
-                placeholder="The tale appears here, word by word.",
-            )
-            status = ui.status_line()
-            with gr.Row():
-                more = gr.Button("Continue", elem_id="write-continue")
-                again = gr.Button("Regenerate", elem_id="write-again")
-            summary = gr.Markdown(elem_classes="facts", elem_id="write-facts")
-            receipt = ui.receipt_box(elem_id="write-receipt")
-    examples = gr.Examples(EXAMPLES, [prompt], label="Beginnings", api_visibility="private")
+            shown = _build_shown()
+    examples = gr.Examples(EXAMPLES, [given.prompt], label="Beginnings", api_visibility="private")
+    _wire(_handler(studio), given, shown, examples, compute)
 
+
+def _build_given(studio: Studio) -> _Given:
+    prompt = ui.textbox(
+        value=EXAMPLES[0][0], label="Prompt", lines=4, elem_id="write-prompt", autofocus=True
+    )
+    with gr.Row():
+        write = gr.Button("Write", variant="primary", elem_id="write-run", scale=2)
+        stop = gr.Button("Stop", variant="stop", elem_id="write-stop", scale=1)
+    model = ui.model_picker(studio.settings, "write", elem_id="write-model")
+    with gr.Accordion("Settings", open=False):
+        settings = _build_settings(studio.settings.limits)
+    return _Given(model, prompt, settings, write, stop)
+
+
+def _build_settings(limits: Limits) -> _Settings:
+    return _Settings(
+        ui.slider(
+            1, limits.new_tokens, _DEFAULT.max_new_tokens, step=1, label="New tokens",
+            info="At most so many; a word is one or two",
+        ),
+        ui.slider(
+            0, 2, _DEFAULT.temperature, step=0.05, label="Temperature",
+            info="0: always the likeliest",
+        ),
+        ui.slider(
+            0, 1, _DEFAULT.top_p, step=0.01, label="Top-p", info="Keep the likeliest of this total"
+        ),
+        ui.slider(
+            0, 200, _DEFAULT.top_k, step=1, label="Top-k", info="Keep so many tokens; 0: all"
+        ),
+        ui.seed_box(),
+    )  # fmt: skip
+
+
+def _build_shown() -> _Shown:
+    story = gr.Textbox(
+        label="Text", lines=13, max_lines=26, interactive=False, buttons=["copy"],
+        elem_id="story", placeholder="The tale appears here, word by word.",
+    )  # fmt: skip
+    status = ui.status_line()
+    with gr.Row():
+        more = gr.Button("Continue", elem_id="write-continue")
+        again = gr.Button("Regenerate", elem_id="write-again")
+    summary = gr.Markdown(elem_classes="facts", elem_id="write-facts")
+    receipt = ui.receipt_box(elem_id="write-receipt")
+    return _Shown(story, status, summary, receipt, more, again)
+
+
+def _handler(studio: Studio) -> Callable[..., Updates]:
     @ui.shows_errors
     def run(
-        model: str,
-        prompt: str,
-        max_new_tokens: int,
-        temperature: float,
-        top_p: float,
-        top_k: int,
-        seed: int,
-    ) -> Iterator[tuple[Any, ...]]:
+        model: str, prompt: str, max_new_tokens: int, temperature: float, top_p: float,
+        top_k: int, seed: int,
+    ) -> Updates:  # fmt: skip
         """Continues a prompt; the text so far is streamed, then comes the receipt.
 
         Args:
@@ -112,39 +142,61 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
             seed: -1 for a random one.
         """
         request = TextRequest(model, prompt, max_new_tokens, temperature, top_p, top_k, seed)
-        pace = ui.Pace()
-        with closing(with_result(generate(studio, request))) as run:
-            for item in run:
-                if isinstance(item, Progress):
-                    yield gr.skip(), ui.progress_bar(item), "", None
-                elif isinstance(item, TextDelta):
-                    if not pace.is_due():
-                        continue
-                    part = item.new_tokens / max_new_tokens
-                    bar = Progress(f"Writing · {item.new_tokens} tokens", part)
-                    yield prompt + item.text, ui.progress_bar(bar), gr.skip(), gr.skip()
-                else:
-                    yield prompt + item.text, ui.done(_ending(item)), _facts(item), item.receipt
+        with closing(with_result(generate(studio, request))) as events:
+            yield from _updates(request, events)
 
+    return run
+
+
+def _updates(request: TextRequest, events: Iterator[Any]) -> Updates:
+    """What each event changes on the page, in the order of the outputs."""
+    pace = ui.Pace()
+    for item in events:
+        if isinstance(item, Progress):
+            yield gr.skip(), ui.progress_bar(item), "", None
+        elif isinstance(item, TextDelta):
+            if not pace.is_due():
+                continue
+            part = item.new_tokens / request.max_new_tokens
+            bar = Progress(f"Writing · {item.new_tokens} tokens", part)
+            yield request.prompt + item.text, ui.progress_bar(bar), gr.skip(), gr.skip()
+        else:
+            yield _text(item), ui.done(_ending(item)), _facts(item), item.receipt
+
+
+def _wire(
+    run: Callable[..., Updates],
+    given: _Given,
+    shown: _Shown,
+    examples: Any,
+    compute: dict[str, Any],
+) -> None:
     @ui.shows_errors
-    def go_on(model: str, text: str, *settings: Any) -> Iterator[tuple[Any, ...]]:
+    def go_on(model: str, text: str, *settings: Any) -> Updates:
         yield from run(model, text, *settings)
 
     @ui.shows_errors
-    def rewrite(model: str, prompt: str, *settings: Any) -> Iterator[tuple[Any, ...]]:
+    def rewrite(model: str, prompt: str, *settings: Any) -> Updates:
         yield from run(model, prompt, *settings[:-1], -1)
 
-    settings = [tokens, temperature, top_p, top_k, seed]
-    prompted = [model, prompt, *settings]
-    outputs = [story, status, summary, receipt]
-    shared = {"show_progress": "minimal", "show_progress_on": [status], **compute}
+    prompted = [given.model, given.prompt, *given.settings]
+    written = [given.model, shown.story, *given.settings]
+    outputs = shown.outputs
+    shared = {"show_progress": "minimal", "show_progress_on": [shown.status], **compute}
+    private = {"api_visibility": "private", **shared}
+    started = [given.write.click, given.prompt.submit]
     runs = [
-        gr.on([write.click, prompt.submit], run, prompted, outputs, api_name="write", **shared),
-        more.click(go_on, [model, story, *settings], outputs, api_visibility="private", **shared),
-        again.click(rewrite, prompted, outputs, api_visibility="private", **shared),
-        examples.load_input_event.then(run, prompted, outputs, api_visibility="private", **shared),
+        gr.on(started, run, prompted, outputs, api_name="write", **shared),
+        shown.more.click(go_on, written, outputs, **private),
+        shown.again.click(rewrite, prompted, outputs, **private),
+        examples.load_input_event.then(run, prompted, outputs, **private),
     ]
-    ui.wire_stop(stop, runs, [status])
+    ui.wire_stop(given.stop, runs, [shown.status])
+
+
+def _text(result: TextResult) -> str:
+    """The prompt and what was added; a model that fills gaps gives the whole of it."""
+    return result.text if result.family == "fill-mask" else result.prompt + result.text
 
 
 def _ending(result: TextResult) -> str:
@@ -152,6 +204,7 @@ def _ending(result: TextResult) -> str:
         "length": "it has written as many tokens as were asked for",
         "end of text": "the model ended its text",
         "context full": "the model's context is full",
+        "gaps filled": "every gap is filled",
     }
     return f"Done: {reasons[result.finish_reason]}"
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import gradio as gr
 
 from pipelines import ui
 from pipelines.events import Progress, with_result
+from pipelines.settings import Limits
 from pipelines.studio import Studio
 from pipelines.text_to_image.files import save_png
 from pipelines.text_to_image.pipeline import (
@@ -27,6 +30,38 @@ EXAMPLES = [
     ["a castle next to a tree on a cyan background"],
 ]
 _DEFAULT = PaintRequest(model="", prompt="")
+Updates = Iterator[tuple[Any, ...]]
+
+
+class _Given(NamedTuple):
+    """What a run reads, in the order of the handler's parameters."""
+
+    model: gr.Dropdown
+    prompt: gr.Textbox
+    negative_prompt: gr.Textbox
+    steps: gr.Slider
+    guidance_scale: gr.Slider
+    scheduler: gr.Dropdown
+    seed: gr.Number
+    pictures: gr.Slider
+    width: gr.Number
+    height: gr.Number
+
+
+class _Shown(NamedTuple):
+    """What a run writes, in the order of the endpoint's outputs."""
+
+    gallery: gr.Gallery
+    status: gr.HTML
+    notes: gr.Textbox
+    summary: gr.Markdown
+    receipt: gr.JSON
+
+
+@dataclass(frozen=True)
+class _Buttons:
+    paint: gr.Button
+    stop: gr.Button
 
 
 def build(studio: Studio, compute: dict[str, Any]) -> None:
@@ -35,68 +70,77 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
     Args:
         compute: queue options that all computing handlers share.
     """
-    limits = studio.settings.limits
     gr.Markdown(
         "Name one or two things, where they stand, and a background colour.", elem_classes="lead"
     )
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
-            prompt = ui.textbox(
-                value=EXAMPLES[1][0], label="Prompt", lines=3, elem_id="paint-prompt"
-            )
-            with gr.Row():
-                paint = gr.Button("Paint", variant="primary", elem_id="paint-run", scale=2)
-                stop = gr.Button("Stop", variant="stop", elem_id="paint-stop", scale=1)
-            model = ui.model_picker(studio.settings, "paint", elem_id="paint-model")
-            count = ui.slider(
-                1, limits.pictures, 4, step=1, label="Pictures", elem_id="paint-count"
-            )
-            with gr.Accordion("Settings", open=False):
-                negative = ui.textbox(
-                    value="", label="Negative prompt", lines=1, info="What to stay away from"
-                )
-                steps = ui.slider(
-                    1, limits.steps, _DEFAULT.steps, step=1, label="Steps", info="More take longer"
-                )
-                guidance = ui.slider(
-                    0, limits.guidance_scale, _DEFAULT.guidance_scale, step=0.5,
-                    label="Guidance scale", info="1 or less: not guided",
-                )  # fmt: skip
-                scheduler = gr.Dropdown(
-                    list(SCHEDULERS), value=_DEFAULT.scheduler, label="Scheduler"
-                )
-                seed = ui.seed_box()
-                with gr.Row():
-                    width = ui.number(
-                        0, label="Width", info="Pixels; 0: the model's own", precision=0
-                    )
-                    height = ui.number(
-                        0, label="Height", info="Pixels; 0: the model's own", precision=0
-                    )
+            given, buttons = _build_given(studio)
         with gr.Column(scale=3, min_width=300):
-            gallery = gr.Gallery(
-                label="Pictures", columns=2, object_fit="contain", format="png",
-                elem_id="paint-gallery", interactive=False,
-            )  # fmt: skip
-            status = ui.status_line()
-            notes = ui.notes_box()
-            summary = gr.Markdown(elem_classes="facts", elem_id="paint-facts")
-            receipt = ui.receipt_box(elem_id="paint-receipt")
-    examples = gr.Examples(EXAMPLES, [prompt], label="Scenes", api_visibility="private")
+            shown = _build_shown()
+    examples = gr.Examples(EXAMPLES, [given.prompt], label="Scenes", api_visibility="private")
+    wires: list[Any] = [_handler(studio), [*given], [*shown]]
+    shared = {"show_progress": "minimal", "show_progress_on": [shown.status], **compute}
+    started = [buttons.paint.click, given.prompt.submit]
+    runs = [
+        gr.on(started, *wires, api_name="paint", **shared),
+        examples.load_input_event.then(*wires, api_visibility="private", **shared),
+    ]
+    ui.wire_stop(buttons.stop, runs, [shown.status])
 
+
+def _build_given(studio: Studio) -> tuple[_Given, _Buttons]:
+    limits = studio.settings.limits
+    prompt = ui.textbox(value=EXAMPLES[1][0], label="Prompt", lines=3, elem_id="paint-prompt")
+    with gr.Row():
+        paint = gr.Button("Paint", variant="primary", elem_id="paint-run", scale=2)
+        stop = gr.Button("Stop", variant="stop", elem_id="paint-stop", scale=1)
+    model = ui.model_picker(studio.settings, "paint", elem_id="paint-model")
+    count = ui.slider(1, limits.pictures, 4, step=1, label="Pictures", elem_id="paint-count")
+    with gr.Accordion("Settings", open=False):
+        settings = _build_settings(limits)
+        with gr.Row():
+            width = ui.number(0, label="Width", info="Pixels; 0: the model's own", precision=0)
+            height = ui.number(0, label="Height", info="Pixels; 0: the model's own", precision=0)
+    return _Given(model, prompt, *settings, count, width, height), _Buttons(paint, stop)
+
+
+def _build_settings(limits: Limits) -> tuple[Any, Any, Any, Any, Any]:
+    """From ``negative_prompt`` to ``seed``."""
+    return (
+        ui.textbox(value="", label="Negative prompt", lines=1, info="What to stay away from"),
+        ui.slider(
+            0, limits.steps, _DEFAULT.steps, step=1, label="Steps",
+            info="More take longer; 0: the model's own",
+        ),
+        ui.slider(
+            0, limits.guidance_scale, _DEFAULT.guidance_scale, step=0.5, label="Guidance scale",
+            info="1 or less: not guided",
+        ),
+        gr.Dropdown(list(SCHEDULERS), value=_DEFAULT.scheduler, label="Scheduler"),
+        ui.seed_box(),
+    )  # fmt: skip
+
+
+def _build_shown() -> _Shown:
+    return _Shown(
+        gr.Gallery(
+            label="Pictures", columns=2, object_fit="contain", format="png",
+            elem_id="paint-gallery", interactive=False,
+        ),
+        ui.status_line(),
+        ui.notes_box(),
+        gr.Markdown(elem_classes="facts", elem_id="paint-facts"),
+        ui.receipt_box(elem_id="paint-receipt"),
+    )  # fmt: skip
+
+
+def _handler(studio: Studio) -> Callable[..., Updates]:
     @ui.shows_errors
     def run(
-        model: str,
-        prompt: str,
-        negative_prompt: str,
-        steps: int,
-        guidance_scale: float,
-        scheduler: str,
-        seed: int,
-        count: int,
-        width: int,
-        height: int,
-    ) -> Iterator[tuple[Any, ...]]:
+        model: str, prompt: str, negative_prompt: str, steps: int, guidance_scale: float,
+        scheduler: str, seed: int, count: int, width: int, height: int,
+    ) -> Updates:  # fmt: skip
         """Paints pictures of a prompt; previews are streamed, then come files and receipt.
 
         Args:
@@ -112,50 +156,31 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
             height: in pixels, a multiple of 8; 0 for the model's own.
         """
         request = PaintRequest(
-            model,
-            prompt,
-            negative_prompt,
-            steps,
-            guidance_scale,
-            scheduler,
-            seed,
-            count,
-            width,
-            height,
-        )
-        pace = ui.Pace()
-        with closing(with_result(generate(studio, request))) as run:
-            for item in run:
-                if isinstance(item, Progress):
-                    yield gr.skip(), ui.progress_bar(item), ui.notes_text([]), "", None
-                elif isinstance(item, Preview):
-                    if not pace.is_due():
-                        continue
-                    bar = Progress(
-                        f"Step {item.step} of {item.steps}",
-                        item.step / item.steps,
-                        item.seconds_left,
-                    )
-                    shown = item.pictures or gr.skip()
-                    yield shown, ui.progress_bar(bar), gr.skip(), gr.skip(), gr.skip()
-                else:
-                    files = save_png(item, studio.settings.data_dir)
-                    yield (
-                        files,
-                        ui.done("Done"),
-                        ui.notes_text(item.notes),
-                        _facts(item),
-                        item.receipt,
-                    )
+            model, prompt, negative_prompt, steps, guidance_scale, scheduler, seed, count,
+            width, height,
+        )  # fmt: skip
+        with closing(with_result(generate(studio, request))) as events:
+            yield from _updates(events, studio.settings.data_dir)
 
-    inputs = [model, prompt, negative, steps, guidance, scheduler, seed, count, width, height]
-    outputs = [gallery, status, notes, summary, receipt]
-    shared = {"show_progress": "minimal", "show_progress_on": [status], **compute}
-    runs = [
-        gr.on([paint.click, prompt.submit], run, inputs, outputs, api_name="paint", **shared),
-        examples.load_input_event.then(run, inputs, outputs, api_visibility="private", **shared),
-    ]
-    ui.wire_stop(stop, runs, [status])
+    return run
+
+
+def _updates(events: Iterator[Any], data_dir: Path) -> Updates:
+    """What each event changes on the page, in the order of ``_Shown``."""
+    pace = ui.Pace()
+    for item in events:
+        if isinstance(item, Progress):
+            yield gr.skip(), ui.progress_bar(item), ui.notes_text([]), "", None
+        elif isinstance(item, Preview):
+            if not pace.is_due():
+                continue
+            done = f"Step {item.step} of {item.steps}"
+            bar = Progress(done, item.step / item.steps, item.seconds_left)
+            shown = item.pictures or gr.skip()
+            yield shown, ui.progress_bar(bar), gr.skip(), gr.skip(), gr.skip()
+        else:
+            notes, files = ui.notes_text(item.notes), save_png(item, data_dir)
+            yield files, ui.done("Done"), notes, _facts(item), item.receipt
 
 
 def _facts(result: PaintResult) -> str:

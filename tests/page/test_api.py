@@ -55,6 +55,7 @@ def describe_fields(path: Path = PICTURE, **changed: Any) -> dict[str, Any]:
         "temperature": 0.7,
         "max_new_tokens": 30,
         "seed": 7,
+        "prompt": "",
     }
     return {**fields, **changed}
 
@@ -136,7 +137,7 @@ def test_write_refuses_bad_input_with_words(
 
 BAD_PAINT = [
     ("prompt", "x " * 50_000, "100,000"),
-    ("steps", 0, "steps|Steps"),
+    ("steps", -1, "steps|Steps"),
     ("steps", 10_000, "steps|Steps"),
     ("steps", "ten", "steps|Steps"),
     ("guidance_scale", 31, "guidance_scale"),
@@ -155,6 +156,22 @@ def test_paint_refuses_bad_input_with_words(
 ) -> None:
     with pytest.raises(Exception, match=words):
         call(client, "/paint", {**PAINT, field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("method", "guessing", "guessing"),
+        ("count", 0, "count is 0"),
+        ("prompt", "what is this?", "emoji-captioner takes none"),
+        ("prompt", 12, "prompt is 12"),
+    ],
+)
+def test_describe_refuses_bad_input_with_words(
+    client: Client, field: str, value: Any, words: str
+) -> None:
+    with pytest.raises(Exception, match=words):
+        call(client, "/describe", describe_fields(**{field: value}))
 
 
 def hollow_png(width: int, height: int) -> bytes:
@@ -202,7 +219,7 @@ def test_a_refused_request_does_not_disturb_a_run(client: Client) -> None:
     alone, *_ = call(client, "/write", {**WRITE, "max_new_tokens": 60})
     job = client.submit(*{**WRITE, "max_new_tokens": 60}.values(), api_name="/write")
     with pytest.raises(Exception, match=r"steps|Steps"):
-        call(client, "/paint", {**PAINT, "steps": 0})
+        call(client, "/paint", {**PAINT, "steps": -1})
     text, *_ = job.result()
     assert text == alone
 

@@ -153,7 +153,6 @@ def test_the_models_in_memory_are_listed_and_unloaded(page: Page) -> None:
     page.locator("#write-run").click()
     expect_status(page, "Done")
     page.get_by_role("button", name="Models in memory").click()
-    page.locator("#refresh-models").click()
     expect(page.locator("#loaded-models")).to_contain_text("fairytale-gpt")
     chosen = page.get_by_label("Model to unload").input_value()
     assert chosen
