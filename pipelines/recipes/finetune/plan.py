@@ -1,0 +1,125 @@
+"""What a fine-tune is asked to do: the base, the data, how much of the model, how long."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+
+from pipelines.device import Device
+from pipelines.errors import InvalidValue, abbreviated
+from pipelines.hub import Snapshot, Task, resolve
+from pipelines.recipes import training
+from pipelines.settings import Settings
+
+TASKS: dict[str, Task] = {"writer": "write", "painter": "paint", "captioner": "describe"}
+LEAST_HELD_OUT = 2
+"""Samples, below which no score has an interval."""
+
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
+_REFERENCE = re.compile(rf"{_NAME}(/{_NAME})?(@[A-Za-z0-9][A-Za-z0-9._/-]{{0,127}})?")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One fine-tune.
+
+    ``rank`` is that of the LoRA; None trains every weight. ``validation`` is the share of
+    the data that is held out. ``patience`` counts evaluations without improvement; None
+    never stops early.
+    """
+
+    mode: str
+    base: Snapshot
+    data: Path
+    options: training.Options
+    rank: int | None
+    validation: float
+    patience: int | None
+    gradient_checkpointing: bool
+
+    @property
+    def device(self) -> Device:
+        """Where this process trains. Weights are float32; autocast narrows what it may."""
+        return Device(PartialState().device.type, "float32", "a fine-tune")
+
+    def command(self) -> str:
+        """The command that makes the same, without this machine's folders."""
+        options = self.options
+        budget = f"--steps {options.steps}" if options.minutes is None else ""
+        parts = [
+            f"python -m pipelines.recipes.finetune {self.mode}",
+            f"--base {self.base.reference} --data {self.data.name} --output DIR",
+            "--full" if self.rank is None else f"--lora-rank {self.rank}",
+            "--smoke" if options.smoke else budget or f"--minutes {options.minutes:g}",
+            f"--learning-rate {options.learning_rate:g} --batch-size {options.batch_size}",
+            f"--validation {self.validation:g} --seed {options.seed}",
+            "" if self.patience is None else f"--patience {self.patience}",
+            "--gradient-checkpointing" if self.gradient_checkpointing else "",
+        ]
+        return " ".join(part for part in parts if part)
+
+
+def open_base(reference: str, mode: str, name: str | None = None) -> Snapshot:
+    """The vetted base: a folder of one's own, the name of an embedded model, or a Hub reference.
+
+    Args:
+        name: what a folder is known by from then on, as a path means nothing on another
+            machine: a reference; None takes the folder's name.
+
+    Raises:
+        StudioError: there is none, it does not do what the mode trains, or the name is no
+            reference.
+    """
+    if name is not None and _REFERENCE.fullmatch(name) is None:
+        raise InvalidValue(
+            f"--base-name is {abbreviated(name)}; give the base's reference, such as owner/repo."
+        )
+    folder = Path(reference)
+    if folder.is_dir():
+        folder = folder.resolve()
+        settings = Settings(models_dir=folder.parent, hub_enabled=False)
+        base = resolve(folder.name, TASKS[mode], settings)
+    else:
+        base = resolve(reference, TASKS[mode], Settings())
+    if base.adapters:
+        raise InvalidValue(f"--base is {abbreviated(reference)}, with an adapter; give its base.")
+    return base if name is None else replace(base, reference=name)
+
+
+def split(count: int, share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Indices for training and indices held out, both in order, the same for a seed.
+
+    Raises:
+        InvalidValue: too few for both parts.
+    """
+    held_out = max(LEAST_HELD_OUT, round(count * share))
+    if count - held_out < LEAST_HELD_OUT:
+        raise InvalidValue(
+            f"Of {count} samples {held_out} would be held out; {LEAST_HELD_OUT} or more must be "
+            "left to train on. Give more data, or a smaller --validation."
+        )
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
+    return sorted(order[held_out:]), sorted(order[:held_out])
+
+
+def digest(files: Sequence[tuple[str, Path]]) -> str:
+    """SHA-256 over names and contents."""
+    found = hashlib.sha256()
+    for name, path in files:
+        found.update(f"{name}\0{path.stat().st_size}\0".encode())
+        with path.open("rb") as file:
+            while block := file.read(1024**2):
+                found.update(block)
+    return found.hexdigest()
+
+
+def to_device(value: Any) -> Any:
+    """A tensor or module on the device of this process."""
+    return value.to(PartialState().device)

@@ -1,0 +1,60 @@
+"""One fine-tune from top to bottom: base, data, training, save, compare, card.
+
+What is measured and shown is read back from the saved files, as anybody would load them.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import nullcontext
+from typing import Any
+
+from accelerate import Accelerator, PartialState
+
+from pipelines.imagefolder import DataLimits, opened
+from pipelines.recipes import training
+from pipelines.recipes.finetune.captioner import Captioner
+from pipelines.recipes.finetune.card import Comparison, Facts, write_card
+from pipelines.recipes.finetune.painter import Painter
+from pipelines.recipes.finetune.plan import Plan
+from pipelines.recipes.finetune.tuning import Tuned, tune
+from pipelines.recipes.finetune.writer import Writer
+
+LOG = "training_log.jsonl"
+
+
+def finetune(plan: Plan) -> None:
+    """Trains, and leaves in ``plan.options.output`` a checkpoint ready to be published.
+
+    Raises:
+        StudioError: base, data or budget are not usable; the message says what to do.
+    """
+    Accelerator(mixed_precision=training.precision())  # the first one learns of other processes
+    is_pictures = plan.mode != "writer"
+    with opened(plan.data, DataLimits()) if is_pictures else nullcontext(plan.data) as folder:
+        lesson: Any
+        if plan.mode == "writer":
+            lesson = Writer(plan)
+        else:
+            lesson = (Painter if plan.mode == "painter" else Captioner)(plan, folder)
+        tuned = tune(lesson, plan.options, plan.patience)
+        if PartialState().is_main_process:
+            save_and_compare(plan, lesson, tuned)
+
+
+def save_and_compare(plan: Plan, lesson: Any, tuned: Tuned) -> None:
+    """Writes the checkpoint, its log, samples and card; scores base and fine-tune alike."""
+    output = plan.options.output
+    output.mkdir(parents=True, exist_ok=True)
+    lesson.save(output)
+    base = lesson.open_base()
+    before, shown_before = lesson.measure(base), lesson.show(base)
+    model = lesson.open_tuned(base, output)
+    after, shown_after = lesson.measure(model), lesson.show(model)
+    samples = lesson.write_samples(shown_before, shown_after, output)
+    shutil.copyfile(plan.options.run_dir / training.LOG_FILE, output / LOG)
+    comparisons = [Comparison(name, before[name], after[name]) for name in after]
+    facts = Facts(tuned, comparisons, lesson.data_sha256, lesson.data_size, samples)
+    write_card(plan, facts, output)
+    for each in comparisons:
+        print(f"{each.metric}: base {each.base.value:.5g}, fine-tune {each.tuned.value:.5g}")

@@ -1,0 +1,150 @@
+"""A causal writer learns from text files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from pipelines.errors import InvalidValue
+from pipelines.loading import OFFLINE, load_model
+from pipelines.metrics.likelihood import bits_per_byte
+from pipelines.metrics.score import Score
+from pipelines.recipes import training
+from pipelines.recipes.finetune import lora
+from pipelines.recipes.finetune.data import Texts, encode, read_texts
+from pipelines.recipes.finetune.plan import Plan, to_device
+from pipelines.recipes.gpt.data import Tokens, windows
+from pipelines.recipes.gpt.train import next_token_loss
+
+LONGEST_WINDOW = 1024
+"""Tokens of a window, where the base's context has as many."""
+
+GLANCE_PASSAGES = 8
+"""Held-out passages that the scores during training read."""
+
+PROMPTS = ("Once upon a time", "The king said:", "It was late in the evening when")
+SAMPLE_TOKENS = 80
+
+
+class Writer:
+    """The base with what is trained of it, and the texts."""
+
+    evaluate_every = 100
+
+    def __init__(self, plan: Plan) -> None:
+        if plan.base.family != "causal":
+            raise InvalidValue(
+                f"{plan.base.reference} is a {plan.base.family} model; give a base that writes on "
+                "from a beginning, such as fairytale-gpt."
+            )
+        self._plan = plan
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(plan.base.path, **OFFLINE)
+        self.texts: Texts = read_texts(plan.data, plan.validation, plan.options.seed)
+        self.model: Any = self.open_base()
+        if plan.rank is not None:
+            self.model = lora.add_adapter(self.model, plan.rank, plan.options.seed, "CAUSAL_LM")
+        # Not before: peft would hook the inputs, which only reentrant checkpointing needs.
+        if plan.gradient_checkpointing:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        to_device(self.model)
+        self._row = encode(self._tokenizer, self.texts.seen)
+
+    @property
+    def data_sha256(self) -> str:
+        return self.texts.sha256
+
+    @property
+    def data_size(self) -> str:
+        return f"{self.texts.characters:,} characters"
+
+    def open_base(self) -> Any:
+        """The base as it is, in float32."""
+        return load_model(AutoModelForCausalLM, self._plan.base, self._plan.device)
+
+    def open_tuned(self, base: Any, folder: Path) -> Any:
+        """The saved fine-tune: the base under the adapter, or a whole model."""
+        if self._plan.rank is not None:
+            return lora.load_adapter(base, folder)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **OFFLINE)
+        return to_device(model)
+
+    @cached_property
+    def _context(self) -> int:
+        known = getattr(self.model.config, "max_position_embeddings", LONGEST_WINDOW)
+        return int(min(known, LONGEST_WINDOW))
+
+    @cached_property
+    def _held_out(self) -> list[Tokens]:
+        return [encode(self._tokenizer, [text])[:-1] for text in self.texts.held_out]
+
+    def loss(self, rng: np.random.Generator) -> torch.Tensor:
+        tokens = windows(self._row, self._plan.options.batch_size, self._context, rng)
+        return next_token_loss(self.model, to_device(tokens))
+
+    def held_out(self) -> dict[str, float]:
+        """Nats a token, and bits a byte, of the first held-out passages."""
+        rows = self._held_out[:GLANCE_PASSAGES]
+        nats = [self._nats(self.model, row) for row in rows]
+        tokens = sum(len(row) - 1 for row in rows)
+        size = sum(len(text.encode()) for text in self.texts.held_out[: len(rows)])
+        return {
+            "held_out_loss": sum(nats) / tokens,
+            "held_out_bits_per_byte": float(sum(nats) / np.log(2) / size),
+        }
+
+    @torch.no_grad()
+    def _nats(self, model: Any, row: Tokens) -> float:
+        """Of a passage: every token is told once, from those before it in its window."""
+        model.train(False)
+        tokens, nats = to_device(torch.from_numpy(row)), 0.0
+        for start in range(0, len(row) - 1, self._context):
+            window = tokens[start : start + self._context + 1]
+            nats += next_token_loss(model, window[None]).item() * (len(window) - 1)
+        return nats
+
+    def measure(self, model: Any) -> dict[str, Score]:
+        """Bits per byte of all held-out passages."""
+        nats = [self._nats(model, row) for row in self._held_out]
+        sizes = [len(text.encode()) for text in self.texts.held_out]
+        name = f"held-out-passages@{self.texts.sha256[:16]}"
+        return {"bits_per_byte": bits_per_byte(nats, sizes, name)}
+
+    def save(self, folder: Path) -> None:
+        """The adapter, or the whole model with its tokenizer; in half precision."""
+        if self._plan.rank is not None:
+            lora.save_adapter(self.model, folder, self._plan.base.reference)
+            return
+        self.model.half().save_pretrained(folder, max_shard_size="8MB")
+        self._tokenizer.save_pretrained(folder)
+        training.forget_paths(folder)
+
+    @torch.no_grad()
+    def show(self, model: Any) -> list[str]:
+        """What it makes of the fixed prompts, one seed for each."""
+        texts = []
+        for seed, prompt in enumerate(PROMPTS):
+            torch.manual_seed(seed)
+            ids = to_device(self._tokenizer(prompt, return_tensors="pt")["input_ids"])
+            output = model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=min(SAMPLE_TOKENS, self._context - ids.shape[1]),
+                do_sample=True,
+                temperature=0.8,
+            )
+            texts.append(str(self._tokenizer.decode(output[0], skip_special_tokens=True)))
+        return texts
+
+    def write_samples(self, before: Sequence[str], after: Sequence[str], folder: Path) -> str:
+        """``samples.txt``: each prompt by the base, then by the fine-tune."""
+        parts = [
+            f"[base]\n{old}\n\n[fine-tune]\n{new}" for old, new in zip(before, after, strict=True)
+        ]
+        (folder / "samples.txt").write_text("\n\n--------\n\n".join(parts) + "\n", encoding="utf-8")
+        return "samples.txt"
