@@ -19,6 +19,7 @@ from typing import Any, cast
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
+os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # its downloads cannot be stopped halfway
 
 from pipelines.errors import StudioError
 from pipelines.settings import Settings, gibibytes
@@ -63,6 +64,19 @@ def _with_arguments(settings: Settings, arguments: Sequence[str]) -> Settings:
         "--memory-budget", default=str(settings.memory_budget_bytes / 1024**3), metavar="GIB",
         help="how much memory loaded models may take [TRIPTYCH_MEMORY_BUDGET_GIB]",
     )  # fmt: skip
+    parser.add_argument(
+        "--disk-budget", default=str(settings.disk_budget_bytes / 1024**3), metavar="GIB",
+        help="how much disk downloaded models may take [TRIPTYCH_DISK_BUDGET_GIB]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--own-token", action=argparse.BooleanOptionalAction, default=settings.use_own_token,
+        help="open private models of yours (hf auth login), where you alone can reach the page "
+        "[TRIPTYCH_OWN_TOKEN]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--fine-tune", action=argparse.BooleanOptionalAction, default=settings.fine_tuning,
+        help="let visitors train models; by default only you yourself may [TRIPTYCH_FINE_TUNE]",
+    )  # fmt: skip
     given = parser.parse_args(arguments)
     return replace(
         settings,
@@ -73,6 +87,9 @@ def _with_arguments(settings: Settings, arguments: Sequence[str]) -> Settings:
         extra_models_dir=given.model_dir,
         data_dir=given.data_dir,
         memory_budget_bytes=gibibytes(given.memory_budget, "--memory-budget"),
+        disk_budget_bytes=gibibytes(given.disk_budget, "--disk-budget"),
+        use_own_token=given.own_token,
+        fine_tuning=given.fine_tune,
     )
 
 
@@ -82,9 +99,12 @@ os.environ.setdefault("GRADIO_TEMP_DIR", str(SETTINGS.data_dir / "tmp"))
 import gradio as gr  # noqa: E402 - reads the environment when it is imported
 
 from pipelines import ui  # noqa: E402
+from pipelines.fine_tuning import tab as fine_tune_tab  # noqa: E402
+from pipelines.hub import Task  # noqa: E402
 from pipelines.image_captioning import tab as describe_tab  # noqa: E402
 from pipelines.model_comparison import tab as compare_tab  # noqa: E402
 from pipelines.model_comparison.replay import tab as replay_panel  # noqa: E402
+from pipelines.models import tab as models_tab  # noqa: E402
 from pipelines.studio import Studio  # noqa: E402
 from pipelines.text_generation import tab as write_tab  # noqa: E402
 from pipelines.text_to_image import tab as paint_tab  # noqa: E402
@@ -95,6 +115,8 @@ _TABS = (
     ("Describe", "describe", describe_tab),
     ("Compare", "compare", compare_tab),
 )
+_PICKERS: dict[Task, str] = {task: f"{task}-model" for task in ("write", "paint", "describe")}
+"""The ids of the tabs' pickers."""
 
 
 class _Page(gr.Blocks):
@@ -125,6 +147,7 @@ def build_app(settings: Settings) -> gr.Blocks:
             for label, name, tab in _TABS:
                 with gr.Tab(label, id=name, elem_id=f"tab-{name}"):
                     tab.build(studio, compute)
+            _build_workshop(studio, compute, page)
         ui.models_panel(studio)
         replay_panel.build(studio, compute)
         page.load(
@@ -135,6 +158,22 @@ def build_app(settings: Settings) -> gr.Blocks:
             show_progress="hidden",
         )
     return cast(gr.Blocks, page)
+
+
+def _build_workshop(studio: Studio, compute: dict[str, Any], page: gr.Blocks) -> None:
+    """The tabs round the models themselves; what they make is a choice in the others' pickers."""
+    named = {block.elem_id: block for block in page.blocks.values()}
+    pickers = {task: cast(gr.Dropdown, named[name]) for task, name in _PICKERS.items()}
+    with gr.Tab("Fine-tune", id="tune", elem_id="tab-tune"):
+        made = fine_tune_tab.build(studio, compute)
+    with gr.Tab("Models", id="models", elem_id="tab-models") as models:
+        models_tab.build(studio, compute, pickers, models.select)
+
+    def offer() -> dict[Any, Any]:
+        return {p: ui.local_choices(studio.settings, task) for task, p in pickers.items()}
+
+    for run in made:
+        run.then(offer, None, list(pickers.values()), api_visibility="private", queue=False)
 
 
 def _welcome(studio: Studio) -> str:
@@ -162,7 +201,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "css": ui.CSS,
         "js": ui.JS,
         "auth": None if password is None else (lambda _, given: _matches(given, password)),
-        "max_file_size": settings.limits.upload_bytes,
+        "max_file_size": settings.limits.data_bytes,  # pictures are held to less when opened
         "footer_links": ["api", "settings"],
         "show_error": True,  # ours are made for people; Gradio's own would reach nobody
         "allowed_paths": [str(settings.data_dir / "tmp")],

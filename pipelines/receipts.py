@@ -88,6 +88,8 @@ def hash_pictures(pictures: list[Image.Image]) -> str:
 def request_fields(receipt: object, task: Task, request_type: type[Any]) -> dict[str, Any]:
     """The fields of the request in a receipt, to make it again.
 
+    A field that requests did not have yet when it was written is left out.
+
     Raises:
         InvalidValue: no receipt of this task and schema, or one with other fields than here.
     """
@@ -100,10 +102,12 @@ def request_fields(receipt: object, task: Task, request_type: type[Any]) -> dict
             f"The receipt is of the task {receipt.get('task')!r}; here {task!r} is needed."
         )
     fields = receipt.get("request")
-    known = {f.name for f in dataclasses.fields(request_type) if f.metadata.get("in_receipt", True)}
-    if not isinstance(fields, dict) or set(fields) != known:
+    known = [f for f in dataclasses.fields(request_type) if f.metadata.get("in_receipt", True)]
+    needed = {f.name for f in known if f.default is dataclasses.MISSING}
+    names = {f.name for f in known}
+    if not isinstance(fields, dict) or not needed <= set(fields) <= names:
         raise InvalidValue(
-            f"The receipt's request must have just the fields {', '.join(sorted(known))}."
+            f"The receipt's request must have just the fields {', '.join(sorted(names))}."
         )
     return fields
 

@@ -14,6 +14,7 @@ from pipelines.errors import StudioError
 
 ROOT = Path(__file__).resolve().parent.parent
 _GIB = 1024**3
+_ON_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Limits:
     captions: int = 8
     caption_tokens: int = 128
     upload_bytes: int = 20 * 1024**2
+    data_bytes: int = 200 * 1024**2
     upload_pixels: int = 20_000_000
     picture_pixels: int = 4 * 1024**2
     download_bytes: int = 8 * _GIB
@@ -40,7 +42,8 @@ class Settings:
     """One page's configuration. ``models_dir`` holds the embedded checkpoints.
 
     ``use_own_token`` opens the private models of who is logged in on this machine; it has no
-    effect where others can reach the page.
+    effect where others can reach the page. ``fine_tuning`` lets visitors train; None means
+    where nobody else can reach the page.
     """
 
     host: str = "127.0.0.1"
@@ -54,7 +57,17 @@ class Settings:
     disk_budget_bytes: int = 30 * _GIB
     hub_enabled: bool = True
     use_own_token: bool = False
+    fine_tuning: bool | None = None
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody can reach the page but who sits at this machine."""
+        return not self.share and self.host in _ON_THIS_MACHINE
+
+    @property
+    def may_fine_tune(self) -> bool:
+        return self.is_private if self.fine_tuning is None else self.fine_tuning
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -84,6 +97,11 @@ class Settings:
             ),
             hub_enabled=_flag(environ, "TRIPTYCH_HUB", default.hub_enabled),
             use_own_token=_flag(environ, "TRIPTYCH_OWN_TOKEN", default.use_own_token),
+            fine_tuning=(
+                _flag(environ, "TRIPTYCH_FINE_TUNE", False)
+                if environ.get("TRIPTYCH_FINE_TUNE")
+                else default.fine_tuning
+            ),
         )
 
 

@@ -160,11 +160,17 @@ def model_picker(
         choices=names,
         value=names[min(index, len(names) - 1)] if names else None,
         label=label,
-        info="Choose one, or type a Hub reference: owner/repo or owner/repo@revision.",
+        info="Choose one, or type a Hub reference, owner/repo. base + lora:0.8 puts a LoRA on it.",
         allow_custom_value=True,
         interactive=True,
         **options,
     )
+
+
+def local_choices(settings: Settings, task: Task) -> dict[str, Any]:
+    """An update of a picker: the local models as they are now; the choice stays."""
+    update: dict[str, Any] = gr.update(choices=local_names(settings, task))
+    return update
 
 
 def seed_box(**options: Any) -> gr.Number:

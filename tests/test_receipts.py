@@ -192,6 +192,12 @@ def test_fields_that_no_request_has_are_refused(fields: object) -> None:
         request_fields(receipt, "write", writing.TextRequest)
 
 
+def test_a_field_that_there_was_not_yet_takes_its_default() -> None:
+    fields = {"model": "tiny-writer", "prompt": "Once", "seed": 3}
+    receipt = {"schema": 1, "task": "write", "request": fields}
+    assert request_fields(receipt, "write", writing.TextRequest) == fields
+
+
 def test_differences_name_what_changed_and_leave_timings_out() -> None:
     old = {
         "model": {"reference": "m", "commit": "1"},

@@ -82,3 +82,19 @@ def test_gibibytes_counts_in_units_of_1024() -> None:
 def test_settings_cannot_be_changed_after_the_start() -> None:
     with pytest.raises(FrozenInstanceError):
         Settings().port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, True),
+        ({"TRIPTYCH_SHARE": "1"}, False),
+        ({"TRIPTYCH_HOST": "0.0.0.0"}, False),
+        ({"TRIPTYCH_HOST": "0.0.0.0", "TRIPTYCH_FINE_TUNE": "1"}, True),
+        ({"TRIPTYCH_FINE_TUNE": "0"}, False),
+    ],
+)
+def test_strangers_train_only_where_the_owner_says_so(
+    environ: dict[str, str], expected: bool
+) -> None:
+    assert Settings.from_env(environ).may_fine_tune is expected

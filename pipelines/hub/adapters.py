@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import ModelUnavailable, abbreviated
-from pipelines.hub.families import Task
+from pipelines.hub.families import Task, family_of
 from pipelines.hub.headers import Tensor
-from pipelines.hub.sources import Source, card_entry, json_of
+from pipelines.hub.sources import Source, card_entry, configuration_of, json_of
 
 CONFIG = "adapter_config.json"
 PEFT_WEIGHTS = "adapter_model.safetensors"
@@ -34,6 +34,8 @@ _REFUSED = {
 _LIBRARIES = ("transformers", "diffusers")
 _DOWN = re.compile(r"(.+?)(?:\.lora_A|\.lora\.down|\.lora_linear_layer\.down|_lora\.down)\.weight")
 _DOWN_EMBEDDING = re.compile(r"(.+)\.lora_embedding_A(?:\.weight)?")
+_RENAMED = frozenset({"vision-encoder-decoder"})
+"""Families with encoders whose layers have other names in memory than in files."""
 _BESIDE = re.compile(
     r".+(\.lora_magnitude_vector(\.weight)?|\.lora_B\.bias|\.alpha|\.lora\.(down|up)\.alpha)"
 )
@@ -242,11 +244,13 @@ class _Layers:
     """The layers of a whole checkpoint, found by name.
 
     Prefixes of a name may differ, for checkpoints are saved with and without their head; from
-    the first number on, names must agree.
+    the first number on, names must agree. Where transformers gives layers other names than
+    their files, only the shapes can be told here; names are when the adapter is put on.
     """
 
     def __init__(self, base: Source, weights: tuple[str, ...]) -> None:
         self._by_end: dict[str, list[tuple[int, ...]]] = {}
+        self._is_renamed = family_of(configuration_of(base)) in _RENAMED
         for file in weights:
             part = f"{file.partition('/')[0]}." if "/" in file else ""
             for key, tensor in base.header(file).items():
@@ -264,7 +268,7 @@ class _Layers:
             found = self._by_end.get(".".join(words[begin:]))
             if found is not None:
                 return found
-        return []
+        return [shape for found in self._by_end.values() for shape in found if self._is_renamed]
 
 
 def _last_begin(words: list[str]) -> int:

@@ -19,7 +19,6 @@ from pipelines.settings import Settings
 TIMEOUT_SECONDS = 15
 _FIRST_LOOK = 100_000  # most headers are shorter, so one request does
 _LONGEST_FILE = 32 * 1024**2
-_ON_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
@@ -145,8 +144,7 @@ def token_for(settings: Settings) -> str | Literal[False]:
 
     False is the Hub client's word for none; None would make it look for one.
     """
-    is_alone = not settings.share and settings.host in _ON_THIS_MACHINE
-    if not (settings.use_own_token and is_alone):
+    if not (settings.use_own_token and settings.is_private):
         return False
     from huggingface_hub import get_token
 

@@ -191,7 +191,7 @@ def generate(
     in_memory_before = _keys_in_memory(studio)
     keys: dict[Side, str] = {}
     yield SideEvent("left", Progress("Importing libraries"))
-    yield from stream(lambda emit: _import_libraries(request.task))
+    yield from stream(lambda emit: import_libraries(request.task))
     for side in SIDES:
         keys[side] = yield from _warm_up(studio, kind, side, getattr(request, side))
     yield SideEvent("right", Progress("Waiting for A"))
@@ -206,7 +206,7 @@ def generate(
     return _result(request, outcomes["left"], outcomes["right"])
 
 
-def _import_libraries(task: Task) -> None:
+def import_libraries(task: Task) -> None:
     """Once a process: seconds that would else count as the load time of the first model.
 
     A kind of model that is none of these still imports some code of its own, about a

@@ -14,6 +14,7 @@ from pipelines import ui
 from pipelines.events import Progress, with_result
 from pipelines.hub import Task, local_names
 from pipelines.image_captioning.pipeline import METHODS, CaptionRequest
+from pipelines.model_comparison.evaluation import tab as evaluation_tab
 from pipelines.model_comparison.fields import SharedFields, SideFields, compare_request
 from pipelines.model_comparison.pipeline import (
     NAMES,
@@ -27,13 +28,15 @@ from pipelines.model_comparison.pipeline import (
     generate,
 )
 from pipelines.model_comparison.report import measures_table, verdict
+from pipelines.model_comparison.votes import tab as votes_tab
 from pipelines.settings import ROOT, Settings
 from pipelines.studio import Studio
 from pipelines.text_generation.pipeline import TextDelta, TextResult
+from pipelines.text_to_image.families import OWN_SCHEDULER, SCHEDULERS, SMALL_WORLD
 from pipelines.text_to_image.files import save_png
-from pipelines.text_to_image.pipeline import SCHEDULERS, PaintRequest, PaintResult, Preview
+from pipelines.text_to_image.pipeline import PaintResult, Preview
 
-_PAINT, _CAPTION = PaintRequest(model="", prompt=""), CaptionRequest(model="")
+_CAPTION = CaptionRequest(model="")
 _TALE = "Once upon a time there was a poor fisherman who"
 _SCENE = "a cat face to the left of a rose on a yellow background"
 _TEMPERATURES, _STEPS = (0.2, 1.2), (5, 20)
@@ -117,11 +120,21 @@ class _Page:
 
 
 def build(studio: Studio, compute: dict[str, Any]) -> None:
-    """Adds the tab's content to the current block.
+    """Adds the tab's content to the current block: three ways to compare.
 
     Args:
         compute: queue options that all computing handlers share.
     """
+    with gr.Tabs():
+        with gr.Tab("Side by side", id="sides", elem_id="tab-sides"):
+            _build_sides(studio, compute)
+        with gr.Tab("On a data set", id="evaluate", elem_id="tab-evaluate"):
+            evaluation_tab.build(studio, compute)
+        with gr.Tab("Blind votes", id="votes", elem_id="tab-votes"):
+            votes_tab.build(studio, compute)
+
+
+def _build_sides(studio: Studio, compute: dict[str, Any]) -> None:
     lead = "Two models, or one with two settings: one input, one seed, one run after the other."
     gr.Markdown(lead, elem_classes="lead")
     with gr.Row(equal_height=False):
@@ -160,8 +173,8 @@ def _build_given() -> tuple[gr.Radio, gr.Textbox, gr.Image]:
     tasks = [("Write", "write"), ("Paint", "paint"), ("Describe", "describe")]
     return (
         gr.Radio(tasks, value="write", label="Task", elem_id="compare-task"),
-        gr.Textbox(_TALE, label="Prompt", lines=3, elem_id="compare-prompt"),
-        gr.Image(
+        ui.textbox(_TALE, label="Prompt", lines=3, elem_id="compare-prompt"),
+        ui.picture(
             label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"],
             height=280, image_mode=None, elem_id="compare-picture", **_HIDDEN,
         ),
@@ -180,16 +193,17 @@ def _build_settings(settings: Settings, side: Side) -> _Settings:
                 info="0: always the likeliest", elem_id=f"{slug}-temperature",
             ),
             ui.slider(
-                1, limits.steps, _STEPS[index], step=1, label=f"Steps {name}",
+                0, limits.steps, _STEPS[index], step=1, label=f"Steps {name}",
+                info="0: the model's own",
                 elem_id=f"{slug}-steps", **_HIDDEN,
             ),
             ui.slider(
-                0, limits.guidance_scale, _PAINT.guidance_scale, step=0.5,
-                label=f"Guidance scale {name}", info="1 or less: not guided",
+                -1, limits.guidance_scale, SMALL_WORLD.guidance_scale, step=0.5,
+                label=f"Guidance scale {name}", info="1 or less: not guided; -1: the model's own",
                 elem_id=f"{slug}-guidance", **_HIDDEN,
             ),
             gr.Dropdown(
-                list(SCHEDULERS), value=_PAINT.scheduler, label=f"Scheduler {name}",
+                list(SCHEDULERS), value=OWN_SCHEDULER, label=f"Scheduler {name}",
                 interactive=True, elem_id=f"{slug}-scheduler", **_HIDDEN,
             ),
             gr.Radio(
@@ -257,7 +271,7 @@ def _build_examples(page: _Page) -> None:
 
 def _example(
     task: Task, prompt: str, picture: str | None = None, steps: tuple[int, int] = _STEPS,
-    guidance: tuple[float, float] = (_PAINT.guidance_scale, _PAINT.guidance_scale),
+    guidance: tuple[float, float] = (SMALL_WORLD.guidance_scale, SMALL_WORLD.guidance_scale),
 ) -> list[Any]:  # fmt: skip
     return [task, prompt, picture, 1, *_TEMPERATURES, *steps, *guidance, *METHODS]
 
@@ -281,8 +295,9 @@ def _handler(studio: Studio, page: _Page) -> Callable[..., Iterator[dict[Any, An
             max_new_tokens: for write: how many tokens to add at most, on both sides.
             model_a: a model of this page or a Hub reference, for the task.
             temperature_a: for write: from 0 (always the likeliest token) to 5.
-            steps_a: for paint: denoising steps.
-            guidance_scale_a: for paint: how closely to follow the prompt; 1 or less for not.
+            steps_a: for paint: denoising steps; 0 for the model's own.
+            guidance_scale_a: for paint: how closely to follow the prompt; 1 or less for not at
+                all, -1 for the model's own.
             scheduler_a: for paint: the name of a sampler.
             method_a: for describe: "beams" or "sampling".
             captions_a: for describe: how many captions.

@@ -47,7 +47,8 @@ def write_batch(
 
     Args:
         requests: checked ones with seeds, alike in all but prompt, seed and model's name.
-        wait: called now and then while others use the model with other adapters.
+        wait: called now and then while others use the model with other adapters, and at
+            every token; what it raises ends the batch.
         adapters: one for each row, None for the base; left out, all are of the base.
 
     Raises:
@@ -65,7 +66,7 @@ def write_batch(
     written: dict[int, WrittenRow] = {}
     for budget, rows in rows_of.items():  # a row's end is its own context's, not its neighbours'
         with applied_by_row(writer.model, [row.adapter for row in rows], wait):
-            texts = _decode(writer, requests[0], rows, budget)
+            texts = _decode(writer, requests[0], rows, budget, wait)
         written |= {row.place: text for row, text in zip(rows, texts, strict=True)}
     return [written[place] for place in range(len(requests))]
 
@@ -84,7 +85,7 @@ def _check(writer: Writer, requests: Sequence[TextRequest]) -> None:
 
 
 def _decode(
-    writer: Writer, settings: TextRequest, rows: Sequence[_Row], budget: int
+    writer: Writer, settings: TextRequest, rows: Sequence[_Row], budget: int, wait: Wait
 ) -> list[WrittenRow]:
     """Left padding: every row's new tokens begin in the same column."""
     import torch
@@ -99,6 +100,10 @@ def _decode(
             for row, pad in zip(rows, padding, strict=True)
         ]
     )
+    chain = processors(
+        settings.temperature, settings.top_k, settings.top_p, [row.seed for row in rows]
+    )
+    chain.append(_Heartbeat(wait))
     columns = torch.arange(longest, device=ids.device)
     mask = (columns >= torch.tensor(padding, device=ids.device)[:, None]).long()
     with torch.inference_mode():
@@ -112,14 +117,23 @@ def _decode(
             top_p=None,
             top_k=None,
             pad_token_id=0,
-            logits_processor=processors(
-                settings.temperature, settings.top_k, settings.top_p, [row.seed for row in rows]
-            ),
+            logits_processor=chain,
         )
     return [
         _written(writer, row, new_ids)
         for row, new_ids in zip(rows, sequences[:, longest:].tolist(), strict=True)
     ]
+
+
+class _Heartbeat:
+    """Called by ``generate`` for each token: here a stop is felt."""
+
+    def __init__(self, wait: Wait) -> None:
+        self._wait = wait
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        self._wait()
+        return scores
 
 
 def _written(writer: Writer, row: _Row, new_ids: list[int]) -> WrittenRow:

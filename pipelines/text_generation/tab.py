@@ -51,6 +51,8 @@ class _Shown:
 
     story: gr.Textbox
     status: gr.HTML
+    notes: gr.Textbox
+    candidates: gr.Dataframe
     summary: gr.Markdown
     receipt: gr.JSON
     more: gr.Button
@@ -58,7 +60,9 @@ class _Shown:
 
     @property
     def outputs(self) -> list[Any]:
-        return [self.story, self.status, self.summary, self.receipt]
+        return [
+            self.story, self.status, self.notes, self.candidates, self.summary, self.receipt
+        ]  # fmt: skip
 
 
 def build(studio: Studio, compute: dict[str, Any]) -> None:
@@ -119,9 +123,14 @@ def _build_shown() -> _Shown:
     with gr.Row():
         more = gr.Button("Continue", elem_id="write-continue")
         again = gr.Button("Regenerate", elem_id="write-again")
+    notes = ui.notes_box()
+    candidates = gr.Dataframe(
+        headers=["gap", "candidate", "probability"], datatype="str", interactive=False,
+        label="Candidates for each gap", visible=False, elem_id="write-candidates",
+    )  # fmt: skip
     summary = gr.Markdown(elem_classes="facts", elem_id="write-facts")
     receipt = ui.receipt_box(elem_id="write-receipt")
-    return _Shown(story, status, summary, receipt, more, again)
+    return _Shown(story, status, notes, candidates, summary, receipt, more, again)
 
 
 def _handler(studio: Studio) -> Callable[..., Updates]:
@@ -134,7 +143,7 @@ def _handler(studio: Studio) -> Callable[..., Updates]:
 
         Args:
             model: a model of this page or a Hub reference.
-            prompt: the beginning of the text.
+            prompt: the beginning of the text; [MASK] marks a gap for a model that fills gaps.
             max_new_tokens: how many tokens to add at most.
             temperature: from 0 (always the likeliest token) to 5.
             top_p: keep the likeliest tokens that make up this probability.
@@ -153,15 +162,17 @@ def _updates(request: TextRequest, events: Iterator[Any]) -> Updates:
     pace = ui.Pace()
     for item in events:
         if isinstance(item, Progress):
-            yield gr.skip(), ui.progress_bar(item), "", None
+            waiting = ui.notes_text([]), gr.update(visible=False)
+            yield gr.skip(), ui.progress_bar(item), *waiting, "", None
         elif isinstance(item, TextDelta):
             if not pace.is_due():
                 continue
             part = item.new_tokens / request.max_new_tokens
             bar = Progress(f"Writing · {item.new_tokens} tokens", part)
-            yield request.prompt + item.text, ui.progress_bar(bar), gr.skip(), gr.skip()
+            yield request.prompt + item.text, ui.progress_bar(bar), *[gr.skip()] * 4
         else:
-            yield _text(item), ui.done(_ending(item)), _facts(item), item.receipt
+            told = ui.notes_text(item.notes), _candidates(item), _facts(item)
+            yield _text(item), ui.done(_ending(item)), *told, item.receipt
 
 
 def _wire(
@@ -197,6 +208,17 @@ def _wire(
 def _text(result: TextResult) -> str:
     """The prompt and what was added; a model that fills gaps gives the whole of it."""
     return result.text if result.family == "fill-mask" else result.prompt + result.text
+
+
+def _candidates(result: TextResult) -> dict[str, Any]:
+    """An update of the table: what could stand in each gap; hidden for models that go on."""
+    rows = [
+        [str(gap), each.text, f"{100 * each.probability:.1f} %"]
+        for gap, row in enumerate(result.candidates, start=1)
+        for each in row
+    ]
+    update: dict[str, Any] = gr.update(value=rows, visible=bool(rows))
+    return update
 
 
 def _ending(result: TextResult) -> str:

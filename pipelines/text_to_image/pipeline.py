@@ -22,9 +22,8 @@ from pipelines.settings import Limits
 from pipelines.streaming import Emit, stream
 from pipelines.studio import Loaded, Studio, parameter_bytes
 from pipelines.text_to_image.families import (
-    SCHEDULERS as SCHEDULERS,
-)
-from pipelines.text_to_image.families import (
+    OWN_SCHEDULER,
+    SCHEDULERS,
     call_options,
     call_parameters,
     check_size,
@@ -49,9 +48,9 @@ class PaintRequest:
     model: str
     prompt: str
     negative_prompt: str = ""
-    steps: int = 20
-    guidance_scale: float | None = 4.0
-    scheduler: str = "DDIM"
+    steps: int = 0
+    guidance_scale: float | None = None
+    scheduler: str = OWN_SCHEDULER
     seed: int | None = None
     count: int = 1
     width: int = 0

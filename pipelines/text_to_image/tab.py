@@ -12,16 +12,12 @@ import gradio as gr
 
 from pipelines import ui
 from pipelines.events import Progress, with_result
-from pipelines.settings import Limits
+from pipelines.hub import local_models
+from pipelines.settings import Limits, Settings
 from pipelines.studio import Studio
+from pipelines.text_to_image.families import OWN_SCHEDULER, SCHEDULERS, SMALL_WORLD
 from pipelines.text_to_image.files import save_png
-from pipelines.text_to_image.pipeline import (
-    SCHEDULERS,
-    PaintRequest,
-    PaintResult,
-    Preview,
-    generate,
-)
+from pipelines.text_to_image.pipeline import PaintRequest, PaintResult, Preview, generate
 
 EXAMPLES = [
     ["a red apple on a white background"],
@@ -29,7 +25,9 @@ EXAMPLES = [
     ["a small rocket above a big moon on a black background"],
     ["a castle next to a tree on a cyan background"],
 ]
-_DEFAULT = PaintRequest(model="", prompt="")
+_OWN_GUIDANCE = -1.0
+"""What the slider says for the model's own; a request says None."""
+_SMALL_WORLD = SMALL_WORLD.steps, SMALL_WORLD.guidance_scale, "DDIM"
 Updates = Iterator[tuple[Any, ...]]
 
 
@@ -87,6 +85,23 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
         examples.load_input_event.then(*wires, api_visibility="private", **shared),
     ]
     ui.wire_stop(buttons.stop, runs, [shown.status])
+    settings = [given.steps, given.guidance_scale, given.scheduler]
+    given.model.change(
+        lambda model: _own_settings(studio.settings, model), [given.model], settings,
+        api_visibility="private", queue=False, show_progress="hidden",
+    )  # fmt: skip
+
+
+def _own_settings(settings: Settings, model: object) -> tuple[int, float, str]:
+    """What a chosen model begins with: painters of the small world tell, of others the
+    pipeline knows the model's own when it is loaded."""
+    name = model.partition("+")[0].strip() if isinstance(model, str) else ""
+    folder = local_models(settings).get(name)
+    if folder is not None and not (folder / "model_index.json").is_file():
+        return _SMALL_WORLD  # a LoRA of this page's painters
+    if folder is not None and (folder / "world.json").is_file():
+        return _SMALL_WORLD
+    return 0, _OWN_GUIDANCE, OWN_SCHEDULER
 
 
 def _build_given(studio: Studio) -> tuple[_Given, _Buttons]:
@@ -110,14 +125,16 @@ def _build_settings(limits: Limits) -> tuple[Any, Any, Any, Any, Any]:
     return (
         ui.textbox(value="", label="Negative prompt", lines=1, info="What to stay away from"),
         ui.slider(
-            0, limits.steps, _DEFAULT.steps, step=1, label="Steps",
+            0, limits.steps, _SMALL_WORLD[0], step=1, label="Steps",
             info="More take longer; 0: the model's own",
         ),
         ui.slider(
-            0, limits.guidance_scale, _DEFAULT.guidance_scale, step=0.5, label="Guidance scale",
-            info="1 or less: not guided",
+            _OWN_GUIDANCE, limits.guidance_scale, _SMALL_WORLD[1], step=0.5,
+            label="Guidance scale", info="1 or less: not guided; -1: the model's own",
         ),
-        gr.Dropdown(list(SCHEDULERS), value=_DEFAULT.scheduler, label="Scheduler"),
+        gr.Dropdown(
+            list(SCHEDULERS), value=_SMALL_WORLD[2], label="Scheduler", interactive=True
+        ),
         ui.seed_box(),
     )  # fmt: skip
 
@@ -147,18 +164,19 @@ def _handler(studio: Studio) -> Callable[..., Updates]:
             model: a model of this page or a Hub reference.
             prompt: what to paint.
             negative_prompt: what to stay away from.
-            steps: denoising steps.
-            guidance_scale: how closely to follow the prompt; 1 or less for no guidance.
+            steps: denoising steps; 0 for the model's own.
+            guidance_scale: how closely to follow the prompt; 1 or less for no guidance, -1 for
+                the model's own.
             scheduler: the name of a sampler.
             seed: of the first picture; -1 for a random one.
             count: how many pictures; each further one adds 1 to the seed.
             width: in pixels, a multiple of 8; 0 for the model's own.
             height: in pixels, a multiple of 8; 0 for the model's own.
         """
+        guidance = None if guidance_scale == _OWN_GUIDANCE else guidance_scale
         request = PaintRequest(
-            model, prompt, negative_prompt, steps, guidance_scale, scheduler, seed, count,
-            width, height,
-        )  # fmt: skip
+            model, prompt, negative_prompt, steps, guidance, scheduler, seed, count, width, height
+        )
         with closing(with_result(generate(studio, request))) as events:
             yield from _updates(events, studio.settings.data_dir)
 

@@ -24,14 +24,16 @@ def test_a_lora_that_peft_saved_fits(settings: Settings, tmp_path: Path) -> None
     assert resolve("tiny-writer + lora:0.5", "write", own).adapters[0].weight == 0.5
 
 
-def test_a_lora_on_gpt2s_turned_layers_fits(settings: Settings, tmp_path: Path) -> None:
+def test_a_lora_on_gpt2s_turned_and_swins_renamed_layers_fits(
+    settings: Settings, tmp_path: Path
+) -> None:
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForImageTextToText
 
     path = settings.models_dir / "tiny-captioner"
     base: Any = AutoModelForImageTextToText.from_pretrained(path)
     base.name_or_path = "tiny-captioner"
-    config = LoraConfig(r=2, target_modules=["c_attn", "c_fc", "query"])
+    config = LoraConfig(r=2, target_modules=["c_attn", "c_fc", "k_proj"])
     get_peft_model(base, config).save_pretrained(str(tmp_path / "extra" / "lora"))
     own = replace(settings, extra_models_dir=tmp_path / "extra")
     snapshot = resolve("lora", "describe", own)

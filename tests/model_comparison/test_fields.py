@@ -40,3 +40,9 @@ def test_each_task_reads_its_own_fields(tmp_path: Path) -> None:
 def test_to_describe_takes_a_picture(picture: str | None) -> None:
     with pytest.raises(InvalidValue, match="Upload"):
         compare_request(replace(SHARED, task="describe", picture=picture), A, B, Limits())
+
+
+def test_minus_one_leaves_the_guidance_to_the_model() -> None:
+    own = replace(A, guidance_scale=-1)
+    request = compare_request(replace(SHARED, task="paint"), own, B, Limits())
+    assert request.left.guidance_scale is None  # type: ignore[union-attr]

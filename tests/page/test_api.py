@@ -68,7 +68,10 @@ def call(client: Client, api_name: str, fields: dict[str, Any]) -> tuple[Any, ..
 
 def test_every_tab_is_a_named_endpoint_with_documented_parameters(client: Client) -> None:
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(endpoints) == {"/write", "/paint", "/describe", "/compare"}
+    assert set(endpoints) == {
+        "/write", "/paint", "/describe", "/compare", "/evaluate", "/duel", "/vote",
+        "/fine_tune", "/search_models", "/check_model",
+    }  # fmt: skip
     for endpoint in endpoints.values():
         assert endpoint["description"]
         assert all(p["label"] for p in endpoint["parameters"])

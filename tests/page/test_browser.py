@@ -1,4 +1,4 @@
-"""A visit: through the four tabs in Chromium, looking at what comes out."""
+"""A visit: through the tabs in Chromium, looking at what comes out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from tests.page.conftest import ROOT, Server
 
 AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
 expect.set_options(timeout=60_000)
-TABS = ("Write", "Paint", "Describe", "Compare")
+WAYS = ("On a data set", "Blind votes")
+"""Tabs within Compare, beside the one that it opens with."""
+TABS = ("Write", "Paint", "Describe", "Compare", *WAYS, "Fine-tune", "Models")
 MINUTE = 60_000
 
 
@@ -34,6 +36,8 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
 
 
 def open_tab(page: Page, name: str) -> None:
+    if name in WAYS:
+        open_tab(page, "Compare")
     tab = page.get_by_role("tab", name=name, exact=True)
     if not tab.is_visible():  # narrow pages keep tabs that do not fit in a menu
         page.locator(".overflow-menu > button").first.click()
@@ -242,3 +246,40 @@ def test_compare_lays_one_picture_over_the_other(page: Page) -> None:
     page.locator("#compare-run").click()
     expect(page.locator("#compare-verdict")).to_contain_text("A and B differ in steps")
     assert page.locator("#compare-wipe img").count() == 2
+
+
+def test_a_model_is_checked_and_chosen_for_its_tab(page: Page) -> None:
+    open_tab(page, "Models")
+    page.get_by_label("Paint", exact=True).click()
+    expect(page.locator("#models-results")).to_contain_text("emoji-painter")
+    page.locator("#models-reference textarea").fill("emoji-painter")
+    page.locator("#models-check").click()
+    expect(page.locator("#models-verdict textarea")).to_have_value(
+        re.compile("emoji-painter fits: about .* of memory")
+    )
+    expect(page.locator("#models-facts")).to_contain_text("StableDiffusionPipeline")
+    page.locator("#models-reference textarea").fill("ada/another")
+    page.locator("#models-use").click()
+    open_tab(page, "Paint")
+    expect(page.get_by_label("Model", exact=True)).to_have_value("ada/another")
+
+
+def test_a_model_that_is_not_there_is_told_in_words(page: Page) -> None:
+    open_tab(page, "Models")
+    page.locator("#models-reference textarea").fill("no such model")
+    page.locator("#models-check").click()
+    expect(page.get_by_test_id("toast-body")).to_contain_text("There is no model")
+
+
+def test_data_for_a_fine_tune_are_looked_at_before_anything_is_trained(
+    page: Page, tmp_path: Path
+) -> None:
+    tale = tmp_path / "tale.txt"
+    tale.write_text("The wolf went to the house of the old woman. " * 20, encoding="utf-8")
+    open_tab(page, "Fine-tune")
+    page.locator("#tune-data input[type=file]").set_input_files(str(tale))
+    report = page.locator("#tune-report textarea")
+    expect(report).to_have_value(re.compile("1 files?, 180 words"))
+    page.locator("#tune-name input, #tune-name textarea").first.fill("No Good Name!")
+    page.locator("#tune-run").click()
+    expect(page.get_by_test_id("toast-body")).to_contain_text("small letters, digits and hyphens")

@@ -51,5 +51,5 @@ def what_is_lacking(settings: Settings, task: Task) -> list[str]:
     typed = "Type a Hub reference as well, owner/repo, or put" if settings.hub_enabled else "Put"
     return [
         f"A duel takes two models, and of this page's own there is {here} for this task. "
-        f"{typed} a checkpoint into the folder that --model-dir names and start the page again."
+        f"{typed} a checkpoint into the folder that --model-dir names, or make one in Fine-tune."
     ]

@@ -1,0 +1,222 @@
+"""Fine-tunes a model of the page on a visitor's own text or pictures.
+
+The training is a process of its own (``jobs``), by the recipe that also has a command
+line; here its request is checked, it is started, and its log is followed. Importing this
+module loads no torch.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipelines import validation
+from pipelines.errors import InvalidValue, StudioError, abbreviated
+from pipelines.events import Progress
+from pipelines.fine_tuning import jobs
+from pipelines.fine_tuning.jobs import Job
+from pipelines.hub import Snapshot, Task, resolve
+from pipelines.imagefolder import DataLimits, DataReport, check_imagefolder
+from pipelines.settings import Limits, Settings
+from pipelines.streaming import stream
+from pipelines.studio import Studio
+
+LEAST_MINUTES, MOST_MINUTES = 0.2, 240.0
+RANKS = (4, 8, 16, 32, 64)
+_FOLLOW_SECONDS = 0.5
+
+Curves = dict[str, list[tuple[int, float]]]
+
+
+@dataclass(frozen=True)
+class FineTuneRequest:
+    """What to train on what, and for how long.
+
+    Attributes:
+        data: uploaded files: texts (``.txt``) for a writer, one ZIP in imagefolder form
+            for a painter or captioner.
+        rank: of the LoRA; 0 trains every weight.
+        learning_rate: None for the recipe's own.
+    """
+
+    task: Task
+    base: str
+    name: str
+    data: tuple[Path, ...]
+    minutes: float = 10.0
+    rank: int = 8
+    learning_rate: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How far a fine-tune is: ``curves`` has each value of its log over the steps."""
+
+    progress: Progress
+    curves: Curves
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """A finished fine-tune, a model of the page from now on by ``reference``."""
+
+    reference: str
+    folder: Path
+    curves: Curves
+
+    @property
+    def card(self) -> str:
+        """Its model card, as Markdown without the front matter."""
+        text = (self.folder / "README.md").read_text(encoding="utf-8")
+        return text.split("---\n", 2)[-1].strip()
+
+    @property
+    def samples(self) -> Path | None:
+        """The base and the fine-tune on the same prompts: a text or a picture."""
+        found = sorted(self.folder.glob("samples.*"))
+        return found[0] if found else None
+
+
+@dataclass(frozen=True)
+class TextReport:
+    """What the uploaded texts hold."""
+
+    files: int
+    characters: int
+    words: int
+    problems: tuple[str, ...]
+
+
+def checked(request: FineTuneRequest, settings: Settings) -> FineTuneRequest:
+    """The request with every field of its type and in its range.
+
+    Raises:
+        InvalidValue: naming the first field that is not.
+    """
+    task: Task = request.task
+    validation.choice("task", task, list(jobs.MODES))
+    rate = request.learning_rate
+    return replace(
+        request,
+        name=jobs.checked_name(request.name, settings),
+        data=_checked_files(request.data, task),
+        minutes=validation.number("minutes", request.minutes, LEAST_MINUTES, MOST_MINUTES),
+        rank=int(
+            validation.choice("rank", str(request.rank), ["0", *(str(rank) for rank in RANKS)])
+        ),
+        learning_rate=None if rate is None else validation.number("learning_rate", rate, 1e-7, 0.1),
+        seed=validation.whole_number("seed", request.seed, 0, 2**32 - 1),
+    )
+
+
+def _checked_files(data: object, task: Task) -> tuple[Path, ...]:
+    files = tuple(data) if isinstance(data, list | tuple) else ()
+    wanted = ".txt files" if task == "write" else "one ZIP of pictures with metadata.jsonl"
+    ending = ".txt" if task == "write" else ".zip"
+    if not files or (task != "write" and len(files) > 1):
+        raise InvalidValue(f"data are {len(files)} files; give {wanted}.")
+    for file in files:
+        if not isinstance(file, Path) or file.suffix.lower() != ending:
+            name = file.name if isinstance(file, Path) else file
+            raise InvalidValue(f"{abbreviated(name)} is of another kind; give {wanted}.")
+    return files
+
+
+def check_texts(files: tuple[Path, ...]) -> TextReport:
+    """Counts of the uploaded texts, and what is wrong with them."""
+    characters = words = 0
+    problems = []
+    seen: dict[str, str] = {}
+    for file in files:
+        try:
+            text = file.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            problems.append(f"{file.name} is not UTF-8 text (byte {error.start:,}).")
+            continue
+        if not text.strip():
+            problems.append(f"{file.name} is empty.")
+        if text in seen:
+            problems.append(f"{file.name} is the same as {seen[text]}.")
+        seen.setdefault(text, file.name)
+        characters += len(text)
+        words += len(text.split())
+    return TextReport(len(files), characters, words, tuple(problems))
+
+
+def check_data(task: Task, data: object, limits: Limits) -> TextReport | DataReport:
+    """What was uploaded, before anything is trained on it.
+
+    Raises:
+        InvalidValue: it is nothing that can be checked.
+    """
+    files = _checked_files(data, task)
+    if task == "write":
+        return check_texts(files)
+    return check_imagefolder(files[0], DataLimits(picture=limits))
+
+
+def generate(
+    studio: Studio, request: FineTuneRequest
+) -> Generator[Progress | Learning, None, FineTuned]:
+    """Starts the fine-tune and follows it; closing the iterator does not stop it.
+
+    Raises:
+        StudioError: a field, the base or the data are at fault, or the training failed.
+    """
+    request = checked(request, studio.settings)
+    base = yield from stream(
+        lambda emit: resolve(request.base, request.task, studio.settings), may_go_on=True
+    )
+    job = _start(studio.settings, request, base)
+    return (yield from follow(studio.settings, job))
+
+
+def _start(settings: Settings, request: FineTuneRequest, base: Snapshot) -> Job:
+    if base.adapters:
+        raise InvalidValue(
+            f"The base is {base.reference} with an adapter; choose {base.reference} itself."
+        )
+    folder = jobs.new_folder(settings, request.name)
+    data = folder / "data"
+    data.mkdir()
+    for number, file in enumerate(request.data):  # names of strangers are not kept
+        shutil.copyfile(file, data / f"{number:04}{file.suffix.lower()}")
+    options = ["--seed", str(request.seed)]
+    options += ["--full"] if request.rank == 0 else ["--lora-rank", str(request.rank)]
+    if request.learning_rate is not None:
+        options += ["--learning-rate", repr(request.learning_rate)]
+    given = data if request.task == "write" else data / "0000.zip"
+    return jobs.start(
+        settings, request.task, folder, base.reference, base.path, given, options, request.minutes
+    )
+
+
+def follow(settings: Settings, job: Job) -> Generator[Learning, None, FineTuned]:
+    """Yields how far a job is until it has ended. Who closes the iterator leaves it running.
+
+    Raises:
+        StudioError: it was stopped, or it failed; the message has its last words.
+    """
+    while (state := jobs.state(job)) == "running":
+        yield Learning(_progress(job), jobs.curves(job))
+        time.sleep(_FOLLOW_SECONDS)
+    if state == "stopped":
+        raise StudioError(f"{job.name} was stopped; nothing of it was made a model.")
+    folder = jobs.settle(job, settings)
+    if folder is None:
+        raise StudioError(f"{job.name} could not be trained: {jobs.last_words(job)}")
+    return FineTuned(job.name, folder, jobs.curves(job))
+
+
+def _progress(job: Job) -> Progress:
+    """By the clock, for the training ends by it; then comes the scoring."""
+    elapsed = time.time() - job.started
+    total = 60 * job.minutes
+    steps = max((points[-1][0] for points in jobs.curves(job).values()), default=0)
+    if elapsed < total:
+        return Progress(f"Training {job.name} · step {steps:,}", elapsed / total, total - elapsed)
+    return Progress(f"Measuring and saving {job.name} · {steps:,} steps")

@@ -1,0 +1,343 @@
+"""The Fine-tune tab: data in, a curve while it learns, a model of the page at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from pipelines import ui
+from pipelines.device import mebibytes
+from pipelines.errors import InvalidValue
+from pipelines.events import Progress, with_result
+from pipelines.fine_tuning import jobs
+from pipelines.fine_tuning.pipeline import (
+    LEAST_MINUTES,
+    RANKS,
+    FineTuned,
+    FineTuneRequest,
+    Learning,
+    TextReport,
+    check_data,
+    follow,
+    generate,
+)
+from pipelines.hub import Task, local_names
+from pipelines.imagefolder import DataReport
+from pipelines.publish import publish
+from pipelines.settings import Settings
+from pipelines.studio import Studio
+
+_TASKS = [("Write", "write"), ("Paint", "paint"), ("Describe", "describe")]
+_FREE: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+_SHOWN_CURVES = ("loss", "held_out_loss")
+_DATA_HINTS = {
+    "write": "Text files (.txt, UTF-8), as many as you like.",
+    "paint": "One ZIP: pictures and a metadata.jsonl with a line for each, "
+    '{"file_name": "0001.png", "text": "a red apple"}.',
+    "describe": "One ZIP: pictures and a metadata.jsonl with a line for each, "
+    '{"file_name": "0001.png", "text": "a red apple"}.',
+}
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What a fine-tune is made of."""
+
+    task: gr.Radio
+    base: gr.Dropdown
+    name: gr.Textbox
+    data: gr.File
+    minutes: gr.Slider
+    rank: gr.Dropdown
+    learning_rate: gr.Textbox
+    seed: gr.Number
+
+    @property
+    def inputs(self) -> list[Any]:
+        return [self.task, self.base, self.name, self.data, self.minutes, self.rank,
+                self.learning_rate, self.seed]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _View:
+    """Where a fine-tune is watched."""
+
+    status: gr.HTML
+    curve: gr.LinePlot
+    text: gr.Textbox
+    picture: gr.Image
+    card: gr.Markdown
+
+    @property
+    def outputs(self) -> list[Any]:
+        return [self.status, self.curve, self.text, self.picture, self.card]
+
+
+def build(studio: Studio, compute: dict[str, Any]) -> list[Any]:
+    """Adds the tab's content to the current block; returns the runs that make a model.
+
+    Args:
+        compute: queue options that all computing handlers share. Training has a queue of its
+            own, for it may take hours, and the page goes on meanwhile.
+    """
+    gr.Markdown(
+        "Teach a model your own texts or pictures, and see it beside the one it came from.",
+        elem_classes="lead",
+    )
+    if not studio.settings.may_fine_tune:
+        gr.Markdown("The owner of this page has not opened training to visitors.")
+        return []
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=2, min_width=300):
+            form, report, train, stop = _build_form(studio.settings)
+        with gr.Column(scale=3, min_width=300):
+            view, watch = _build_view()
+    _build_publishing(studio.settings)
+    queue = compute | {"concurrency_id": "training", "concurrency_limit": 8}
+    shown = {"show_progress": "minimal", "show_progress_on": [view.status], **queue}
+    trainer = _trainer(studio, view)
+    runs = [
+        train.click(trainer, form.inputs, view.outputs, api_name="fine_tune", **shown),
+        watch.click(_watcher(studio, view), None, view.outputs, api_visibility="private", **shown),
+    ]  # fmt: skip
+    _wire(studio, form, report, view)
+    stopped = stop.click(ui.shows_errors(lambda: _stop_all(studio.settings)), None, None, **_FREE)
+    stopped.then(lambda: ui.done("Stopped"), None, [view.status], cancels=runs, **_FREE)
+    return runs
+
+
+def _build_form(settings: Settings) -> tuple[_Form, gr.Textbox, gr.Button, gr.Button]:
+    task = gr.Radio(_TASKS, value="write", label="Task", elem_id="tune-task")
+    base = ui.model_picker(settings, "write", label="Base", elem_id="tune-base")
+    data = gr.File(
+        label="Data", file_count="multiple", type="filepath", file_types=[".txt", ".zip"],
+        height=120, elem_id="tune-data",
+    )  # fmt: skip
+    report = gr.Textbox(
+        _DATA_HINTS["write"], label="What is in it", interactive=False, lines=2, max_lines=10,
+        elem_id="tune-report",
+    )  # fmt: skip
+    name = ui.textbox(
+        label="Name", placeholder="my-first-tune", max_lines=1, elem_id="tune-name",
+        info="The model will be called so, in every picker",
+    )  # fmt: skip
+    with gr.Row():
+        train = gr.Button("Train", variant="primary", elem_id="tune-run", scale=2)
+        stop = gr.Button("Stop", variant="stop", elem_id="tune-stop", scale=1)
+    with gr.Accordion("Settings", open=False):
+        minutes = ui.slider(
+            LEAST_MINUTES, 60, 5, step=0.1, label="Minutes", info="Then it is measured and saved"
+        )
+        rank = gr.Dropdown(
+            [("every weight", 0), *((f"LoRA of rank {rank}", rank) for rank in RANKS)],
+            value=8, label="What is trained", interactive=True,
+        )  # fmt: skip
+        rate = ui.textbox(label="Learning rate", placeholder="the recipe's own", max_lines=1)
+        seed = ui.number(value=0, precision=0, label="Seed")
+    return _Form(task, base, name, data, minutes, rank, rate, seed), report, train, stop
+
+
+def _build_view() -> tuple[_View, gr.Button]:
+    status = ui.status_line()
+    curve = gr.LinePlot(
+        x="step", y="value", color="curve", label="Loss", height=260, elem_id="tune-curve",
+        x_title="step", y_title="loss",
+    )  # fmt: skip
+    text = gr.Textbox(
+        label="The base, then the fine-tune", lines=10, max_lines=24, interactive=False,
+        visible=False, elem_id="tune-text",
+    )  # fmt: skip
+    picture = gr.Image(
+        label="The base above, the fine-tune below", interactive=False, visible=False,
+        format="png", elem_id="tune-picture",
+    )  # fmt: skip
+    card = gr.Markdown(elem_id="tune-card", elem_classes="card")
+    watch = gr.Button("Watch the latest fine-tune", elem_id="tune-watch", size="sm")
+    return _View(status, curve, text, picture, card), watch
+
+
+def _wire(studio: Studio, form: _Form, report: gr.Textbox, view: _View) -> None:
+    settings = studio.settings
+
+    def switch(task: Task) -> tuple[Any, Any, Any]:
+        names = local_names(settings, task)
+        picker = gr.update(choices=names, value=names[0] if names else None)
+        return picker, None, gr.update(value=_DATA_HINTS[task])
+
+    @ui.shows_errors
+    def look(task: Task, files: list[str] | None) -> Any:
+        if not files:
+            return _DATA_HINTS[task]
+        return _told(check_data(task, tuple(Path(file) for file in files), settings.limits))
+
+    form.task.change(switch, [form.task], [form.base, form.data, report], **_FREE)
+    form.data.change(look, [form.task, form.data], [report], **_FREE)
+
+
+def _told(report: TextReport | DataReport) -> str:
+    if isinstance(report, TextReport):
+        files = "1 file" if report.files == 1 else f"{report.files} files"
+        lines = [f"{files}, {report.words:,} words, {report.characters:,} characters"]
+        return "\n".join([*lines, *report.problems])
+    sizes = ", ".join(f"{count} of {size}" for size, count in list(report.sizes.items())[:3])
+    lines = [f"{report.usable:,} usable pictures of {report.pictures:,} ({sizes}), "
+             f"{mebibytes(report.bytes)}"]  # fmt: skip
+    return "\n".join([*lines, *report.problems, *report.notes])
+
+
+def _trainer(studio: Studio, view: _View) -> Callable[..., Iterator[dict[Any, Any]]]:
+    @ui.shows_errors
+    def run(
+        task: Task,
+        base: str,
+        name: str,
+        data: list[str] | None,
+        minutes: float,
+        rank: int,
+        learning_rate: str,
+        seed: int,
+    ) -> Iterator[dict[Any, Any]]:
+        """Fine-tunes a model on uploaded data, and makes it a model of the page.
+
+        Args:
+            task: "write", "paint" or "describe".
+            base: a model of this page or a Hub reference, for the task.
+            name: what the fine-tune is to be called.
+            data: text files for write, else one ZIP in imagefolder form.
+            minutes: how long to train.
+            rank: of the LoRA; 0 for every weight.
+            learning_rate: empty for the recipe's own.
+            seed: of the training and of what is held out.
+        """
+        files = tuple(Path(file) for file in data or ())
+        request = FineTuneRequest(
+            task, base, name, files, minutes, rank, _rate(learning_rate), seed
+        )
+        with closing(with_result(generate(studio, request))) as events:
+            yield from _updates(view, events)
+
+    return run
+
+
+def _rate(text: object) -> float | None:
+    if text is None or text == "":
+        return None
+    try:
+        return float(str(text))
+    except ValueError:
+        raise InvalidValue(
+            f"learning_rate is {text!r}; give a number such as 0.001, or nothing."
+        ) from None
+
+
+def _watcher(studio: Studio, view: _View) -> Callable[..., Iterator[dict[Any, Any]]]:
+    @ui.shows_errors
+    def run() -> Iterator[dict[Any, Any]]:
+        """Follows the fine-tune that was started last, on this page or by another visitor."""
+        known = jobs.jobs(studio.settings)
+        if not known:
+            raise InvalidValue("No fine-tune was started yet. Give data and a name, then Train.")
+        with closing(with_result(follow(studio.settings, known[0]))) as events:
+            yield from _updates(view, events)
+
+    return run
+
+
+def _updates(view: _View, events: Iterator[Any]) -> Iterator[dict[Any, Any]]:
+    yield {view.text: gr.update(visible=False), view.picture: gr.update(visible=False),
+           view.card: "", view.curve: _frame({})}  # fmt: skip
+    drawn = -1
+    for event in events:
+        if isinstance(event, Progress):
+            yield {view.status: ui.progress_bar(event)}
+        elif isinstance(event, Learning):
+            points = sum(map(len, event.curves.values()))
+            update: dict[Any, Any] = {view.status: ui.progress_bar(event.progress)}
+            if points != drawn:
+                update[view.curve] = _frame(event.curves)
+                drawn = points
+            yield update
+        else:
+            yield _ending(view, event)
+
+
+def _ending(view: _View, tuned: FineTuned) -> dict[Any, Any]:
+    update: dict[Any, Any] = {
+        view.status: ui.done(f"Done: {tuned.reference} is a model of this page now"),
+        view.curve: _frame(tuned.curves),
+        view.card: tuned.card,
+    }
+    samples = tuned.samples
+    if samples is not None and samples.suffix == ".txt":
+        words = samples.read_text(encoding="utf-8")
+        update[view.text] = gr.update(value=words, visible=True)
+    elif samples is not None:
+        from PIL import Image
+
+        with Image.open(samples) as picture:
+            update[view.picture] = gr.update(value=picture.convert("RGB"), visible=True)
+    return update
+
+
+def _frame(curves: dict[str, list[tuple[int, float]]]) -> Any:
+    import pandas  # type: ignore[import-untyped]
+
+    rows = [
+        (step, value, name.replace("_", " "))
+        for name in _SHOWN_CURVES
+        for step, value in curves.get(name, [])
+    ]
+    return pandas.DataFrame(rows, columns=["step", "value", "curve"])
+
+
+def _stop_all(settings: Settings) -> None:
+    running = [job for job in jobs.jobs(settings) if jobs.state(job) == "running"]
+    if not running:
+        raise InvalidValue("No fine-tune is going on.")
+    for job in running:
+        jobs.stop(job)
+
+
+def _build_publishing(settings: Settings) -> None:
+    """Hands a fine-tune to the Hub, with the visitor's own token, which is not kept."""
+    with gr.Accordion("Publish on the Hub", open=False):
+        gr.Markdown(
+            "The folder of a fine-tune, with its card and scores, becomes a repository of yours: "
+            "private, unless you say otherwise.",
+            elem_classes="lead",
+        )
+        with gr.Row():
+            name = gr.Dropdown([], label="Fine-tune", interactive=True, elem_id="publish-name")
+            repo = ui.textbox(label="Repository", placeholder="owner/name", max_lines=1)
+            token = ui.textbox(
+                label="Your token", type="password", max_lines=1, info="With write access; not kept"
+            )
+        with gr.Row():
+            is_public = gr.Checkbox(label="Public: anybody may see it", value=False)
+            button = gr.Button("Publish", elem_id="publish-run")
+        reference = gr.Textbox(label="Open it again as", interactive=False, buttons=["copy"])
+
+    def offer() -> Any:
+        return gr.update(choices=[folder.name for folder in _own(settings)])
+
+    @ui.shows_errors
+    def send(name: str, repo: str, token: str, is_public: bool) -> str:
+        chosen = {folder.name: folder for folder in _own(settings)}.get(name)
+        if chosen is None:
+            raise InvalidValue("There is no such fine-tune. Choose one that was made here.")
+        return publish(chosen, repo, token, private=is_public is not True)
+
+    name.focus(offer, None, [name], **_FREE)
+    button.click(
+        send, [name, repo, token, is_public], [reference], api_visibility="private"
+    ).then(lambda: "", None, [token], **_FREE)  # fmt: skip
+
+
+def _own(settings: Settings) -> list[Path]:
+    folder = jobs.own_models_dir(settings)
+    return sorted(folder.iterdir()) if folder.is_dir() else []

@@ -1,0 +1,231 @@
+"""Compares models from the command line: on a data set, and again from a card.
+
+python -m pipelines.model_comparison --help
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import InvalidValue, StudioError
+from pipelines.events import Progress, with_result
+from pipelines.model_comparison.evaluation.archive import read_archive
+from pipelines.model_comparison.evaluation.card import card, read_card
+from pipelines.model_comparison.evaluation.data import (
+    EMBEDDED,
+    DataSet,
+    embedded,
+    from_texts,
+    read_bounded,
+    read_folder,
+)
+from pipelines.model_comparison.evaluation.files import CARD, as_json, write
+from pipelines.model_comparison.evaluation.pipeline import generate
+from pipelines.model_comparison.evaluation.replay import replay
+from pipelines.model_comparison.evaluation.report import markdown
+from pipelines.model_comparison.evaluation.request import (
+    METRICS,
+    TASKS,
+    EvaluationRequest,
+    settings_from,
+)
+from pipelines.model_comparison.evaluation.result import PartialScores
+from pipelines.model_comparison.evaluation.scores import METRICS as KNOWN
+from pipelines.settings import Settings
+from pipelines.studio import Studio
+
+_DATA_HELP = (
+    f"{', '.join(EMBEDDED)}; or a .txt file of lines or paragraphs, a ZIP or a folder of pictures "
+    "with metadata.jsonl"
+)
+_STOPPED = 130
+_PAUSE_SECONDS = 0.2
+_EPILOG = """\
+metrics, the usual ones of a task first:
+{metrics}
+An evaluation can be stopped at any time. Finished samples are kept in the data directory, and the
+same command goes on where it stopped. Progress goes to stderr, the report to stdout.
+
+example:
+  python -m pipelines.model_comparison evaluate --task describe --data emoji-scenes \\
+    --models emoji-captioner owner/my-captioner --samples 128 --output comparison
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; 0 if all went well and, for a replay, if all is equal."""
+    given = _parser().parse_args(arguments)
+    try:
+        code: int = given.run(given)
+    except StudioError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped. Finished samples are kept; run the same again to go on.", file=sys.stderr)
+        return _STOPPED
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.model_comparison", description=__doc__.partition("\n")[0]
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    lines = (f"  {task}: {', '.join(METRICS[task])}\n" for task in TASKS)
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="hold models against the first of them on a data set",
+        description="Holds two to eight models against the first of them on a data set.",
+        epilog=_EPILOG.format(metrics="".join(lines)),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    evaluate.add_argument("--task", required=True, choices=TASKS)
+    evaluate.add_argument("--data", required=True, help=_DATA_HELP)
+    evaluate.add_argument(
+        "--models", required=True, nargs="+", metavar="MODEL",
+        help="names on this machine, owner/repo[@revision], or 'base + adapter:0.8'",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--metrics", nargs="+", default=[], choices=list(KNOWN), metavar="METRIC",
+        help="what to measure (default: the usual ones of the task)",
+    )  # fmt: skip
+    evaluate.add_argument("--samples", type=int, default=64, help="how many (default: 64)")
+    evaluate.add_argument("--seed", type=int, default=0, help="of draw and models (default: 0)")
+    evaluate.add_argument("--clip", help="a CLIP model on this machine, for clip_score")
+    evaluate.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
+        help="a setting of the task, such as steps=10 or max_new_tokens=40; may be repeated",
+    )  # fmt: skip
+    evaluate.set_defaults(run=_evaluate)
+    again = commands.add_parser(
+        "replay",
+        help="run a card's evaluation again and say what is equal",
+        description="Runs a card's evaluation again, every sample anew, and says line by line "
+        "what is equal and what differs. Ends with 1 where something differs.",
+    )
+    again.add_argument("card", type=Path, metavar="CARD", help="the card.json of an evaluation")
+    again.add_argument("--data", help=f"the card's data set, where it is a file: {_DATA_HELP}")
+    again.set_defaults(run=_replay)
+    for command in (evaluate, again):
+        command.add_argument("--output", type=Path, help="folder for card, reports and figures")
+        _add_places(command)
+    return parser
+
+
+def _add_places(command: argparse.ArgumentParser) -> None:
+    default = Settings()
+    command.add_argument(
+        "--data-dir", type=Path, default=default.data_dir,
+        help="where samples and downloads are kept (default: %(default)s)",
+    )  # fmt: skip
+    command.add_argument("--model-dir", type=Path, help="a folder of further checkpoints")
+    command.add_argument("--no-hub", action="store_true", help="models of this machine alone")
+
+
+def _studio(given: argparse.Namespace) -> Studio:
+    return Studio(
+        replace(
+            Settings(),
+            data_dir=given.data_dir,
+            extra_models_dir=given.model_dir,
+            hub_enabled=not given.no_hub,
+        )
+    )
+
+
+def _evaluate(given: argparse.Namespace) -> int:
+    studio = _studio(given)
+    request = EvaluationRequest(
+        given.task,
+        _data(given.data, studio.settings),
+        tuple(given.models),
+        tuple(given.metrics),
+        given.samples,
+        given.seed,
+        settings_from(given.task, dict(_setting(text) for text in given.settings)),
+        given.clip,
+    )
+    result = _told(generate(studio, request))
+    if given.output is not None:
+        write(result, given.output)
+    print(markdown(card(result)))
+    return 0
+
+
+def _replay(given: argparse.Namespace) -> int:
+    studio = _studio(given)
+    old = read_card(given.card.read_text(encoding="utf-8"))
+    known = old.get("data")
+    name = given.data if given.data or not isinstance(known, dict) else known.get("name")
+    replayed = _told(replay(studio, old, _data(str(name), studio.settings)))
+    for line in replayed.lines:
+        print(f"{'equal  ' if line.is_equal else 'differs'}  {line.text}")
+    if given.output is not None:
+        given.output.mkdir(parents=True, exist_ok=True)
+        (given.output / CARD).write_text(as_json(replayed.card), encoding="utf-8")
+    return 0 if replayed.is_equal else 1
+
+
+def _data(given: str, settings: Settings) -> DataSet:
+    """A data set by its name, or from a path that the machine's owner typed."""
+    if given in EMBEDDED:
+        return embedded(given)
+    path = Path(given).expanduser()
+    if path.is_dir():
+        return read_folder(path)
+    if not path.is_file():
+        raise InvalidValue(
+            f"There is no data set {given!r}: neither one of {', '.join(EMBEDDED)} nor a file or "
+            "folder of that name."
+        )
+    if path.suffix.lower() == ".zip":
+        return read_archive(path, path.stem, settings.data_dir / "tmp", settings.limits)
+    return from_texts(path.stem, read_bounded(path), settings.limits)
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """``steps=10`` as a name and a number, or a text where it is none."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InvalidValue(f"--set is {text!r}; write NAME=VALUE, such as steps=10.")
+    try:
+        return name.strip(), json.loads(value)
+    except ValueError:
+        return name.strip(), value
+
+
+def _told(run: Generator[Any, None, Any]) -> Any:
+    """The result of a run, whose progress is told on stderr in one line."""
+    width, shown_at = 0, 0.0
+    result: Any = None
+    with closing(with_result(run)) as events:
+        for result in events:
+            text = _line(result)
+            if text and time.monotonic() - shown_at > _PAUSE_SECONDS:
+                shown_at = time.monotonic()
+                print(f"\r{text:<{width}}", end="", file=sys.stderr, flush=True)
+                width = len(text)
+    print(file=sys.stderr)
+    return result
+
+
+def _line(event: Any) -> str:
+    if isinstance(event, PartialScores):
+        scores = ", ".join(f"{KNOWN[m].label} {v:.4g}" for m, v in event.scores.items())
+        return f"{event.model}: {event.done} of {event.total} samples · {scores}"
+    if not isinstance(event, Progress):
+        return ""
+    left = "" if event.seconds_left is None else f" · {event.seconds_left:.0f} s left"
+    return event.message + left
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""Features of pictures and texts for scores, by models that are not themselves evaluated."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.device import Device
+from pipelines.errors import LoadFailed, ModelUnavailable, abbreviated
+from pipelines.events import Progress
+from pipelines.hub import Snapshot, local_models, read_json
+from pipelines.hub.local import content_hash
+from pipelines.image_captioning.pipeline import load_captioner
+from pipelines.images import open_picture
+from pipelines.loading import OFFLINE, load_model
+from pipelines.metrics.clip import PREFIX
+from pipelines.settings import Limits, Settings
+from pipelines.studio import Loaded, Studio, parameter_bytes
+
+EXTRACTOR = "emoji-captioner"
+"""The embedded model whose encoder looks at pictures for FID, KID and diversity."""
+
+Array = npt.NDArray[np.float64]
+_AT_ONCE = 32
+_CLIP_CLASSES = ("CLIPModel", "VisionTextDualEncoderModel")
+
+
+class PictureFeatures:
+    """Pooled states of the embedded captioner's encoder; each picture is looked at once."""
+
+    def __init__(self, loaded: Loaded, limits: Limits) -> None:
+        self._captioner = loaded.model
+        self._limits = limits
+        self._known: dict[Path, Array] = {}
+        self.name = f"{EXTRACTOR}-encoder@{weights_hash(loaded.snapshot.path)}"
+
+    def of(self, files: Sequence[Path]) -> Array:
+        """Features of pictures in files: ``(n, d)``."""
+        _fill(self._known, files, self._features)
+        return np.stack([self._known[file] for file in files])
+
+    def _features(self, files: Sequence[Path]) -> Array:
+        import torch
+
+        from pipelines.recipes.captioner.model import pool
+
+        model = self._captioner.model
+        pictures = [open_picture(file, self._limits) for file in files]
+        pixels = self._captioner.processor(images=pictures, return_tensors="pt")["pixel_values"]
+        with torch.inference_mode():
+            cells = model.get_encoder()(pixels.to(model.device, model.dtype)).last_hidden_state
+        features: Array = pool(cells).double().cpu().numpy()
+        return features
+
+
+class ClipFeatures:
+    """Features of pictures and texts in one space."""
+
+    def __init__(self, parts: tuple[Any, Any, Any], name: str, prefix: str, limits: Limits) -> None:
+        self._parts = parts
+        self._prefix = prefix
+        self._limits = limits
+        self._pictures: dict[Path, Array] = {}
+        self._texts: dict[str, Array] = {}
+        self.name = name
+
+    def of(self, files: Sequence[Path]) -> Array:
+        """Features of pictures in files: ``(n, d)``."""
+        _fill(self._pictures, files, self._of_pictures)
+        return np.stack([self._pictures[file] for file in files])
+
+    def of_texts(self, texts: Sequence[str]) -> Array:
+        """Features of texts: ``(n, d)``."""
+        _fill(self._texts, texts, self._of_texts)
+        return np.stack([self._texts[text] for text in texts])
+
+    def _of_pictures(self, files: Sequence[Path]) -> Array:
+        from pipelines.recipes.clip.model import features_of
+
+        pictures = [open_picture(file, self._limits) for file in files]
+        return features_of(*self._parts, pictures=pictures)[0]
+
+    def _of_texts(self, texts: Sequence[str]) -> Array:
+        from pipelines.recipes.clip.model import features_of
+
+        return features_of(*self._parts, texts=texts, prefix=self._prefix)[1]
+
+
+def _fill(known: dict[Any, Array], wanted: Sequence[Any], of: Callable[[Any], Array]) -> None:
+    missing = list(dict.fromkeys(item for item in wanted if item not in known))
+    for start in range(0, len(missing), _AT_ONCE):
+        part = missing[start : start + _AT_ONCE]
+        known.update(zip(part, of(part), strict=True))
+
+
+def open_extractor(studio: Studio) -> Generator[Progress, None, Loaded]:
+    """The embedded captioner with its lease; ``PictureFeatures`` takes it.
+
+    Raises:
+        StudioError: it is not on this machine, or cannot be loaded.
+    """
+    return (yield from studio.open(EXTRACTOR, "describe", load_captioner, _bytes))
+
+
+def load_clip(name: str, settings: Settings, device: Device) -> ClipFeatures:
+    """A CLIP model of this machine, by its name.
+
+    Raises:
+        ModelUnavailable: there is none of that name.
+        LoadFailed: it cannot be loaded.
+    """
+    from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
+
+    path = _clip_models(settings).get(name)
+    if path is None:
+        names = ", ".join(_clip_models(settings)) or "none"
+        raise ModelUnavailable(
+            f"There is no CLIP model {abbreviated(name)} on this machine; there are: {names}."
+        )
+    snapshot = Snapshot(name, path, content_hash(path), "describe", 0, 0, "clip")
+    try:
+        model = load_model(AutoModel, snapshot, device)
+        tokenizer = AutoTokenizer.from_pretrained(str(path), **OFFLINE)
+        processor = AutoImageProcessor.from_pretrained(str(path), **OFFLINE)
+    except (OSError, ValueError) as error:
+        raise LoadFailed(f"{name} could not be loaded ({type(error).__name__}).") from error
+    # CLIP of photographs was trained on sentences; one of a world of its own knows none of that.
+    prefix = PREFIX if model.config.model_type == "clip" else ""
+    called = re.sub(r"[@|\s]+", "-", name) + ("" if prefix else "-without-prefix")
+    signed = f"{called}@{weights_hash(path)}"
+    return ClipFeatures((model, tokenizer, processor), signed, prefix, settings.limits)
+
+
+def clip_names(settings: Settings) -> list[str]:
+    """The names of the CLIP models on this machine."""
+    return list(_clip_models(settings))
+
+
+def _clip_models(settings: Settings) -> dict[str, Path]:
+    return {name: path for name, path in local_models(settings).items() if _is_clip(path)}
+
+
+def _is_clip(path: Path) -> bool:
+    try:
+        found = read_json(path / "config.json").get("architectures")
+    except ModelUnavailable:  # a broken folder is of no kind; who asks for it by name is told
+        return False
+    return isinstance(found, list) and found[:1] in [[name] for name in _CLIP_CLASSES]
+
+
+def weights_hash(path: Path) -> str:
+    """The first sixteen digits of the SHA-256 over a model's weight files.
+
+    The recipes name an extractor by the same digits, so that scores can be held side by side.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*.safetensors")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _bytes(captioner: Any) -> int:
+    return parameter_bytes(captioner.model)

@@ -1,0 +1,333 @@
+"""Evaluates: two to eight models on the same samples, one after the other, with scores.
+
+Each model is loaded once and only if a sample is missing. What is computed is kept at once;
+stopping, a closed page or a killed process lose the batch that was at work. It says which
+differences the samples show and which they do not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipelines.device import PeakMemory
+from pipelines.errors import InvalidValue, ModelUnavailable, StudioError
+from pipelines.events import Progress
+from pipelines.hub import Snapshot, Task, resolve
+from pipelines.model_comparison.evaluation.data import Sample
+from pipelines.model_comparison.evaluation.features import (
+    PictureFeatures,
+    load_clip,
+    open_extractor,
+)
+from pipelines.model_comparison.evaluation.findings import concluded, measured
+from pipelines.model_comparison.evaluation.kinds import KINDS, Kind, Run
+from pipelines.model_comparison.evaluation.request import EvaluationRequest, checked
+from pipelines.model_comparison.evaluation.result import (
+    EvaluationResult,
+    ModelResult,
+    PartialScores,
+    costs_of,
+    identity,
+)
+from pipelines.model_comparison.evaluation.scores import METRICS, Evidence, Lookers, kinds_of
+from pipelines.model_comparison.evaluation.store import Output, RunCost, Store, key_of
+from pipelines.model_comparison.pipeline import import_libraries
+from pipelines.receipts import versions
+from pipelines.streaming import Emit, stream
+from pipelines.studio import Loaded, Studio
+
+ALONE = 4
+"""So many of the drawn samples are computed one by one; their times are the latencies."""
+_LEAST_PAUSE_SECONDS = 2.0
+"""Between partial scores; longer where they take long, so that they cost a tenth at most."""
+
+
+@dataclass(frozen=True)
+class _Todo:
+    """One model's work of one kind: what it depends on, and the keys of the samples."""
+
+    name: str
+    snapshot: Snapshot
+    kind: Kind
+    cost_key: str
+    keys: tuple[str, ...]
+
+
+@dataclass
+class _State:
+    """What a run has at hand, and where it stands."""
+
+    studio: Studio
+    store: Store
+    request: EvaluationRequest
+    samples: Sequence[Sample]
+    lookers: Lookers
+    found: dict[str, Output]
+    computed: dict[str, int]
+    began: float = 0.0
+    done: int = 0
+    missing: int = 0
+
+    def seconds_left(self) -> float | None:
+        if self.done == 0:
+            return None
+        return (time.monotonic() - self.began) / self.done * (self.missing - self.done)
+
+    def evidence(self, todos: Sequence[_Todo]) -> Evidence:
+        """What there is of one model, for the samples that all its kinds have."""
+        places = [
+            place
+            for place in range(len(self.samples))
+            if all(todo.keys[place] in self.found for todo in todos)
+        ]
+        outputs = {
+            todo.kind.name: [self.found[todo.keys[place]] for place in places] for todo in todos
+        }
+        pictures = [output.picture for output in outputs.get("picture", [])]
+        return Evidence(
+            self.request.data,
+            [self.samples[place] for place in places],
+            outputs,
+            [self.store.picture_file(picture) for picture in pictures],
+            self.lookers,
+            self.request.seed,
+        )
+
+
+def generate(
+    studio: Studio, request: EvaluationRequest, folder: Path | None = None
+) -> Generator[Progress | PartialScores, None, EvaluationResult]:
+    """Yields progress and partial scores; returns what was found.
+
+    Closing the generator stops within one token or step, and keeps all finished samples.
+
+    Args:
+        folder: where samples are kept and looked up; the page's data directory by default.
+
+    Raises:
+        StudioError: a field, a sample or a model is at fault.
+    """
+    request = checked(request, studio.settings.limits)
+    samples = request.data.drawn(request.sample_size, request.seed)
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(Store(folder or studio.settings.data_dir)))
+        todos = yield from _planned(studio, request, samples)
+        yield from stream(lambda emit: _check_pictures(studio, request, samples, emit))
+        yield Progress("Importing libraries")
+        yield from stream(lambda emit: import_libraries(request.task))
+        lookers = yield from _opened_lookers(studio, request, stack)
+        keys = [key for todo in todos for key in todo.keys]
+        found = store.found(keys)
+        state = _State(studio, store, request, samples, lookers, found, {})
+        state.missing, state.began = len(keys) - len(found), time.monotonic()
+        for todo in todos:
+            yield from _computed(state, todo, [t for t in todos if t.name == todo.name])
+        yield Progress("Comparing", 1.0)
+        return (yield from stream(lambda emit: _result(state, todos)))
+
+
+def _planned(
+    studio: Studio, request: EvaluationRequest, samples: Sequence[Sample]
+) -> Generator[Progress, None, list[_Todo]]:
+    """What each model has to make. All of them are looked up before the first is loaded."""
+    todos = []
+    for name in request.models:
+        snapshot = yield from _resolved(studio, name, request.task)
+        for kind_name in kinds_of(request.metrics):
+            todos.append(_todo(studio, request, samples, name, snapshot, KINDS[kind_name]))
+    return todos
+
+
+def _resolved(studio: Studio, name: str, task: Task) -> Generator[Progress, None, Snapshot]:
+    commits = studio.residency.commits()
+    return (
+        yield from stream(
+            lambda emit: resolve(name, task, studio.settings, emit, studio.device, commits),
+            may_go_on=True,
+        )
+    )
+
+
+def _todo(
+    studio: Studio, request: EvaluationRequest, samples: Sequence[Sample], name: str,
+    snapshot: Snapshot, kind: Kind,
+) -> _Todo:  # fmt: skip
+    model = {
+        "kind": kind.name,
+        "model": identity(snapshot),
+        "settings": {name: getattr(request.settings, name) for name in kind.depends_on},
+        "device": _device(studio),
+        "versions": versions(),
+    }
+    keys = [
+        key_of({**model, "data": request.data.sha256, "sample": s.index, "seed": request.seed})
+        for s in samples
+    ]
+    return _Todo(name, snapshot, kind, key_of(model), tuple(keys))
+
+
+def _device(studio: Studio) -> dict[str, str]:
+    return {"kind": studio.device.kind, "dtype": studio.device.dtype_name}
+
+
+def _check_pictures(
+    studio: Studio, request: EvaluationRequest, samples: Sequence[Sample], emit: Emit
+) -> None:
+    """A picture that cannot be read is told before hours of work, not after."""
+    if request.task != "describe":
+        return
+    for count, sample in enumerate(samples):
+        emit(Progress("Looking at the pictures", count / len(samples)))
+        sample.picture(studio.settings.limits)
+
+
+def _opened_lookers(
+    studio: Studio, request: EvaluationRequest, stack: ExitStack
+) -> Generator[Progress, None, Lookers]:
+    """What the metrics need to look at pictures; real pictures are looked at here."""
+    lookers = Lookers()
+    if {"kid", "fid", "diversity"} & set(request.metrics):
+        loaded = yield from open_extractor(studio)
+        stack.enter_context(loaded.lease)
+        pictures = PictureFeatures(loaded, studio.settings.limits)
+        lookers = replace(lookers, pictures=pictures)
+    if {"kid", "fid"} & set(request.metrics):
+        yield Progress("Looking at the real pictures")
+        files = [sample.file for sample in request.data.samples if sample.file is not None]
+        lookers = replace(lookers, real=(yield from stream(lambda emit: pictures.of(files))))
+    if "clip_score" in request.metrics:
+        yield Progress("Loading CLIP")
+        name, settings = str(request.clip), studio.settings
+        clip = yield from stream(lambda emit: load_clip(name, settings, studio.device))
+        lookers = replace(lookers, clip=clip)
+    return lookers
+
+
+def _computed(
+    state: _State, todo: _Todo, own: Sequence[_Todo]
+) -> Generator[Progress | PartialScores, None, None]:
+    """Makes what is missing of one kind, in the order of the samples."""
+    missing = [place for place, key in enumerate(todo.keys) if key not in state.found]
+    state.computed[todo.name] = state.computed.get(todo.name, 0) + len(missing)
+    if not missing:
+        return
+    kind = todo.kind
+    loaded = yield from state.studio.open(todo.name, kind.task, kind.load, kind.size_of)
+    with loaded.lease:
+        if identity(loaded.snapshot) != identity(todo.snapshot):
+            raise ModelUnavailable(
+                f"{todo.name} has changed since this evaluation began. Run it again."
+            )
+        yield from stream(lambda emit: _work(state, todo, own, missing, loaded, emit))
+
+
+def _work(
+    state: _State, todo: _Todo, own: Sequence[_Todo], missing: Sequence[int], loaded: Loaded,
+    emit: Emit,
+) -> None:  # fmt: skip
+    """Computes batch after batch and keeps each; tells how far it is between them."""
+    settings = state.request.settings
+    assert settings is not None
+
+    def tell() -> None:
+        fraction = state.done / max(1, state.missing)
+        there = sum(key in state.found for key in todo.keys)
+        message = f"{todo.name}: {there} of {len(todo.keys)} samples"
+        emit(Progress(message, fraction, state.seconds_left()))
+
+    run = Run(state.studio, state.store, todo.name, loaded, settings, tell)
+    pause = _Pause()
+    with PeakMemory(state.studio.device.kind) as peak:
+        for places in _batches(missing, todo.kind.at_once):
+            tell()
+            outputs = _made(todo.kind, run, state, places)
+            kept = {todo.keys[p]: output for p, output in zip(places, outputs, strict=True)}
+            # The cost first: where a sample is, there is a cost.
+            state.store.keep_cost(todo.cost_key, RunCost(loaded.lease.load_seconds, peak.bytes))
+            state.store.keep(kept)
+            state.found |= kept
+            state.done += len(places)
+            if pause.is_over():
+                with pause:
+                    partial = _partial(state, todo.name, own)
+                if partial is not None:
+                    emit(partial)
+    state.store.keep_cost(todo.cost_key, RunCost(loaded.lease.load_seconds, peak.bytes))
+
+
+def _batches(missing: Sequence[int], at_once: int) -> list[list[int]]:
+    """The first samples one by one, the others in batches."""
+    alone = [[place] for place in missing if place < ALONE]
+    others = [place for place in missing if place >= ALONE]
+    return alone + [others[start : start + at_once] for start in range(0, len(others), at_once)]
+
+
+def _made(kind: Kind, run: Run, state: _State, places: Sequence[int]) -> list[Output]:
+    samples = [state.samples[place] for place in places]
+    seeds = [state.request.seed + sample.index for sample in samples]
+    outputs = None
+    if places[0] >= ALONE:
+        outputs = kind.together(run, samples, seeds)
+    if outputs is None:
+        outputs = [_alone(kind, run, *each) for each in zip(samples, seeds, strict=True)]
+    return outputs
+
+
+def _alone(kind: Kind, run: Run, sample: Sample, seed: int) -> Output:
+    try:
+        return kind.alone(run, sample, seed)
+    except StudioError as error:
+        raise type(error)(f"{run.model}, {sample.name}: {error}") from error
+
+
+class _Pause:
+    """Lets partial scores through when they are due."""
+
+    def __init__(self) -> None:
+        self._next = self._entered = 0.0
+
+    def is_over(self) -> bool:
+        return time.monotonic() >= self._next
+
+    def __enter__(self) -> None:
+        self._entered = time.monotonic()
+
+    def __exit__(self, *exception: object) -> None:
+        took = time.monotonic() - self._entered
+        self._next = time.monotonic() + max(_LEAST_PAUSE_SECONDS, 10 * took)
+
+
+def _partial(state: _State, name: str, own: Sequence[_Todo]) -> PartialScores | None:
+    """The scores of the samples that are there; None where there are too few for any."""
+    evidence = state.evidence(own)
+    if len(evidence.samples) < 2:
+        return None
+    scores = {}
+    for metric in state.request.metrics:
+        try:
+            scores[metric] = METRICS[metric].score(evidence).value
+        except InvalidValue:  # the few that are there do not make this score
+            continue
+    return PartialScores(name, len(evidence.samples), len(state.samples), scores)
+
+
+def _result(state: _State, todos: Sequence[_Todo]) -> EvaluationResult:
+    models = tuple(
+        _model_result(state, [todo for todo in todos if todo.name == name])
+        for name in state.request.models
+    )
+    return concluded(state.request, state.samples, models, _device(state.studio))
+
+
+def _model_result(state: _State, own: Sequence[_Todo]) -> ModelResult:
+    shown = own[-1]
+    cost = state.store.cost(shown.cost_key)
+    assert cost is not None
+    evidence = state.evidence(own)
+    costs = costs_of(evidence.outputs[shown.kind.name], cost, shown.snapshot)
+    computed = state.computed[shown.name]
+    return measured(shown.name, shown.snapshot, evidence, state.request.metrics, costs, computed)

@@ -1,0 +1,143 @@
+"""Runs the evaluation of a card again and says, line by line, what is equal and what is not.
+
+Nothing is looked up: every sample is computed anew.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import InvalidValue
+from pipelines.events import Progress
+from pipelines.hub.references import composed_name
+from pipelines.model_comparison.evaluation.card import Card, card, request_of
+from pipelines.model_comparison.evaluation.data import DataSet
+from pipelines.model_comparison.evaluation.pipeline import generate
+from pipelines.model_comparison.evaluation.result import PartialScores, listed
+from pipelines.model_comparison.evaluation.scores import METRICS
+from pipelines.model_comparison.evaluation.tables import figure
+from pipelines.studio import Studio
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that was looked at: whether it is as it was, and what there is to say."""
+
+    is_equal: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """The new card, and what of it is as in the old one."""
+
+    card: Card
+    lines: tuple[Line, ...]
+
+    @property
+    def is_equal(self) -> bool:
+        return all(line.is_equal for line in self.lines)
+
+
+def replay(
+    studio: Studio, old: Card, data: DataSet
+) -> Generator[Progress | PartialScores, None, Replayed]:
+    """Yields the run's events; returns what is equal and what differs because of what.
+
+    Args:
+        data: the card's data set; its hash is checked.
+
+    Raises:
+        StudioError: no whole card, another data set, or the run fails here.
+    """
+    request = request_of(old, data)
+    with _telling():
+        pinned = tuple(_pinned(model) for model in old["models"])
+    with tempfile.TemporaryDirectory(prefix="triptych-replay-") as folder:
+        result = yield from generate(studio, replace(request, models=pinned), Path(folder))
+        new = card(result)
+    with _telling():
+        return Replayed(new, tuple(compared(old, new)))
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Turns what a damaged card leads to into words."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InvalidValue(
+            f"The card is not whole ({type(error).__name__}: {error}). Copy it as it was made."
+        ) from error
+
+
+def _pinned(model: dict[str, Any]) -> str:
+    """The model's reference with the commits of what is on the Hub."""
+
+    def at(part: dict[str, Any]) -> str:
+        reference = str(part["reference"])
+        return f"{reference}@{part['commit']}" if "/" in reference else reference
+
+    return composed_name(at(model), [(at(a), float(a["weight"])) for a in model["adapters"]])
+
+
+def compared(old: Card, new: Card) -> list[Line]:
+    """What two cards of one request have in common: causes first, then what came of them."""
+    causes = [
+        *_models(old, new),
+        *_parts("version of", old["versions"], new["versions"]),
+        *_parts("device", old["device"], new["device"]),
+    ]
+    outcomes = [line for pair in _pairs(old, new) for line in _outcomes(*pair)]
+    lines = [line for _, line in causes] + outcomes
+    if all(line.is_equal for line in outcomes):
+        return lines
+    changed = [name for name, line in causes if not line.is_equal]
+    because = (
+        f"What differs may be because of the {listed(changed)}."
+        if changed
+        else "Nothing else that the card tells differs: another processor may round otherwise."
+    )
+    return [*lines, Line(False, because)]
+
+
+def _pairs(old: Card, new: Card) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    return list(zip(old["models"], new["models"], strict=True))
+
+
+def _models(old: Card, new: Card) -> list[tuple[str, Line]]:
+    lines = []
+    for before, after in _pairs(old, new):
+        was, now = ([m["commit"], m["adapters"]] for m in (before, after))
+        name = before["name"]
+        text = f"{name}: the same files" if was == now else f"{name}: files were {was}, are {now}"
+        lines.append((f"files of {name}", Line(was == now, text)))
+    return lines
+
+
+def _parts(what: str, old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, Line]]:
+    lines = []
+    for name in sorted({*old, *new}):
+        before, after = old.get(name), new.get(name)
+        told = f"{what} {name}"
+        text = f"{told}: {after}" if before == after else f"{told}: was {before}, is {after}"
+        lines.append((told, Line(before == after, text)))
+    return lines
+
+
+def _outcomes(before: dict[str, Any], after: dict[str, Any]) -> list[Line]:
+    name = before["name"]
+    pairs = list(zip(before["outputs"], after["outputs"], strict=True))
+    equal = sum(was == now for was, now in pairs)
+    lines = [Line(equal == len(pairs), f"{name}: {equal} of {len(pairs)} outputs are equal")]
+    for metric, score in before["scores"].items():
+        was, now = score["value"], after["scores"].get(metric, {}).get("value")
+        text = f"{name}: {METRICS[metric].label} {figure(now)}"
+        told = f"{text}, as before" if was == now else f"{text}, was {figure(was, 6)}"
+        lines.append(Line(was == now, told))
+    return lines

@@ -1,0 +1,248 @@
+"""The metrics of an evaluation: each a score of one model, and a test against another's.
+
+The mathematics is in ``pipelines.metrics``; here stands which outputs a metric reads, and
+what of each sample the paired tests add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.hub import Task
+from pipelines.metrics import interval, paired, ptb
+from pipelines.metrics.bleu import bleu_of_sums, bleu_statistics, corpus_bleu
+from pipelines.metrics.chrf import chrf_of_sums, chrf_statistics, corpus_chrf
+from pipelines.metrics.cider import cider, cider_of_each
+from pipelines.metrics.clip import clip_score, clip_score_of_each
+from pipelines.metrics.frechet import frechet_distance
+from pipelines.metrics.kernel import kernel_distance
+from pipelines.metrics.likelihood import Windows, bits_per_byte, perplexity
+from pipelines.metrics.paired import Difference, compared, of_values
+from pipelines.metrics.proportion import proportion
+from pipelines.metrics.rouge import rouge_l, rouge_l_of_each
+from pipelines.metrics.score import Score
+from pipelines.metrics.variety import mean_cosine_distance
+from pipelines.metrics.wording import distinct, self_bleu
+from pipelines.model_comparison.evaluation.data import DataSet, Sample
+from pipelines.model_comparison.evaluation.features import ClipFeatures, PictureFeatures
+from pipelines.model_comparison.evaluation.kinds import halves
+from pipelines.model_comparison.evaluation.sets import kernel_distance_test, mean_distance_test
+from pipelines.model_comparison.evaluation.store import Output
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Lookers:
+    """The models that look at pictures for scores, and the features of real ones."""
+
+    pictures: PictureFeatures | None = None
+    clip: ClipFeatures | None = None
+    real: Array = field(default_factory=lambda: np.empty((0, 0)))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one model made of the samples, and all that its scores depend on beside it.
+
+    ``outputs`` are by kind, each in the order of ``samples``; ``files`` are the pictures.
+    """
+
+    data: DataSet
+    samples: Sequence[Sample]
+    outputs: Mapping[str, Sequence[Output]]
+    files: Sequence[Path]
+    lookers: Lookers
+    seed: int
+
+    def texts(self, kind: str) -> list[str]:
+        return [output.text for output in self.outputs[kind]]
+
+    @property
+    def references(self) -> list[tuple[str, ...]]:
+        return [sample.references for sample in self.samples]
+
+    @property
+    def continuations(self) -> list[tuple[str, ...]]:
+        return [(halves(sample.text)[1],) for sample in self.samples]
+
+    def facts(self, name: str) -> list[float]:
+        return [output.facts[name] for output in self.outputs["likelihood"]]
+
+    @property
+    def windows(self) -> Windows:
+        facts = self.outputs["likelihood"][0].facts
+        return Windows(facts["context"], facts["stride"])
+
+    @property
+    def tokenizer(self) -> str:
+        return f"tokenizer@{self.outputs['likelihood'][0].facts['tokenizer']}"
+
+    def features(self) -> tuple[Array, str]:
+        """Of the painted pictures, and the extractor's name."""
+        assert self.lookers.pictures is not None
+        return self.lookers.pictures.of(self.files), self.lookers.pictures.name
+
+    def clip_features(self) -> tuple[Array, Array, str]:
+        """Of the painted pictures, of their prompts, and the model's name."""
+        looker = self.lookers.clip
+        assert looker is not None
+        texts = looker.of_texts([sample.text for sample in self.samples])
+        return looker.of(self.files), texts, looker.name
+
+
+Rows = Callable[[Evidence], Array]
+Test = Callable[[Evidence, Evidence], Difference]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One score. ``rows`` are statistics of each sample and ``of_sums`` the score of their
+    sums: the paired tests' and, of one row, the sample's own value. ``test`` is for scores of a
+    whole set; with neither there is no paired test. ``not_alike`` names what two models must
+    share for the scores to mean the same, beside the samples."""
+
+    label: str
+    task: Task
+    kind: str
+    score: Callable[[Evidence], Score]
+    rows: Rows | None = None
+    of_sums: paired.ScoreOfSums = interval.ratio
+    test: Test | None = None
+    higher_is_better: bool = True
+    not_alike: Callable[[Evidence, Evidence], str | None] = lambda ours, theirs: None
+
+    def values(self, evidence: Evidence) -> list[float] | None:
+        """Each sample's own value; None for a score of a whole set."""
+        if self.rows is None:
+            return None
+        return [float(value) for value in self.of_sums(self.rows(evidence))]
+
+    def difference(self, ours: Evidence, theirs: Evidence) -> Difference | str:
+        """The test of ours against theirs, or why there is none."""
+        if reason := self.not_alike(ours, theirs):
+            return reason
+        if self.test is not None:
+            return self.test(ours, theirs)
+        if self.rows is None:
+            return f"{self.label} is of a whole set of samples, and no paired test fits it"
+        return compared(self.rows(ours), self.rows(theirs), self.of_sums, ours.seed)
+
+
+def _exact_hits(evidence: Evidence) -> list[bool]:
+    """Whether a caption has the words of one of the right answers, in their order."""
+    told = zip(evidence.texts("caption"), evidence.references, strict=True)
+    return [ptb.words(text) in [ptb.words(answer) for answer in right] for text, right in told]
+
+
+def _likelihoods(counted: str) -> Rows:
+    """Of each text, bits (or nats, for tokens) and how many units they are told for."""
+    unit = np.log(2) if counted == "bytes" else 1.0
+
+    def rows(evidence: Evidence) -> Array:
+        nats = np.array(evidence.facts("nats"), np.float64)
+        return np.column_stack([nats / unit, np.array(evidence.facts(counted), np.float64)])
+
+    return rows
+
+
+def _exp_ratio(sums: Array) -> Array:
+    with np.errstate(over="ignore"):  # a broken model is infinitely perplexed
+        return np.asarray(np.exp(interval.ratio(sums)))
+
+
+def _other_tokenizer(ours: Evidence, theirs: Evidence) -> str | None:
+    if ours.tokenizer == theirs.tokenizer:
+        return None
+    return "the models have other tokenisers, so their perplexities cannot be compared"
+
+
+def _counts(evidence: Evidence, name: str) -> list[int]:
+    return [int(value) for value in evidence.facts(name)]
+
+
+METRICS: Mapping[str, Metric] = {
+    "cider": Metric(
+        "CIDEr", "describe", "caption",
+        lambda e: cider(e.texts("caption"), e.references, e.seed),
+        lambda e: of_values(cider_of_each(e.texts("caption"), e.references)),
+    ),
+    "bleu": Metric(
+        "BLEU", "describe", "caption",
+        lambda e: corpus_bleu(e.texts("caption"), e.references, "ptb", seed=e.seed),
+        lambda e: bleu_statistics(e.texts("caption"), e.references, "ptb"),
+        bleu_of_sums,
+    ),
+    "rouge_l": Metric(
+        "ROUGE-L", "describe", "caption",
+        lambda e: rouge_l(e.texts("caption"), e.references, e.seed),
+        lambda e: of_values(rouge_l_of_each(e.texts("caption"), e.references)),
+    ),
+    "exact_match": Metric(
+        "Exact match", "describe", "caption",
+        lambda e: proportion(_exact_hits(e), f"words of a reference, tok:{ptb.NAME}"),
+        lambda e: of_values(np.array(_exact_hits(e), np.float64)),
+    ),
+    "kid": Metric(
+        "KID", "paint", "picture",
+        lambda e: kernel_distance(e.features()[0], e.lookers.real, e.features()[1]),
+        test=lambda ours, theirs: kernel_distance_test(
+            ours.features()[0], theirs.features()[0], ours.lookers.real, ours.seed
+        ),
+        higher_is_better=False,
+    ),
+    "fid": Metric(
+        "FID", "paint", "picture",
+        lambda e: frechet_distance(e.features()[0], e.lookers.real, e.features()[1]),
+        higher_is_better=False,
+    ),
+    "clip_score": Metric(
+        "CLIPScore", "paint", "picture",
+        lambda e: clip_score(*e.clip_features(), e.seed),
+        lambda e: of_values(clip_score_of_each(*e.clip_features()[:2])),
+    ),
+    "diversity": Metric(
+        "Diversity", "paint", "picture",
+        lambda e: mean_cosine_distance(*e.features()),
+        test=lambda ours, theirs: mean_distance_test(
+            ours.features()[0], theirs.features()[0], ours.seed
+        ),
+    ),
+    "bits_per_byte": Metric(
+        "Bits per byte", "write", "likelihood",
+        lambda e: bits_per_byte(
+            e.facts("nats"), _counts(e, "bytes"), e.data.signature, e.seed, e.windows
+        ),
+        _likelihoods("bytes"), higher_is_better=False,
+    ),
+    "perplexity": Metric(
+        "Perplexity", "write", "likelihood",
+        lambda e: perplexity(
+            e.facts("nats"), _counts(e, "tokens"), e.data.signature, e.tokenizer, e.windows, e.seed
+        ),
+        _likelihoods("tokens"), _exp_ratio, higher_is_better=False, not_alike=_other_tokenizer,
+    ),
+    "chrf": Metric(
+        "chrF", "write", "continuation",
+        lambda e: corpus_chrf(e.texts("continuation"), e.continuations, seed=e.seed),
+        lambda e: chrf_statistics(e.texts("continuation"), e.continuations),
+        chrf_of_sums,
+    ),
+    "distinct_2": Metric(
+        "Distinct-2", "write", "continuation", lambda e: distinct(e.texts("continuation"), 2)
+    ),
+    "self_bleu": Metric(
+        "Self-BLEU", "write", "continuation", lambda e: self_bleu(e.texts("continuation")),
+        higher_is_better=False,
+    ),
+}  # fmt: skip
+
+
+def kinds_of(metrics: Sequence[str]) -> list[str]:
+    """The kinds of outputs that these metrics read, each once."""
+    return list(dict.fromkeys(METRICS[name].kind for name in metrics))

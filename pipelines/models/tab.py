@@ -1,0 +1,285 @@
+"""The Models tab: find a model, see what it is and whether it fits, use it; what is on disk.
+
+Words that come from the Hub (names, licences) are shown in tables and text boxes alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from pipelines import ui
+from pipelines.device import mebibytes
+from pipelines.errors import InvalidValue
+from pipelines.hub import Task, local_names
+from pipelines.hub.disk import Stored, delete, stored
+from pipelines.hub.preflight import Preflight, preflight
+from pipelines.hub.search import Found, search
+from pipelines.presets import presets_for
+from pipelines.studio import Studio
+
+_TASKS = [("Write", "write"), ("Paint", "paint"), ("Describe", "describe")]
+_COLUMNS = ["model", "size", "downloads", "likes", "licence"]
+_DISK_COLUMNS = ["model", "commit", "size", "last used"]
+_FREE: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+
+
+@dataclass(frozen=True)
+class _Finder:
+    """Where a reference comes from: words, a suggestion, or one's own typing."""
+
+    task: gr.Radio
+    query: gr.Textbox
+    look: gr.Button
+    results: gr.Dataframe
+    note: gr.Textbox
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The reference, what can be put on it, and what is known of it."""
+
+    reference: gr.Textbox
+    adapter: gr.Dropdown
+    weight: gr.Slider
+    add: gr.Button
+    check: gr.Button
+    use: gr.Button
+    verdict: gr.Textbox
+    facts: gr.Dataframe
+
+
+def build(
+    studio: Studio, compute: dict[str, Any], pickers: Mapping[Task, gr.Dropdown], opened: Any
+) -> None:
+    """Adds the tab's content to the current block.
+
+    Args:
+        compute: queue options; a search waits for the Hub, not for those who compute.
+        pickers: for each task the picker that a chosen model is put into.
+        opened: the event of the tab's opening, upon which it is filled.
+    """
+    gr.Markdown(
+        "Any checkpoint of the Hub, with or without a LoRA: what it is, and whether it fits here.",
+        elem_classes="lead",
+    )
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=300):
+            finder = _build_finder()
+        with gr.Column(scale=2, min_width=300):
+            chosen = _build_chosen(studio)
+    _build_disk(studio)
+    waiting = compute | {"concurrency_id": "hub", "concurrency_limit": 4}
+    _wire_finder(studio, finder, chosen, opened, waiting)
+    _wire_chosen(studio, finder, chosen, pickers, waiting)
+
+
+def _build_finder() -> _Finder:
+    task = gr.Radio(_TASKS, value="write", label="Task", elem_id="models-task")
+    with gr.Row():
+        query = ui.textbox(
+            label="Search", placeholder="fairy tales, llama, anime …", max_lines=1, scale=4,
+            elem_id="models-query",
+        )  # fmt: skip
+        look = gr.Button("Search", scale=1, variant="primary", elem_id="models-search")
+    results = gr.Dataframe(
+        headers=_COLUMNS, datatype="str", interactive=False, label="Models; click one",
+        column_widths=["37%", "15%", "19%", "11%", "18%"], max_height=420, wrap=True,
+        elem_id="models-results",
+    )  # fmt: skip
+    note = gr.Textbox(visible=False, interactive=False, label="Good to know", elem_classes="notes")
+    return _Finder(task, query, look, results, note)
+
+
+def _build_chosen(studio: Studio) -> _Chosen:
+    reference = ui.textbox(
+        label="Model", placeholder="owner/repo, a URL of the Hub, base + lora:0.8",
+        max_lines=2, elem_id="models-reference",
+    )  # fmt: skip
+    with gr.Row():
+        check = gr.Button("Check", variant="primary", scale=2, elem_id="models-check")
+        use = gr.Button("Use it", scale=1, elem_id="models-use")
+    with gr.Accordion("Put a LoRA on it", open=False):
+        adapter = gr.Dropdown(
+            [], label="LoRA", allow_custom_value=True, interactive=True, elem_id="models-lora",
+            info="One that is here, or owner/repo",
+        )  # fmt: skip
+        weight = ui.slider(-2, 2, 1, step=0.05, label="Weight", info="0: as without it")
+        add = gr.Button("Add", elem_id="models-add")
+    verdict = gr.Textbox(
+        label="Verdict", lines=2, max_lines=8, interactive=False, elem_id="models-verdict"
+    )
+    facts = gr.Dataframe(
+        headers=["", "value"], datatype="str", interactive=False, label="What it is",
+        column_widths=["38%", "62%"], wrap=True, elem_id="models-facts",
+    )  # fmt: skip
+    return _Chosen(reference, adapter, weight, add, check, use, verdict, facts)
+
+
+def _wire_finder(
+    studio: Studio, finder: _Finder, chosen: _Chosen, opened: Any, waiting: dict[str, Any]
+) -> None:
+    @ui.shows_errors
+    def look(task: Task, query: str) -> tuple[list[list[str]], dict[str, Any]]:
+        """Models of a task by words: those on this machine, then the Hub's."""
+        answer = search(task, query, studio.settings)
+        return [_row(found) for found in answer.found], ui.notes_text(
+            [answer.note] if answer.note else []
+        )
+
+    @ui.shows_errors
+    def suggest(task: Task) -> tuple[list[list[str]], dict[str, Any], Any, str]:
+        """What is here, and what fits this machine."""
+        here = [[name, "", "", "", ""] for name in local_names(studio.settings, task)]
+        fitting = [
+            [preset.reference, f"{preset.gigabytes:g} GB", "", "", preset.licence]
+            for preset in _presets(studio, task)
+        ]
+        return here + fitting, ui.notes_text([]), _adapters(studio, task), ""
+
+    @ui.shows_errors
+    def pick(rows: Any, event: gr.SelectData) -> str:
+        """The model of the row that was clicked, as the table has it."""
+        return str(rows.iloc[event.index[0], 0])
+
+    found = [finder.results, finder.note]
+    options = {"show_progress": "minimal", **waiting}
+    gr.on(
+        [finder.look.click, finder.query.submit], look, [finder.task, finder.query], found,
+        api_name="search_models", **options,
+    )  # fmt: skip
+    gr.on(
+        [finder.task.change, opened],
+        suggest, [finder.task], [*found, chosen.adapter, chosen.reference], **_FREE,
+    )  # fmt: skip
+    finder.results.select(pick, [finder.results], [chosen.reference], **_FREE)
+
+
+def _wire_chosen(
+    studio: Studio,
+    finder: _Finder,
+    chosen: _Chosen,
+    pickers: Mapping[Task, gr.Dropdown],
+    waiting: dict[str, Any],
+) -> None:
+    @ui.shows_errors
+    def check(task: Task, reference: str) -> tuple[str, list[list[str]]]:
+        """What a model is and whether it fits, before a byte of its weights is fetched."""
+        found = preflight(reference, task, studio.settings, studio.device)
+        return "\n".join([found.verdict, *found.helps, *found.notes]), _facts(found)
+
+    @ui.shows_errors
+    def add(reference: str, adapter: str, weight: float) -> str:
+        if not reference.strip() or not adapter:
+            raise InvalidValue("Choose a model first, then the LoRA to put on it.")
+        return f"{reference.strip()} + {adapter}" + ("" if weight == 1 else f":{weight:g}")
+
+    @ui.shows_errors
+    def use(task: Task, reference: str) -> dict[Any, Any]:
+        if not reference.strip():
+            raise InvalidValue("No model is chosen. Click one in the table, or type its name.")
+        gr.Info(f"It is chosen in the {task.capitalize()} tab; it loads when it is first run.")
+        return {pickers[task]: reference.strip()}
+
+    checked = [chosen.verdict, chosen.facts]
+    gr.on(
+        [chosen.check.click, chosen.reference.submit], check, [finder.task, chosen.reference],
+        checked, api_name="check_model", show_progress="minimal", **waiting,
+    )  # fmt: skip
+    chosen.add.click(
+        add, [chosen.reference, chosen.adapter, chosen.weight], [chosen.reference], **_FREE
+    )
+    chosen.use.click(use, [finder.task, chosen.reference], list(pickers.values()), **_FREE)
+
+
+def _presets(studio: Studio, task: Task) -> list[Any]:
+    device = studio.device
+    return list(presets_for(task, studio.settings.memory_budget_bytes, device.kind != "cpu"))
+
+
+def _adapters(studio: Studio, task: Task) -> Any:
+    from pipelines.hub.local import local_adapters
+
+    return gr.update(choices=local_adapters(studio.settings, task), value=None)
+
+
+def _row(found: Found) -> list[str]:
+    numbers = ["" if n is None else f"{n:,}" for n in (found.downloads, found.likes)]
+    size = "" if found.size_bytes is None else mebibytes(found.size_bytes)
+    gated = " (gated)" if found.is_gated else ""
+    return [found.reference + gated, size, *numbers, found.licence or ""]
+
+
+def _facts(found: Preflight) -> list[list[str]]:
+    """Name and value of what is known; what is not is left out."""
+    where = "on this machine" if found.is_local else "on the Hub"
+    access = [word for word, holds in (("gated", found.is_gated), ("private", found.is_private))
+              if holds]  # fmt: skip
+    rows = [
+        ("where", ", ".join([where, *access])),
+        ("commit", found.commit[:12]),
+        ("kind", found.family or ""),
+        ("licence", found.licence or "not said"),
+        ("parameters", f"{found.parameters:,}" if found.parameters else ""),
+        ("stored as", found.stored_as),
+        ("computed in", found.computed_in),
+        ("to fetch", f"{mebibytes(found.bytes_to_fetch)} of {mebibytes(found.bytes_total)}"),
+        ("free disk", mebibytes(found.free_disk_bytes)),
+        ("memory", mebibytes(found.expected_memory_bytes) if found.expected_memory_bytes else ""),
+        ("memory budget", mebibytes(found.memory_budget_bytes)),
+    ]
+    return [[name, value] for name, value in rows if value]
+
+
+def _build_disk(studio: Studio) -> None:
+    """What the Hub's models take on this disk, and a way to let them go."""
+    with gr.Accordion("Downloaded models on this disk", open=False, elem_id="models-disk"):
+        table = gr.Dataframe(
+            headers=_DISK_COLUMNS, datatype="str", interactive=False, label="Downloaded",
+            elem_id="disk-table",
+        )  # fmt: skip
+        with gr.Row():
+            key = gr.Dropdown([], label="Model to delete", interactive=True, scale=3)
+            drop = gr.Button("Delete", variant="stop", scale=1, elem_id="disk-delete")
+            refresh = gr.Button("Refresh", scale=1, elem_id="disk-refresh")
+        summary = gr.Markdown(elem_classes="facts")
+    show, remove = _disk_handlers(studio)
+    outputs = [table, key, summary]
+    refresh.click(show, None, outputs, **_FREE)
+    drop.click(remove, [key], outputs, **_FREE)
+
+
+def _disk_handlers(studio: Studio) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    settings = studio.settings
+
+    def name(one: Stored) -> str:
+        return f"{one.reference}@{one.commit[:12]}"
+
+    def show() -> tuple[list[list[str]], dict[str, Any], str]:
+        there = stored(settings)
+        rows = [
+            [one.reference, one.commit[:12], mebibytes(one.size_bytes), _ago(one.last_used)]
+            for one in there
+        ]
+        held = mebibytes(sum(one.size_bytes for one in there))
+        text = f"{held} of {mebibytes(settings.disk_budget_bytes)}"
+        return rows, gr.update(choices=[name(one) for one in there], value=None), text
+
+    @ui.shows_errors
+    def remove(chosen: str | None) -> tuple[list[list[str]], dict[str, Any], str]:
+        one = {name(one): one for one in stored(settings)}.get(chosen or "")
+        if one is None:
+            raise InvalidValue("Choose one of the downloaded models, then Delete.")
+        delete(one.reference, one.commit, settings, studio.residency.commits())
+        return show()
+
+    return show, remove
+
+
+def _ago(moment: float) -> str:
+    hours = (time.time() - moment) / 3600
+    return f"{hours:.0f} hours ago" if hours < 48 else f"{hours / 24:.0f} days ago"

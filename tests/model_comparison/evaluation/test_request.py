@@ -1,0 +1,123 @@
+"""Requests: every field is checked, and the message says what to do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pipelines.errors import InvalidValue
+from pipelines.model_comparison.evaluation.data import DataSet, from_texts
+from pipelines.model_comparison.evaluation.request import (
+    DEFAULT_METRICS,
+    METRICS,
+    TASKS,
+    Describing,
+    EvaluationRequest,
+    Painting,
+    Writing,
+    checked,
+    settings_from,
+)
+from pipelines.model_comparison.evaluation.scores import METRICS as KNOWN
+from pipelines.settings import Limits
+
+LIMITS = Limits()
+MODELS = ("one", "two")
+
+
+def test_what_is_left_out_is_filled_in(scenes: DataSet) -> None:
+    request = checked(EvaluationRequest("describe", scenes, (" one ", "two")), LIMITS)
+
+    assert request.models == MODELS
+    assert request.metrics == DEFAULT_METRICS["describe"]
+    assert request.settings == Describing()
+
+
+def test_every_metric_that_may_be_asked_for_is_known() -> None:
+    assert {name for task in TASKS for name in METRICS[task]} == set(KNOWN)
+    for task in TASKS:
+        assert {KNOWN[name].task for name in METRICS[task]} == {task}
+        assert set(DEFAULT_METRICS[task]) <= set(METRICS[task])
+
+
+LONG = "x" * 10_000
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("task", "sing", "write, describe, paint"),
+        ("task", None, "write, describe, paint"),
+        ("data", "emoji-scenes", "data set"),
+        ("models", ("one",), "1 models"),
+        ("models", tuple(f"m{i}" for i in range(9)), "9 models"),
+        ("models", "one", "list"),
+        ("models", ("one", None), "None"),
+        ("models", ("one", True), "True"),
+        ("models", ("one", LONG), "name"),
+        ("models", ("one", " one "), "twice"),
+        ("metrics", ("kid",), "cider"),
+        ("metrics", None, "list"),
+        ("metrics", (1,), "metrics"),
+        ("sample_size", 1, "from 2"),
+        ("sample_size", 2_001, "2000"),
+        ("sample_size", True, "sample_size"),
+        ("sample_size", float("nan"), "sample_size"),
+        ("seed", -1, "seed"),
+        ("seed", None, "seed"),
+        ("settings", Painting(), "Describing"),
+        ("settings", "fast", "Describing"),
+        ("settings", Describing(method="luck"), "beams"),
+        ("settings", Describing(temperature=float("nan")), "temperature"),
+        ("settings", Describing(max_new_tokens=1_000), "max_new_tokens"),
+    ],
+)
+def test_a_faulty_field_is_named(scenes: DataSet, field: str, value: Any, words: str) -> None:
+    fields = {**vars(EvaluationRequest("describe", scenes, MODELS)), field: value}
+
+    with pytest.raises(InvalidValue, match=words) as caught:
+        checked(EvaluationRequest(**fields), LIMITS)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("task", "settings", "words"),
+    [
+        ("paint", Painting(steps=1_000), "steps"),
+        ("paint", Painting(guidance_scale=-1), "guidance_scale"),
+        ("paint", Painting(scheduler="best"), "DDIM"),
+        ("write", Writing(context=1), "context"),
+        ("write", Writing(max_new_tokens=0), "max_new_tokens"),
+        ("write", Writing(top_p=2), "top_p"),
+        ("write", Writing(top_k=-1), "top_k"),
+    ],
+)
+def test_a_faulty_setting_is_named(scenes: DataSet, task: Any, settings: Any, words: str) -> None:
+    with pytest.raises(InvalidValue, match=words):
+        checked(EvaluationRequest(task, scenes, MODELS, settings=settings), LIMITS)
+
+
+def test_painters_may_go_their_own_way(scenes: DataSet) -> None:
+    own = Painting(steps=0, guidance_scale=None)
+    assert checked(EvaluationRequest("paint", scenes, MODELS, settings=own), LIMITS).settings == own
+
+
+def test_texts_alone_do_for_some_metrics() -> None:
+    texts = from_texts("t", b"one\ntwo", LIMITS)
+    paint = EvaluationRequest("paint", texts, MODELS, ("diversity",))
+
+    assert checked(paint, LIMITS).metrics == ("diversity",)
+    with pytest.raises(InvalidValue, match="kid needs pictures"):
+        checked(replace(paint, metrics=("diversity", "kid")), LIMITS)
+    with pytest.raises(InvalidValue, match="to describe needs pictures"):
+        checked(EvaluationRequest("describe", texts, MODELS), LIMITS)
+    with pytest.raises(InvalidValue, match="CLIP"):
+        checked(replace(paint, metrics=("clip_score",)), LIMITS)
+
+
+def test_settings_come_from_plain_fields() -> None:
+    assert settings_from("paint", {"steps": 3}) == Painting(steps=3)
+    with pytest.raises(InvalidValue, match=r"'steps'.*temperature"):
+        settings_from("write", {"steps": 3})
