@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import InvalidValue
+from pipelines.errors import Cancelled, InvalidValue
 from pipelines.hub import Adapter
 from pipelines.studio import Studio
 from pipelines.text_generation.batch import write_batch
@@ -102,3 +102,17 @@ def test_a_model_that_does_not_go_on_with_its_prompt_is_refused() -> None:
     other: Any = SimpleNamespace(family="seq2seq")
     with pytest.raises(InvalidValue, match="A seq2seq model cannot"):
         write_batch(other, [REQUEST], no_wait)
+
+
+def test_a_batch_ends_within_a_token_when_it_is_stopped(writer: Any) -> None:
+    calls = []
+
+    def stop_at_third() -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        write_batch(writer, [replace(REQUEST, max_new_tokens=20)], stop_at_third)
+    assert len(calls) == 3
+    assert write_batch(writer, [REQUEST], no_wait)
