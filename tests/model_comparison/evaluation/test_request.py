@@ -48,8 +48,8 @@ LONG = "x" * 10_000
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("task", "sing", "write, describe, paint"),
-        ("task", None, "write, describe, paint"),
+        ("task", "sing", "write, paint, describe"),
+        ("task", None, "write, paint, describe"),
         ("data", "emoji-scenes", "data set"),
         ("models", ("one",), "1 models"),
         ("models", tuple(f"m{i}" for i in range(9)), "9 models"),

@@ -119,7 +119,7 @@ def test_an_upload_is_a_data_set(client: Client, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"task": "sing"}, "'describe', 'paint'"),
+        ({"task": "sing"}, "'paint', 'describe'"),
         ({"data": "/etc/passwd"}, "emoji-scenes"),
         ({"data": None}, "emoji-scenes"),
         ({"data": "upload"}, "no file"),
