@@ -119,6 +119,10 @@ _PICKERS: dict[Task, str] = {task: f"{task}-model" for task in ("write", "paint"
 """The ids of the tabs' pickers."""
 
 
+_is_cold = threading.Lock()
+"""Held from the first page load on."""
+
+
 class _Page(gr.Blocks):
     """Blocks whose queue holds 64 and which nobody passes by.
 
@@ -179,7 +183,8 @@ def _build_workshop(studio: Studio, compute: dict[str, Any], page: gr.Blocks) ->
 def _welcome(studio: Studio) -> str:
     """The device line; with it the libraries are warmed up, after the first page is shown."""
     device = studio.device
-    threading.Thread(target=_warm_up, name="triptych-warm-up", daemon=True).start()
+    if _is_cold.acquire(blocking=False):  # once: two imports at a time trip over each other
+        threading.Thread(target=_warm_up, name="triptych-warm-up", daemon=True).start()
     return f"Runs on **{device.kind}** in **{device.dtype_name}** — {device.reason}."
 
 

@@ -26,6 +26,12 @@ from tests.recipes.finetune.conftest import write_imagefolder
 LIMITS = DataLimits()
 
 
+@pytest.fixture
+def imagefolder(tmp_path: Path) -> Path:
+    """Twelve pictures with captions."""
+    return write_imagefolder(tmp_path / "pictures")
+
+
 def add_line(folder: Path, **row: Any) -> None:
     with (folder / "metadata.jsonl").open("a", encoding="utf-8") as lines:
         lines.write(json.dumps(row) + "\n")
