@@ -106,7 +106,7 @@ def _own_settings(settings: Settings, model: object) -> tuple[int, float, str]:
 
 def _build_given(studio: Studio) -> tuple[_Given, _Buttons]:
     limits = studio.settings.limits
-    prompt = ui.textbox(value=EXAMPLES[1][0], label="Prompt", lines=3, elem_id="paint-prompt")
+    prompt = ui.textbox(value=EXAMPLES[0][0], label="Prompt", lines=3, elem_id="paint-prompt")
     with gr.Row():
         paint = gr.Button("Paint", variant="primary", elem_id="paint-run", scale=2)
         stop = gr.Button("Stop", variant="stop", elem_id="paint-stop", scale=1)
