@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from pipelines.recipes import training
 from pipelines.recipes.diffusion import train as diffusion
-from pipelines.recipes.diffusion.data import WINDOWS, encode_scenes, encode_windows
+from pipelines.recipes.diffusion.data import WINDOWS, Window, encode_scenes, encode_windows
 from pipelines.recipes.diffusion.model import (
     Painter,
     build_scheduler,
@@ -178,27 +178,49 @@ def test_things_stand_in_the_cells_that_count_more(world: World) -> None:
     assert all(25 / 256 <= share <= 162 / 256 for share in shares.tolist())
 
 
-def test_a_window_holds_one_whole_thing_and_is_cached(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "covered"),
+    [
+        (WINDOWS[0], {5 * 5, 7 * 7}),
+        (WINDOWS[1], {9 * 9}),
+        (WINDOWS[2], {2 * 5 * 5, 5 * 5 + 7 * 7}),
+    ],
+)
+def test_a_window_holds_whole_things_and_is_cached(
+    world: World, tmp_path: Path, kind: Window, covered: set[int]
+) -> None:
     vae = build(SMALL).eval()
-    for edge, things in ((64, {25, 49}), (96, {81})):
-        cache = tmp_path / f"{edge}.safetensors"
-        windows = encode_windows(vae, world, edge, 12, seed=0, cache=cache)
-        assert windows.latents.shape == (12, 8, edge // 8, edge // 8)
-        assert set(windows.covered.flatten(1).sum(dim=1).tolist()) == things
-        again = encode_windows(vae, world, edge, 12, seed=0, cache=cache)
-        assert torch.equal(windows.latents, again.latents)
-        assert windows.captions == again.captions
-        with pytest.raises(SystemExit, match="holds 12 scenes, not 13"):
-            encode_windows(vae, world, edge, 13, seed=0, cache=cache)
+    cache = tmp_path / "windows.safetensors"
+    windows = encode_windows(vae, world, kind, 24, seed=0, cache=cache)
+    assert windows.edge == kind.edge // 8
+    assert windows.latents.shape == (24, 8, windows.edge, windows.edge)
+    assert set(windows.covered.flatten(1).sum(dim=1).tolist()) == covered
+    again = encode_windows(vae, world, kind, 24, seed=0, cache=cache)
+    assert torch.equal(windows.latents, again.latents)
+    assert windows.captions == again.captions
+    with pytest.raises(SystemExit, match="holds 24 scenes, not 25"):
+        encode_windows(vae, world, kind, 25, seed=0, cache=cache)
 
 
-def test_small_windows_are_shown_more_often_than_large_ones(world: World) -> None:
+def test_windows_are_shown_first_by_their_shares_and_whole_scenes_later(world: World) -> None:
     vae = build(SMALL).eval()
-    windows = [encode_windows(vae, world, edge, 2, seed=0, cache=None) for edge in WINDOWS]
+    scenes = encode_scenes(vae, world, 2, seed=0, cache=None)
+    windows = [encode_windows(vae, world, kind, 2, seed=0, cache=None) for kind in WINDOWS]
     rng = np.random.default_rng(0)
-    cells = [diffusion.pick_windows(windows, rng).cells for _ in range(400)]
-    assert cells.count(64) == pytest.approx(300, abs=30)
-    assert cells.count(144) == 400 - cells.count(64)
+    shown = [diffusion.pick(scenes, windows, 0.1, rng) for _ in range(400)]
+    for kind, scene in zip(WINDOWS, windows, strict=True):
+        assert sum(s is scene for s in shown) == pytest.approx(400 * kind.share, abs=30)
+    assert diffusion.pick(scenes, windows, diffusion.WINDOWS_UNTIL, rng) is scenes
+
+
+def test_captions_are_padded_to_the_longest_or_as_the_pipeline_pads_them(world: World) -> None:
+    tokenizer = build_tokenizer(scene_words(world))
+    captions = ["a cat face", "a small dog face on a white background"]
+    whole = diffusion.tokenize(tokenizer, captions)
+    short = diffusion.tokenize(tokenizer, captions, "longest")
+    assert whole.shape == (2, 32)
+    assert short.shape == (2, 10)  # eight words between beginning and end
+    assert torch.equal(whole[:, :10], short)
 
 
 def test_late_timesteps_are_drawn_more_often() -> None:

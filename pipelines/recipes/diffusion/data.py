@@ -1,8 +1,9 @@
-"""What the painter learns from: latents of whole scenes, and of windows round one thing.
+"""What the painter learns from: latents of whole scenes, and of windows round their things.
 
 Latents are computed once, by the autoencoder, and kept in the run's directory. A window
-holds one thing and little else: where a whole scene has 256 cells, most of them bare, it
-has 64, most of them covered. The same compute shows every thing many times as often.
+holds one thing or two and little else: where a whole scene has 256 cells, most of them
+bare, it has 64 or 144, most of them covered. The same compute shows every thing many
+times as often. Windows of two teach from the beginning that the words belong to places.
 """
 
 from __future__ import annotations
@@ -21,19 +22,43 @@ from pipelines.recipes.emoji_scenes.data import (
     EDGE,
     GRID,
     Box,
-    Item,
     Scene,
     World,
     arrange,
     caption,
     to_signed,
 )
-from pipelines.recipes.emoji_scenes.vocabulary import COLOURS, SIZES
+from pipelines.recipes.emoji_scenes.vocabulary import SIZES
 
 CAPTION_DROPOUT = 0.1
-WINDOWS = {8 * GRID: ("small", ""), 12 * GRID: ("big",)}
-"""Edges of the windows in pixels, each a multiple of four cells, and the sizes of the
-things that stand in them."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A kind of window: its edge in pixels, a multiple of four cells, and what stands in it.
+
+    ``share`` is how often one of this kind is shown, while windows are.
+    """
+
+    edge: int
+    things: int
+    sizes: tuple[str, ...]
+    share: float
+
+    def holds(self, scene: Scene) -> bool:
+        """Whether the scene is one for such a window."""
+        return (
+            len(scene.items) == self.things
+            and all(item.size in self.sizes for item in scene.items)
+            and sum(SIZES[item.size] for item in scene.items) <= self.edge
+        )
+
+
+WINDOWS = (
+    Window(8 * GRID, 1, ("small", ""), 0.5),
+    Window(12 * GRID, 1, ("big",), 0.15),
+    Window(12 * GRID, 2, ("small", ""), 0.35),
+)
 
 Placed = tuple[Scene, Sequence[Box]]
 
@@ -59,9 +84,9 @@ class LatentScenes:
         return self.latents[chosen].float(), self.covered[chosen], kept
 
     @property
-    def cells(self) -> int:
-        """The number of cells of one of them."""
-        return int(self.covered[0].numel())
+    def edge(self) -> int:
+        """Of one of them, in cells."""
+        return int(self.covered.shape[-1])
 
 
 def encode_scenes(
@@ -82,21 +107,17 @@ def encode_scenes(
 
 
 def encode_windows(
-    vae: AutoencoderKL, world: World, edge: int, count: int, seed: int, cache: Path | None
+    vae: AutoencoderKL, world: World, window: Window, count: int, seed: int, cache: Path | None
 ) -> LatentScenes:
-    """Windows of ``edge`` pixels (a key of ``WINDOWS``) with one thing each, anywhere in it."""
+    """``count`` windows of one kind, out of the world's training scenes."""
 
     def place(rng: np.random.Generator) -> Placed:
         while True:
-            item = Item(world.emoji[rng.integers(len(world.emoji))], str(rng.choice(WINDOWS[edge])))
-            scene = Scene((item,), "", str(rng.choice(list(COLOURS))))
-            if not scene.is_held_out():
-                break
-        reach = (edge - SIZES[item.size]) // GRID
-        left, top = (GRID * int(offset) for offset in rng.integers(reach + 1, size=2))
-        return scene, [(left, top, SIZES[item.size])]
+            scene = world.sample(rng)
+            if window.holds(scene):
+                return scene, arrange(scene, rng, window.edge)
 
-    return _encode(vae, world, place, edge, count, seed, cache)
+    return _encode(vae, world, place, window.edge, count, seed, cache)
 
 
 @torch.no_grad()

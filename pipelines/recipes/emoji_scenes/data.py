@@ -183,30 +183,34 @@ def _pick_size(rng: np.random.Generator) -> str:
     return str(rng.choice(["", "small", "big"], p=[0.6, 0.2, 0.2]))
 
 
-def arrange(scene: Scene, rng: np.random.Generator) -> list[Box]:
-    """Boxes that fulfil the scene's place, at random within its freedom."""
+def arrange(scene: Scene, rng: np.random.Generator, canvas: int = EDGE) -> list[Box]:
+    """Boxes that fulfil the scene's place, at random within its freedom.
+
+    ``canvas`` is the edge of the picture in pixels, at least the sum of the items' edges.
+    """
     edges = [SIZES[item.size] for item in scene.items]
     if len(edges) == 1:
-        return [(_near_centre(edges[0], rng), _near_centre(edges[0], rng), edges[0])]
+        left, top = (_near_centre(edges[0], canvas, rng) for _ in range(2))
+        return [(left, top, edges[0])]
     upright = scene.place == "above" or (scene.place == "and" and rng.random() < 0.5)
     swapped = scene.place in ("beside", "and") and rng.random() < 0.5
     if swapped:
         edges.reverse()
-    slack = (EDGE - sum(edges)) // GRID
+    slack = (canvas - sum(edges)) // GRID
     margin = int(rng.integers(slack // 2 + 1))
     gap = int(rng.integers(slack - 2 * margin + 1))
     starts = margin * GRID, (margin + gap) * GRID + edges[0]
     boxes = []
     for start, edge in zip(starts, edges, strict=True):
-        across = _near_centre(edge, rng, reach=8)
+        across = _near_centre(edge, canvas, rng, reach=8)
         boxes.append((across, start, edge) if upright else (start, across, edge))
     return boxes[::-1] if swapped else boxes
 
 
-def _near_centre(edge: int, rng: np.random.Generator, reach: int = 16) -> int:
-    centre = (EDGE - edge) // 2
+def _near_centre(edge: int, canvas: int, rng: np.random.Generator, reach: int = 16) -> int:
+    centre = (canvas - edge) // 2
     low = -(-max(0, centre - reach) // GRID)
-    high = min(EDGE - edge, centre + reach) // GRID
+    high = min(canvas - edge, centre + reach) // GRID
     return GRID * int(rng.integers(low, high + 1))
 
 
