@@ -8,6 +8,7 @@ This module wires: it reads the environment once, builds the page and serves it.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import threading
@@ -95,6 +96,7 @@ def _with_arguments(settings: Settings, arguments: Sequence[str]) -> Settings:
 
 SETTINGS = _settings_or_exit(sys.argv[1:] if __name__ == "__main__" else None)
 os.environ.setdefault("GRADIO_TEMP_DIR", str(SETTINGS.data_dir / "tmp"))
+gc.disable()  # a sixth of the start went into looking for garbage where there is none
 
 import gradio as gr  # noqa: E402 - reads the environment when it is imported
 
@@ -121,6 +123,8 @@ _PICKERS: dict[Task, str] = {task: f"{task}-model" for task in ("write", "paint"
 
 _is_cold = threading.Lock()
 """Held from the first page load on."""
+_WARM_UP_AFTER_SECONDS = 1.5
+"""A browser on the same machine draws the page in this time; imports would take its core."""
 
 
 class _Page(gr.Blocks):
@@ -181,10 +185,12 @@ def _build_workshop(studio: Studio, compute: dict[str, Any], page: gr.Blocks) ->
 
 
 def _welcome(studio: Studio) -> str:
-    """The device line; with it the libraries are warmed up, after the first page is shown."""
+    """The device line; with it the libraries are warmed up, once the first page is drawn."""
     device = studio.device
     if _is_cold.acquire(blocking=False):  # once: two imports at a time trip over each other
-        threading.Thread(target=_warm_up, name="triptych-warm-up", daemon=True).start()
+        timer = threading.Timer(_WARM_UP_AFTER_SECONDS, _warm_up)
+        timer.name, timer.daemon = "triptych-warm-up", True
+        timer.start()
     return f"Runs on **{device.kind}** in **{device.dtype_name}** — {device.reason}."
 
 
@@ -233,6 +239,8 @@ def main() -> None:
 
 
 demo = build_app(SETTINGS)
+gc.enable()
+gc.freeze()  # what is there now stays: no collection needs to look at it again
 
 if __name__ == "__main__":
     main()
