@@ -104,6 +104,7 @@ from pipelines import ui  # noqa: E402
 from pipelines.fine_tuning import tab as fine_tune_tab  # noqa: E402
 from pipelines.hub import Task  # noqa: E402
 from pipelines.image_captioning import tab as describe_tab  # noqa: E402
+from pipelines.model_comparison import link  # noqa: E402
 from pipelines.model_comparison import tab as compare_tab  # noqa: E402
 from pipelines.model_comparison.replay import tab as replay_panel  # noqa: E402
 from pipelines.models import tab as models_tab  # noqa: E402
@@ -117,8 +118,16 @@ _TABS = (
     ("Describe", "describe", describe_tab),
     ("Compare", "compare", compare_tab),
 )
-_PICKERS: dict[Task, str] = {task: f"{task}-model" for task in ("write", "paint", "describe")}
-"""The ids of the tabs' pickers."""
+_TASKS: tuple[Task, ...] = ("write", "paint", "describe")
+_PICKERS: dict[str, str] = {
+    **{f"{task}-model": task for task in _TASKS},
+    "compare-a-model": "compare-task",
+    "compare-b-model": "compare-task",
+    "evaluate-models": "evaluate-task",
+    "votes-models": "votes-task",
+    "tune-base": "tune-task",
+}
+"""Every picker by its id: the task whose models it lists, or the id of what chooses the task."""
 
 
 _is_cold = threading.Lock()
@@ -151,47 +160,75 @@ def build_app(settings: Settings) -> gr.Blocks:
             elem_id="masthead",
         )
         device_line = gr.Markdown("Looking at this machine…", elem_id="device-line")
-        with gr.Tabs():
+        openings: dict[str, Any] = {}
+        with gr.Tabs() as tabs:
             for label, name, tab in _TABS:
                 with gr.Tab(label, id=name, elem_id=f"tab-{name}"):
-                    tab.build(studio, compute)
-            _build_workshop(studio, compute, page)
+                    openings[name] = tab.build(studio, compute)
+            made = _build_workshop(studio, compute, page)
         ui.models_panel(studio)
         replay_panel.build(studio, compute)
-        page.load(
-            lambda: _welcome(studio),
-            None,
-            [device_line],
-            api_visibility="private",
-            show_progress="hidden",
+        _keep_pickers_fresh(studio, page, made)
+        fill, fields = openings["compare"]
+        # Queued, for of what is not queued the page shows no error.
+        options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        loaded = page.load(
+            lambda request: _welcome(studio, request), None, [device_line, tabs], **options
         )
+        loaded.then(fill, None, fields, **options)
     return cast(gr.Blocks, page)
 
 
-def _build_workshop(studio: Studio, compute: dict[str, Any], page: gr.Blocks) -> None:
-    """The tabs round the models themselves; what they make is a choice in the others' pickers."""
+def _build_workshop(studio: Studio, compute: dict[str, Any], page: gr.Blocks) -> list[Any]:
+    """The tabs round the models themselves; returns the runs that make a model."""
     named = {block.elem_id: block for block in page.blocks.values()}
-    pickers = {task: cast(gr.Dropdown, named[name]) for task, name in _PICKERS.items()}
+    pickers = {task: cast(gr.Dropdown, named[f"{task}-model"]) for task in _TASKS}
     with gr.Tab("Fine-tune", id="tune", elem_id="tab-tune"):
         made = fine_tune_tab.build(studio, compute)
     with gr.Tab("Models", id="models", elem_id="tab-models") as models:
         models_tab.build(studio, compute, pickers, models.select)
+    return made
 
-    def offer() -> dict[Any, Any]:
-        return {p: ui.local_choices(studio.settings, task) for task, p in pickers.items()}
 
+def _keep_pickers_fresh(studio: Studio, page: gr.Blocks, made: list[Any]) -> None:
+    """Every picker lists what is here now: when a tab is opened, and after a run of ``made``.
+
+    The one that is seen first does when the page is. What is chosen in a picker stays.
+    """
+    named = {block.elem_id: block for block in page.blocks.values()}
+    choosers = sorted(set(_PICKERS.values()) - set(_TASKS))
+
+    def offer(*chosen: Task) -> dict[Any, Any]:
+        tasks: dict[str, Task] = {task: task for task in _TASKS}
+        tasks |= zip(choosers, chosen, strict=True)
+        return {
+            named[picker]: ui.local_choices(studio.settings, tasks[chooser])
+            for picker, chooser in _PICKERS.items()
+        }
+
+    tabs = [block for block in page.blocks.values() if isinstance(block, gr.Tab)]
+    free: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+    inputs, outputs = [named[name] for name in choosers], [named[name] for name in _PICKERS]
+    gr.on([tab.select for tab in tabs], offer, inputs, outputs, **free)
     for run in made:
-        run.then(offer, None, list(pickers.values()), api_visibility="private", queue=False)
+        run.then(offer, inputs, outputs, **free)
+    first = named["write-model"]
+    page.load(lambda: ui.local_choices(studio.settings, "write"), None, [first], **free)
 
 
-def _welcome(studio: Studio) -> str:
-    """The device line; with it the libraries are warmed up, once the first page is drawn."""
+def _welcome(studio: Studio, request: gr.Request) -> tuple[str, Any]:
+    """The device line, and Compare if the address has a comparison to open.
+
+    With it the libraries are warmed up, once the first page is drawn.
+    """
     device = studio.device
     if _is_cold.acquire(blocking=False):  # once: two imports at a time trip over each other
         timer = threading.Timer(_WARM_UP_AFTER_SECONDS, _warm_up)
         timer.name, timer.daemon = "triptych-warm-up", True
         timer.start()
-    return f"Runs on **{device.kind}** in **{device.dtype_name}** — {device.reason}."
+    line = f"Runs on **{device.kind}** in **{device.dtype_name}** — {device.reason}."
+    has_link = link.PARAMETER in request.query_params
+    return line, gr.update(selected="compare") if has_link else gr.skip()
 
 
 def _warm_up() -> None:

@@ -15,9 +15,11 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from pipelines.device import Device
 from pipelines.errors import LoadFailed
 from pipelines.hub import Adapter, read_json
-from pipelines.hub.adapters import CONFIG, weights_file
+from pipelines.hub.adapters import CONFIG, memory_bytes, weights_file
+from pipelines.hub.sources import Folder
 
 _PEFT_PREFIX = "base_model.model."
 _PLAIN_OPTIONS = ("r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora")
@@ -63,6 +65,15 @@ def applied_by_row(model: Any, rows: Sequence[Adapter | None], wait: Wait) -> It
     key = ("by row", *(None if row is None else _key(row) for row in counted))
     with _turns_of(model).turn(key, lambda: _put_on_rows(model, counted), wait):
         yield
+
+
+def memory_of(adapters: Sequence[Adapter], device: Device) -> dict[Hashable, int]:
+    """What each of the adapters takes in memory, in bytes, while it is on a model."""
+    return {
+        _key(adapter): memory_bytes(Folder(adapter.reference, adapter.path), device)
+        for adapter in adapters
+        if adapter.weight != 0
+    }
 
 
 def _key(adapter: Adapter) -> tuple[str, str, float]:
@@ -174,10 +185,17 @@ def _name(index: int) -> str:
 
 
 def _inject(model: Any, adapter: Adapter, name: str) -> None:
-    """Wraps the layers that the adapter has weights for, in the base's precision."""
+    """Wraps the layers that the adapter has weights for, in the base's precision.
+
+    peft would put a layer's own weights, which it saves beside a LoRA of embeddings, into the base.
+    """
     from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
 
-    state = {key: tensor.to(model.device, model.dtype) for key, tensor in _weights(adapter).items()}
+    state = {
+        key: tensor.to(model.device, model.dtype)
+        for key, tensor in _weights(adapter).items()
+        if ".lora_" in key
+    }
     options = _options(adapter)
     layers = sorted({key.rpartition(".lora_")[0] for key in state})
     config = LoraConfig(**options, target_modules=layers, inference_mode=True)

@@ -1,6 +1,7 @@
 """Which models are in memory: loaded once, kept while they fit, never unloaded in use.
 
-A user holds a ``Lease``. Whoever asks for a model that is being loaded waits for that
+A user holds a ``Lease``, and tells what it puts into memory beside the model (adapters), so that
+it counts until the lease is released. Whoever asks for a model that is being loaded waits for that
 load; whoever gives up waiting leaves, and the load goes on. Loads run one after another,
 for the libraries change process-wide defaults while they load.
 """
@@ -11,7 +12,7 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,11 +22,12 @@ from pipelines.errors import LoadFailed, OutOfBudget, StudioError
 logger = logging.getLogger(__name__)
 
 Loader = Callable[[], Any]
+_NOTHING: Mapping[Hashable, int] = {}
 
 
 @dataclass(frozen=True)
 class Resident:
-    """One loaded model, as the page lists it."""
+    """One loaded model, as the page lists it; its size is with what its users put beside it."""
 
     key: str
     size_bytes: int
@@ -40,25 +42,33 @@ class _Entry:
     is_done: threading.Event = field(default_factory=threading.Event)
     model: Any = None
     error: BaseException | None = None
-    size_bytes: int = 0
+    model_bytes: int = 0
+    beside: dict[Lease, Mapping[Hashable, int]] = field(default_factory=dict)
     load_seconds: float = 0.0
     users: int = 0
     last_used: float = 0.0
+
+    @property
+    def size_bytes(self) -> int:
+        """With what is beside it; what several users name is there once."""
+        parts = {name: size for part in self.beside.values() for name, size in part.items()}
+        return self.model_bytes + sum(parts.values())
 
 
 class Lease:
     """The right to use a model until ``release``; a context manager that releases."""
 
-    def __init__(self, residency: Residency, entry: _Entry) -> None:
+    def __init__(self, residency: Residency, entry: _Entry, beside: Mapping[Hashable, int]) -> None:
         self._residency = residency
         self._entry = entry
+        self._beside = beside
         self._is_released = False
 
     def wait(self, interval_seconds: float = 0.1) -> Iterator[float]:
-        """Yields the seconds waited so far until the model is there.
+        """Yields the seconds waited so far until the model is there, and room beside it.
 
         Raises:
-            StudioError: the load failed.
+            StudioError: the load failed, or there is no room for what comes beside it.
         """
         began = time.monotonic()
         while not self._entry.is_done.wait(interval_seconds):
@@ -72,6 +82,7 @@ class Lease:
                 f"{name} could not be loaded ({type(error).__name__}). The files may be damaged "
                 "or of a kind that these libraries do not know; the log has the details."
             ) from error
+        self._residency._put_beside(self, self._entry, self._beside)
 
     @property
     def model(self) -> Any:
@@ -87,7 +98,7 @@ class Lease:
         """Gives the model back. A second call does nothing."""
         if not self._is_released:
             self._is_released = True
-            self._residency._release(self._entry)
+            self._residency._release(self, self._entry)
 
     def __enter__(self) -> Lease:
         return self
@@ -106,7 +117,12 @@ class Residency:
         self._loading = threading.Lock()
 
     def lease(
-        self, key: str, load: Loader, size_of: Callable[[Any], int], expected_bytes: int = 0
+        self,
+        key: str,
+        load: Loader,
+        size_of: Callable[[Any], int],
+        expected_bytes: int = 0,
+        beside: Mapping[Hashable, int] = _NOTHING,
     ) -> Lease:
         """A lease on the model called ``key``; begins to load it if nobody has.
 
@@ -114,13 +130,16 @@ class Residency:
             load: makes the model, in a thread of its own; called once for all that ask.
             size_of: the loaded model's memory in bytes.
             expected_bytes: the memory it will take, as far as is known before.
+            beside: what this user puts into memory beside it, in bytes, by what others who do
+                the same would call it.
 
         Raises:
             OutOfBudget: it is larger than the whole budget.
         """
-        if expected_bytes > self.budget_bytes:
+        needed_bytes = expected_bytes + sum(beside.values())
+        if needed_bytes > self.budget_bytes:
             raise OutOfBudget(
-                f"{key.partition('@')[0]} needs about {mebibytes(expected_bytes)} and the memory "
+                f"{key.partition('@')[0]} needs about {mebibytes(needed_bytes)} and the memory "
                 f"budget is {mebibytes(self.budget_bytes)}. Choose a smaller model, or start "
                 "with a larger budget."
             )
@@ -136,7 +155,7 @@ class Residency:
             threading.Thread(
                 target=self._load, args=(entry, load, size_of), name="triptych-load", daemon=True
             ).start()
-        return Lease(self, entry)
+        return Lease(self, entry, beside)
 
     def residents(self) -> list[Resident]:
         """What is loaded now, most recently used first."""
@@ -167,9 +186,9 @@ class Residency:
                 began = time.monotonic()
                 model = load()
                 entry.load_seconds = time.monotonic() - began
-                entry.size_bytes = size_of(model)
+                entry.model_bytes = size_of(model)
                 entry.model = model
-                self._make_room(entry.size_bytes, keep=entry)
+                self._make_room(entry.model_bytes, keep=entry)
             except BaseException as error:
                 logger.exception("loading %s failed", entry.key)
                 model = None
@@ -207,8 +226,27 @@ class Residency:
                 del self._entries[oldest.key]
             _free(oldest)
 
-    def _release(self, entry: _Entry) -> None:
+    def _put_beside(self, lease: Lease, entry: _Entry, beside: Mapping[Hashable, int]) -> None:
+        """Counts what a user puts beside a loaded model, if room for it can be made.
+
+        Raises:
+            OutOfBudget: the models in use leave too little; nothing is counted then.
+        """
+        if not beside:
+            return
         with self._guard:
+            entry.beside[lease] = beside
+            needed_bytes = entry.size_bytes
+        try:
+            self._make_room(needed_bytes, keep=entry)
+        except OutOfBudget:
+            with self._guard:
+                del entry.beside[lease]
+            raise
+
+    def _release(self, lease: Lease, entry: _Entry) -> None:
+        with self._guard:
+            entry.beside.pop(lease, None)
             entry.users -= 1
             entry.last_used = time.monotonic()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from pipelines.adapters import memory_of
 from pipelines.device import Device, choose_device
 from pipelines.events import Progress
 from pipelines.hub import Snapshot, Task, resolve
@@ -64,6 +65,7 @@ class Studio:
             lambda: load(replace(snapshot, adapters=(), notes=()), self.device),
             size_of,
             expected_bytes=snapshot.parameters * self.device.dtype.itemsize,
+            beside=memory_of(snapshot.adapters, self.device),
         )
         try:
             for seconds in lease.wait():

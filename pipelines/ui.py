@@ -22,7 +22,7 @@ from gradio.components import Component
 from pipelines.device import mebibytes
 from pipelines.errors import StudioError
 from pipelines.events import Progress
-from pipelines.hub import Task, local_names
+from pipelines.hub import Task, names_here
 from pipelines.settings import Settings
 from pipelines.studio import Studio
 
@@ -155,7 +155,7 @@ def model_picker(
     Args:
         index: which of them to begin with; the last where there are fewer.
     """
-    names = local_names(settings, task)
+    names = names_here(settings, task)
     return gr.Dropdown(
         choices=names,
         value=names[min(index, len(names) - 1)] if names else None,
@@ -169,7 +169,7 @@ def model_picker(
 
 def local_choices(settings: Settings, task: Task) -> dict[str, Any]:
     """An update of a picker: the local models as they are now; the choice stays."""
-    update: dict[str, Any] = gr.update(choices=local_names(settings, task))
+    update: dict[str, Any] = gr.update(choices=names_here(settings, task))
     return update
 
 

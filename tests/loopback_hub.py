@@ -39,7 +39,10 @@ class Repository:
     ``drops`` ends each download of weights half way, or the first so many of them, and
     ``refuses_ranges_of_downloads`` lets none be taken up again; ``slow`` is a pause between
     pieces, in seconds; ``v1`` lies in a folder of its own where one is given; ``card`` is what
-    the README's front matter says, and ``facts`` what a search tells beside it.
+    the README's front matter says, and ``facts`` what a search tells beside it; ``weights`` is
+    how the names of files end that downloads of weights are of.
+
+    A data set goes by ``datasets/owner/name``.
     """
 
     main: Path
@@ -52,6 +55,7 @@ class Repository:
     commit: str = MAIN
     card: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    weights: str = ".safetensors"
 
     def folder(self, commit: str) -> Path:
         return self.v1 if commit == V1 and self.v1 is not None else self.main
@@ -177,11 +181,26 @@ def build(hub: Hub) -> FastAPI:
         is_resumed = status == 206 and first > 0 and not match[2] if match else False
         if is_resumed and repository.refuses_ranges_of_downloads:
             return refusal(503, "", "Try again later")
-        is_cut = path.endswith(".safetensors") and bool(repository.drops) and status == 200
+        is_cut = path.endswith(repository.weights) and bool(repository.drops) and status == 200
         if is_cut and repository.drops is not True:
             repository.drops -= 1
         pieces = sent(hub, f"{owner}/{name}/{path}", part, is_cut, repository.slow)
         return StreamingResponse(pieces, status_code=status, headers=headers)
+
+    @app.get("/api/datasets/{owner}/{name}")
+    @app.get("/api/datasets/{owner}/{name}/revision/{revision:path}")
+    async def data_info(
+        request: Request, owner: str, name: str, revision: str = "main"
+    ) -> Response:
+        return await info(request, f"datasets/{owner}", name, revision)
+
+    @app.api_route(
+        "/datasets/{owner}/{name}/resolve/{revision}/{path:path}", methods=["GET", "HEAD"]
+    )
+    async def resolve_data(
+        request: Request, owner: str, name: str, revision: str, path: str
+    ) -> Response:
+        return await resolve(request, f"datasets/{owner}", name, revision, path)
 
     return app
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,9 +14,11 @@ from diffusers import DiffusionPipeline
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from pipelines.adapters import applied, applied_by_row
+from pipelines.adapters import applied, applied_by_row, memory_of
+from pipelines.device import Device
 from pipelines.errors import Cancelled, LoadFailed
 from pipelines.hub import Adapter
+from pipelines.studio import parameter_bytes
 from tests import tiny_models
 
 IDS = torch.arange(3, 11)[None]
@@ -91,6 +94,35 @@ def merged(models_dir: Path, *adapters: Adapter) -> torch.Tensor:
     return logits(model.eval())
 
 
+# What they take
+
+
+@pytest.mark.parametrize("names", [("a",), ("a", "b", "c")])
+def test_the_memory_that_is_counted_is_the_memory_that_they_take(
+    writer: Any, adapter: Callable[..., Adapter], names: tuple[str, ...]
+) -> None:
+    several = [adapter(name) for name in names]
+    counted = memory_of([*several, adapter("d", 0.0)], Device("cpu", "float32", ""))
+    bare = parameter_bytes(writer)
+    with applied(writer, several, no_wait):
+        taken = parameter_bytes(writer) - bare
+    assert sum(counted.values()) == taken > 0
+    assert len(counted) == len(names)
+    assert parameter_bytes(writer) == bare
+
+
+def test_a_painters_adapters_in_half_precision_take_half(
+    painter: Any, adapter: Callable[..., Adapter]
+) -> None:
+    several = [adapter("night"), adapter("outline", 0.5)]
+    counted = memory_of(several, Device("cpu", "float32", ""))
+    bare = parameter_bytes(painter.unet)
+    with applied(painter, several, no_wait):
+        assert parameter_bytes(painter.unet) - bare == sum(counted.values()) > 0
+    half = memory_of(several, Device("cuda", "float16", ""))
+    assert 2 * sum(half.values()) == sum(counted.values())
+
+
 # On a torch module
 
 
@@ -104,6 +136,19 @@ def test_an_adapter_is_added_and_comes_off_bit_for_bit(
     assert torch.equal(logits(writer), before)
     assert [type(layer) for layer in writer.modules()] == layers
     assert not hasattr(writer, "peft_config")
+
+
+def test_a_layers_own_weights_in_an_adapters_file_do_not_reach_the_base(
+    writer: Any, adapter: Callable[..., Adapter], folder: Path, tmp_path: Path
+) -> None:
+    changed = with_adapters(writer, adapter("d"))
+    shutil.copytree(folder / "d", tmp_path / "d")
+    file = tmp_path / "d" / "adapter_model.safetensors"
+    state = load_file(file)
+    (own,) = [key for key in state if key.endswith("embed_tokens.base_layer.weight")]
+    save_file({**state, own: torch.zeros_like(state[own])}, file)
+    assert torch.equal(with_adapters(writer, Adapter("d", tmp_path / "d", "c", 1.0, 1)), changed)
+    assert writer.get_input_embeddings().weight is writer.lm_head.weight  # one copy, as before
 
 
 def test_several_are_added_each_with_its_weight(
@@ -260,7 +305,7 @@ def test_a_painters_adapter_that_fails_leaves_it_unharmed(
 ) -> None:
     before = picture(painter)
     for name, tensors in {
-        "wide": {"unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q": (4, 5)},
+        "wide": {"unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q": (4, 5)},
         "astray": {"elsewhere.to_q": (4, 16)},
     }.items():
         (tmp_path / name).mkdir()

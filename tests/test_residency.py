@@ -233,6 +233,59 @@ def test_who_gives_up_waiting_leaves_and_the_load_goes_on() -> None:
     assert residency.residents()[0].users == 1
 
 
+def held(residency: Residency) -> int:
+    return sum(resident.size_bytes for resident in residency.residents())
+
+
+def test_what_a_user_puts_beside_a_model_counts_until_its_lease_is_released() -> None:
+    residency = Residency(1000)
+    bare = take(residency, "a")
+    composed = ready(residency.lease("a", pytest.fail, size_of, SIZE, {"night": 7, "outline": 5}))
+    same = ready(residency.lease("a", pytest.fail, size_of, SIZE, {"night": 7}))
+    assert held(residency) == SIZE + 12  # night is there once
+    composed.release()
+    assert held(residency) == SIZE + 7
+    same.release()
+    assert held(residency) == SIZE
+    bare.release()
+    assert residency.unload("a")
+    assert held(residency) == 0
+
+
+def test_what_comes_beside_a_model_makes_room_or_is_refused_alone() -> None:
+    residency = Residency(2 * SIZE)
+    take(residency, "idle").release()
+    used = take(residency, "a")
+    composed = ready(residency.lease("a", pytest.fail, size_of, SIZE, {"night": 60}))
+    assert names(residency) == ["a"]
+    refused = residency.lease("a", pytest.fail, size_of, SIZE, {"outline": 60})
+    with pytest.raises(OutOfBudget, match=r"a needs .* models in use hold"):
+        ready(refused)
+    refused.release()
+    assert held(residency) == SIZE + 60
+    assert used.model is composed.model
+    composed.release()
+    ready(residency.lease("a", pytest.fail, size_of, SIZE, {"outline": 60})).release()
+
+
+def test_a_model_with_what_comes_beside_it_is_held_against_the_whole_budget() -> None:
+    residency = Residency(SIZE)
+    with pytest.raises(OutOfBudget, match="the memory budget is"):
+        residency.lease("a", pytest.fail, size_of, SIZE, {"night": 1})
+
+
+def test_who_loads_a_model_with_something_beside_it_is_refused_and_the_model_stays() -> None:
+    residency = Residency(2 * SIZE)
+    other = take(residency, "b")
+    lease = residency.lease("a", lambda: Model("a"), size_of, SIZE, {"night": 1})
+    with pytest.raises(OutOfBudget):
+        ready(lease)
+    lease.release()
+    assert sorted(names(residency)) == ["a", "b"]
+    assert held(residency) == 2 * SIZE
+    other.release()
+
+
 def test_unload_drops_what_is_idle_and_nothing_else() -> None:
     residency = Residency(1000)
     lease = take(residency, "a")

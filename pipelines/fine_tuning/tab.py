@@ -26,7 +26,7 @@ from pipelines.fine_tuning.pipeline import (
     follow,
     generate,
 )
-from pipelines.hub import Task, local_names
+from pipelines.hub import Task, names_here
 from pipelines.imagefolder import DataReport
 from pipelines.publish import publish
 from pipelines.settings import Settings
@@ -165,7 +165,7 @@ def _wire(studio: Studio, form: _Form, report: gr.Textbox, view: _View) -> None:
     settings = studio.settings
 
     def switch(task: Task) -> tuple[Any, Any, Any]:
-        names = local_names(settings, task)
+        names = names_here(settings, task)
         picker = gr.update(choices=names, value=names[0] if names else None)
         return picker, None, gr.update(value=_DATA_HINTS[task])
 

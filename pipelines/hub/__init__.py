@@ -10,6 +10,7 @@ Pickled weights and remote code are refused.
 from pipelines.hub.disk import Stored, delete, stored
 from pipelines.hub.download import Report
 from pipelines.hub.families import Task, family_of, read_json
+from pipelines.hub.kept import names_here
 from pipelines.hub.local import local_models, local_names, task_of
 from pipelines.hub.preflight import Preflight, preflight
 from pipelines.hub.references import parse_reference
@@ -29,6 +30,7 @@ __all__ = [
     "family_of",
     "local_models",
     "local_names",
+    "names_here",
     "parse_reference",
     "preflight",
     "read_json",

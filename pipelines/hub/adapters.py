@@ -13,6 +13,7 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
+from pipelines.device import Device
 from pipelines.errors import ModelUnavailable, abbreviated
 from pipelines.hub.families import Task, family_of
 from pipelines.hub.headers import Tensor
@@ -62,6 +63,12 @@ def weights_file(path: Path) -> Path:
 
 def _weights_name(source: Source) -> str:
     return PEFT_WEIGHTS if CONFIG in source.files else DIFFUSERS_WEIGHTS
+
+
+def memory_bytes(source: Source, device: Device) -> int:
+    """What an adapter takes while it is on its base: its numbers, in the base's precision."""
+    width = 4 if device.dtype_name == "float32" else 2
+    return width * sum(tensor.count for tensor in source.header(_weights_name(source)).values())
 
 
 def named_base(source: Source) -> str | None:

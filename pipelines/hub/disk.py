@@ -14,6 +14,8 @@ from pathlib import Path
 
 from pipelines.device import mebibytes
 from pipelines.errors import ModelUnavailable, abbreviated
+from pipelines.hub.remote import Repository
+from pipelines.hub.selection import Selection
 from pipelines.settings import Settings
 
 _FRESH_SECONDS = 600  # so long after it was resolved, a snapshot may be about to be loaded
@@ -97,6 +99,22 @@ def mark_used(repo: str, commit: str, settings: Settings) -> None:
 def repository_folder(repo: str, settings: Settings) -> Path:
     """Where the Hub's client keeps a repository; its name is vetted and holds no step upwards."""
     return _cache(settings) / f"models--{repo.replace('/', '--')}"
+
+
+def snapshot_folder(source: Repository, settings: Settings) -> Path:
+    """Where the Hub's client puts the files of this commit and folder."""
+    top = repository_folder(source.where.repo, settings) / "snapshots" / source.commit
+    return top / source.where.folder
+
+
+def missing_files(source: Repository, selection: Selection, settings: Settings) -> list[str]:
+    """Those of the selected files that are not on disk at this commit, or not as long."""
+    folder = snapshot_folder(source, settings)
+    return [
+        name
+        for name in selection.all
+        if not (folder / name).is_file() or (folder / name).stat().st_size != source.files[name]
+    ]
 
 
 def _cache(settings: Settings) -> Path:

@@ -16,7 +16,8 @@ from typing import Any
 from pipelines.device import mebibytes
 from pipelines.errors import ModelUnavailable
 from pipelines.events import Progress
-from pipelines.hub.disk import make_room, repository_folder
+from pipelines.hub.disk import make_room, missing_files, repository_folder, snapshot_folder
+from pipelines.hub.kept import note
 from pipelines.hub.remote import Repository, hub_errors, is_of_transport
 from pipelines.hub.selection import Selection
 from pipelines.settings import Settings
@@ -42,26 +43,11 @@ def download(
     check_room(source.reference, size, settings)
     _prune(source, settings)
     make_room(size, settings, {*in_use, source.commit})
+    note(source, settings)
     transfer = _Transfer(source.reference, size, report)
     for name in missing:
         _fetch(source, name, settings, transfer)
     return snapshot_folder(source, settings)
-
-
-def missing_files(source: Repository, selection: Selection, settings: Settings) -> list[str]:
-    """Those of the selected files that are not on disk at this commit, or not as long."""
-    folder = snapshot_folder(source, settings)
-    return [
-        name
-        for name in selection.all
-        if not (folder / name).is_file() or (folder / name).stat().st_size != source.files[name]
-    ]
-
-
-def snapshot_folder(source: Repository, settings: Settings) -> Path:
-    """Where the Hub's client puts the files of this commit and folder."""
-    top = repository_folder(source.where.repo, settings) / "snapshots" / source.commit
-    return top / source.where.folder
 
 
 def check_room(name: str, size: int, settings: Settings) -> None:

@@ -42,15 +42,13 @@ def local_names(settings: Settings, task: Task) -> list[str]:
 
     A broken one is not shown; who asks for it by name is told what is wrong with it.
     """
-    models = local_models(settings)
+    return names_of(local_models(settings), task, settings)
+
+
+def names_of(models: dict[str, Path], task: Task, settings: Settings) -> list[str]:
+    """Those of a task among models and their folders; adapters come last."""
     names = [name for name, path in models.items() if _shown_task(path, settings) == task]
     return sorted(names, key=lambda name: is_adapter(Folder(name, models[name])))
-
-
-def local_adapters(settings: Settings, task: Task) -> list[str]:
-    """The local LoRAs of one task, to be put on a base."""
-    models = local_models(settings)
-    return [n for n in local_names(settings, task) if is_adapter(Folder(n, models[n]))]
 
 
 def _shown_task(path: Path, settings: Settings) -> Task | None:

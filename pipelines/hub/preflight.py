@@ -14,12 +14,20 @@ from pathlib import Path
 from pipelines.device import Device, mebibytes
 from pipelines.errors import OutOfBudget, StudioError
 from pipelines.hub.checks import check_access, check_kind, check_weights
-from pipelines.hub.download import check_room, missing_files
+from pipelines.hub.disk import missing_files
+from pipelines.hub.download import check_room
 from pipelines.hub.families import Task, family_of, task_of_family
 from pipelines.hub.references import composed_name
 from pipelines.hub.remote import Repository
 from pipelines.hub.selection import select
-from pipelines.hub.snapshots import Parts, check_parts, find_parts, is_half, notes_on
+from pipelines.hub.snapshots import (
+    Parts,
+    adapters_memory,
+    check_parts,
+    find_parts,
+    is_half,
+    notes_on,
+)
 from pipelines.hub.sources import Folder, card_entry, configuration_of
 from pipelines.settings import Settings
 
@@ -82,6 +90,8 @@ def preflight(reference: object, task: Task, settings: Settings, device: Device)
             expected_memory_bytes=findings.memory_bytes(device),
         )
         check_parts(parts, task, settings, device)
+        memory = found.expected_memory_bytes + adapters_memory(parts, device)
+        found = replace(found, expected_memory_bytes=memory)
         check_room(base.reference, found.bytes_to_fetch, settings)
     except StudioError as error:
         verdict, *helps = _SENTENCE_END.split(str(error))

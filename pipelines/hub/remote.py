@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from json import JSONDecodeError
 from typing import Literal
 
 from pipelines.errors import ModelUnavailable
@@ -17,8 +18,13 @@ from pipelines.hub.references import Reference
 from pipelines.settings import Settings
 
 TIMEOUT_SECONDS = 15
+_TOO_BUSY = (408, 429)
 _FIRST_LOOK = 100_000  # most headers are shorter, so one request does
 _LONGEST_FILE = 32 * 1024**2
+
+
+class OutOfReach(ModelUnavailable):
+    """The Hub gives no answer, or none but that it cannot answer now."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,8 @@ def look_up(where: Reference, settings: Settings) -> Repository:
     """What the Hub tells of a repository: one request, and nothing is fetched.
 
     Raises:
-        ModelUnavailable: there is no such repository or revision, or no Hub.
+        OutOfReach: there is no Hub.
+        ModelUnavailable: there is no such repository or revision.
     """
     from huggingface_hub import HfApi
 
@@ -156,11 +163,13 @@ def hub_errors(where: Reference) -> Iterator[None]:
     """Turns the Hub client's errors into ours.
 
     Raises:
-        ModelUnavailable: saying which of the things that can go wrong has.
+        OutOfReach: there was no answer; HF_HUB_OFFLINE is no answer.
+        ModelUnavailable: saying which of the other things that can go wrong has.
     """
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
+        HFValidationError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
@@ -179,11 +188,22 @@ def hub_errors(where: Reference) -> Iterator[None]:
         raise ModelUnavailable(
             f"{repo} has no revision {where.revision}. Give a branch, a tag or a commit of it."
         ) from error
-    except (HfHubHTTPError, OSError) as error:
-        raise ModelUnavailable(_unreachable(repo)) from error
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        if status >= 500 or status in _TOO_BUSY:
+            raise OutOfReach(_unreachable(repo)) from error
+        raise ModelUnavailable(
+            f"The Hub does not give {repo} (it answered {status}). Choose another model."
+        ) from error
+    except HFValidationError as error:
+        raise ModelUnavailable(
+            f"{repo} is no name that a model of the Hub can have. Check the spelling."
+        ) from error
+    except (OSError, JSONDecodeError) as error:  # other pages answer where a network asks to log in
+        raise OutOfReach(_unreachable(repo)) from error
     except Exception as error:
         if is_of_transport(error):
-            raise ModelUnavailable(_unreachable(repo)) from error
+            raise OutOfReach(_unreachable(repo)) from error
         raise
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from pipelines import validation
 from pipelines.errors import ModelUnavailable
 from pipelines.hub.families import Task
-from pipelines.hub.local import local_models, local_names
+from pipelines.hub.kept import models_here
+from pipelines.hub.local import names_of
 from pipelines.hub.references import Reference, parse_reference
 from pipelines.hub.remote import hub_errors, token_for
 from pipelines.hub.sources import Folder, card_entry
@@ -41,7 +42,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Search:
-    """What was found: local models, then the Hub's, most downloaded first.
+    """What was found: models on this machine, then the Hub's, most downloaded first.
 
     ``note`` says why there are none of the Hub, if so.
     """
@@ -65,13 +66,14 @@ def search(task: Task, query: object, settings: Settings) -> Search:
     except ModelUnavailable:
         return Search(here, "The Hub could not be reached; these models are here.")
     found = {row.reference: row for row in map(_found, rows) if row is not None}
-    most = sorted(found.values(), key=lambda row: row.downloads or 0, reverse=True)
+    others = [row for name, row in found.items() if name not in {one.reference for one in here}]
+    most = sorted(others, key=lambda row: row.downloads or 0, reverse=True)
     return Search((*here, *most[:_LIMIT]))
 
 
 def _local(task: Task, words: str, settings: Settings) -> Iterator[Found]:
-    models = local_models(settings)
-    for name in local_names(settings, task):
+    models = models_here(settings)
+    for name in names_of(models, task, settings):
         if all(word in name.lower() for word in words.lower().split()):
             folder = Folder(name, models[name])
             size = sum(folder.files.values())

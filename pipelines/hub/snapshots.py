@@ -18,16 +18,18 @@ from pipelines.hub.adapters import (
     check_adapter,
     check_fit,
     is_adapter,
+    memory_bytes,
     named_base,
     weights_file,
 )
 from pipelines.hub.checks import check_access, check_kind, check_memory, check_weights
-from pipelines.hub.disk import mark_used
-from pipelines.hub.download import Report, download, missing_files, snapshot_folder
+from pipelines.hub.disk import mark_used, missing_files, snapshot_folder
+from pipelines.hub.download import Report, download
 from pipelines.hub.families import Task
+from pipelines.hub.kept import kept, note
 from pipelines.hub.local import content_hash, local_models, what_is_allowed
 from pipelines.hub.references import Part, composed_name, parse_composition, parse_reference
-from pipelines.hub.remote import Repository, look_up
+from pipelines.hub.remote import OutOfReach, Repository, look_up
 from pipelines.hub.selection import select
 from pipelines.hub.sources import Folder
 from pipelines.settings import Settings
@@ -191,7 +193,13 @@ def _find(name: str, task: Task, settings: Settings, tell: Report) -> Folder | R
             f"{what_is_allowed(task, settings)}"
         )
     tell(Progress(f"Asking the Hub for {found.name}"))
-    return look_up(found, settings)
+    try:
+        return look_up(found, settings)
+    except OutOfReach:
+        folder = kept(found, settings)
+        if folder is None:
+            raise
+        return folder
 
 
 def check_parts(parts: Parts, task: Task, settings: Settings, device: Device | None) -> None:
@@ -216,6 +224,14 @@ def check_parts(parts: Parts, task: Task, settings: Settings, device: Device | N
             )
         check_adapter(source)
         check_fit(source, base, findings.selection.weights)
+    if device is not None:
+        needed = findings.memory_bytes(device) + adapters_memory(parts, device)
+        check_memory(f"{base.reference} with its adapters", needed, settings.memory_budget_bytes)
+
+
+def adapters_memory(parts: Parts, device: Device) -> int:
+    """The bytes that the adapters of non-zero weight take beside their base."""
+    return sum(memory_bytes(source, device) for source, weight in parts.adapters if weight != 0)
 
 
 def is_half(device: Device | None) -> bool:
@@ -229,6 +245,7 @@ def _fetched(source: Folder | Repository, half: bool, settings: Settings) -> Fol
         return source
     if missing_files(source, select(source.files, half), settings):
         return source
+    note(source, settings)
     mark_used(source.where.repo, source.commit, settings)
     return Folder(source.reference, snapshot_folder(source, settings), source.commit)
 
@@ -254,8 +271,11 @@ def _adapter(folder: Folder, weight: float) -> Adapter:
 
 
 def notes_on(parts: Parts) -> tuple[str, ...]:
-    """A line for each adapter that names another base than the one it is put on."""
-    notes = []
+    """A line for each part that was found without the Hub, and for each adapter that names
+    another base than the one it is put on.
+    """
+    sources = [parts.base, *(source for source, _ in parts.adapters)]
+    notes = [source.note for source in sources if isinstance(source, Folder) and source.note]
     for source, _ in parts.adapters:
         named = named_base(source)
         parsed = parse_reference(named or "")

@@ -40,11 +40,12 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Folder:
-    """A checkpoint on disk."""
+    """A checkpoint on disk. ``note`` is a remark for the visitor on how it came to be chosen."""
 
     reference: str
     path: Path
     commit: str = ""
+    note: str = ""
 
     @cached_property
     def files(self) -> dict[str, int]:

@@ -25,13 +25,15 @@ def proportion(hits: Sequence[bool], judge: str, higher_is_better: bool = True) 
     n = len(hits)
     if n == 0:
         raise InvalidValue("There are no samples, so there is no share of them. Give at least one.")
-    share = sum(map(bool, hits)) / n
+    count = sum(map(bool, hits))
+    share = count / n
     centre = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     reach = _Z / (1 + _Z**2 / n) * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
     return Score(
         value=share,
-        low=max(0.0, centre - reach),
-        high=min(1.0, centre + reach),
+        # Exactly 0 and 1 by the formula too, but for rounding.
+        low=0.0 if count == 0 else centre - reach,
+        high=1.0 if count == n else centre + reach,
         samples=n,
         signature=f"share|judge:{judge}|samples:{n}|ci:wilson",
         higher_is_better=higher_is_better,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from pipelines.errors import InvalidValue
 from pipelines.metrics.features import directions, feature_pair
+from pipelines.metrics.interval import NORMAL_QUANTILE
 from pipelines.metrics.proportion import proportion
 from pipelines.metrics.score import Score, name_and_hash
 from pipelines.validation import whole_number
@@ -51,6 +53,39 @@ def recall(
         signature = f"recall@{k}({model})|n:{n}|candidates:{m}|ci:wilson|numpy:{np.__version__}"
         scores[k] = replace(proportion((ranks < k).tolist(), model), signature=signature)
     return scores
+
+
+def median_rank(
+    queries: npt.NDArray[Any],
+    candidates: npt.NDArray[Any],
+    is_right: npt.NDArray[np.bool_],
+    model: str,
+) -> Score:
+    """The median over queries of the nearest right candidate's rank, from 1; less is better.
+
+    The interval is that of order statistics, which asks nothing of the ranks' distribution
+    (Conover, 1999, Practical Nonparametric Statistics, 3.2).
+
+    Args:
+        queries, candidates, is_right, model: as in ``recall``.
+
+    Raises:
+        InvalidValue: as ``recall``.
+    """
+    model = name_and_hash("model", model)
+    ranks = np.sort(first_right_ranks(queries, candidates, is_right)) + 1
+    n, m = is_right.shape
+    reach = NORMAL_QUANTILE * math.sqrt(n) / 2
+    first, last = math.floor(n / 2 - reach), math.ceil(n / 2 + reach) + 1  # from 1
+    return Score(
+        value=float(np.median(ranks)),
+        low=float(ranks[max(first, 1) - 1]),
+        high=float(ranks[min(last, n) - 1]),
+        samples=n,
+        signature=f"median-rank({model})|n:{n}|candidates:{m}|ci:order-statistics"
+        f"|numpy:{np.__version__}",
+        higher_is_better=False,
+    )
 
 
 def first_right_ranks(

@@ -17,20 +17,12 @@ from typing import Any
 
 from pipelines.errors import InvalidValue, StudioError
 from pipelines.events import Progress, with_result
-from pipelines.model_comparison.evaluation.archive import read_archive
-from pipelines.model_comparison.evaluation.card import card, read_card
-from pipelines.model_comparison.evaluation.data import (
-    EMBEDDED,
-    DataSet,
-    embedded,
-    from_texts,
-    read_bounded,
-    read_folder,
-)
+from pipelines.images import open_picture
+from pipelines.model_comparison.evaluation.card import card
+from pipelines.model_comparison.evaluation.data import DataSet
 from pipelines.model_comparison.evaluation.files import CARD, as_json, write
 from pipelines.model_comparison.evaluation.pipeline import generate
-from pipelines.model_comparison.evaluation.replay import replay
-from pipelines.model_comparison.evaluation.report import markdown
+from pipelines.model_comparison.evaluation.report import markdown, pasted
 from pipelines.model_comparison.evaluation.request import (
     METRICS,
     TASKS,
@@ -39,13 +31,12 @@ from pipelines.model_comparison.evaluation.request import (
 )
 from pipelines.model_comparison.evaluation.result import PartialScores
 from pipelines.model_comparison.evaluation.scores import METRICS as KNOWN
+from pipelines.model_comparison.evaluation.sources import HELP, owned
+from pipelines.model_comparison.replay import cards
 from pipelines.settings import Settings
+from pipelines.streaming import stream
 from pipelines.studio import Studio
 
-_DATA_HELP = (
-    f"{', '.join(EMBEDDED)}; or a .txt file of lines or paragraphs, a ZIP or a folder of pictures "
-    "with metadata.jsonl"
-)
 _STOPPED = 130
 _PAUSE_SECONDS = 0.2
 _EPILOG = """\
@@ -88,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     evaluate.add_argument("--task", required=True, choices=TASKS)
-    evaluate.add_argument("--data", required=True, help=_DATA_HELP)
+    evaluate.add_argument("--data", required=True, help=HELP)
     evaluate.add_argument(
         "--models", required=True, nargs="+", metavar="MODEL",
         help="names on this machine, owner/repo[@revision], or 'base + adapter:0.8'",
@@ -99,20 +90,30 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     evaluate.add_argument("--samples", type=int, default=64, help="how many (default: 64)")
     evaluate.add_argument("--seed", type=int, default=0, help="of draw and models (default: 0)")
-    evaluate.add_argument("--clip", help="a CLIP model on this machine, for clip_score")
+    evaluate.add_argument("--clip", help="a CLIP model on this machine (default: emoji-clip)")
     evaluate.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
         help="a setting of the task, such as steps=10 or max_new_tokens=40; may be repeated",
     )  # fmt: skip
+    evaluate.add_argument(
+        "--table", action="store_true",
+        help="print the scores alone, as a table for a README, in place of the whole report",
+    )  # fmt: skip
     evaluate.set_defaults(run=_evaluate)
     again = commands.add_parser(
         "replay",
-        help="run a card's evaluation again and say what is equal",
-        description="Runs a card's evaluation again, every sample anew, and says line by line "
-        "what is equal and what differs. Ends with 1 where something differs.",
+        help="run again what a card is of and say what is equal",
+        description="Runs again what a card is of (a comparison, an evaluation or blind votes), "
+        "everything anew, and says line by line what is equal and what differs. Ends with 1 where "
+        "something differs.",
     )
-    again.add_argument("card", type=Path, metavar="CARD", help="the card.json of an evaluation")
-    again.add_argument("--data", help=f"the card's data set, where it is a file: {_DATA_HELP}")
+    again.add_argument("card", type=Path, metavar="CARD", help="a card.json")
+    again.add_argument(
+        "--data",
+        help=f"an evaluation's data set, where it is a file: {HELP}; or a votes.jsonl or "
+        "votes.sqlite3 to rate in place of the votes in the card",
+    )
+    again.add_argument("--picture", type=Path, help="the picture that a comparison described")
     again.set_defaults(run=_replay)
     for command in (evaluate, again):
         command.add_argument("--output", type=Path, help="folder for card, reports and figures")
@@ -156,16 +157,14 @@ def _evaluate(given: argparse.Namespace) -> int:
     result = _told(generate(studio, request))
     if given.output is not None:
         write(result, given.output)
-    print(markdown(card(result)))
+    print((pasted if given.table else markdown)(card(result)))
     return 0
 
 
 def _replay(given: argparse.Namespace) -> int:
     studio = _studio(given)
-    old = read_card(given.card.read_text(encoding="utf-8"))
-    known = old.get("data")
-    name = given.data if given.data or not isinstance(known, dict) else known.get("name")
-    replayed = _told(replay(studio, old, _data(str(name), studio.settings)))
+    old = cards.read(given.card.read_text(encoding="utf-8"))
+    replayed = _told(cards.replay(studio, old, _sources(given, old["kind"], studio.settings)))
     for line in replayed.lines:
         print(f"{'equal  ' if line.is_equal else 'differs'}  {line.text}")
     if given.output is not None:
@@ -174,21 +173,19 @@ def _replay(given: argparse.Namespace) -> int:
     return 0 if replayed.is_equal else 1
 
 
+def _sources(given: argparse.Namespace, kind: str, settings: Settings) -> cards.Sources:
+    """What a card does not hold, from what the machine's owner typed."""
+    picture = None if given.picture is None else open_picture(given.picture, settings.limits)
+    votes = None
+    if kind == cards.VOTES and given.data:
+        votes = cards.read_votes(Path(given.data))
+    return cards.Sources(lambda name: _data(given.data or name, settings), picture, votes)
+
+
 def _data(given: str, settings: Settings) -> DataSet:
-    """A data set by its name, or from a path that the machine's owner typed."""
-    if given in EMBEDDED:
-        return embedded(given)
-    path = Path(given).expanduser()
-    if path.is_dir():
-        return read_folder(path)
-    if not path.is_file():
-        raise InvalidValue(
-            f"There is no data set {given!r}: neither one of {', '.join(EMBEDDED)} nor a file or "
-            "folder of that name."
-        )
-    if path.suffix.lower() == ".zip":
-        return read_archive(path, path.stem, settings.data_dir / "tmp", settings.limits)
-    return from_texts(path.stem, read_bounded(path), settings.limits)
+    """A data set by what the machine's owner typed; a download is told as it goes."""
+    data: DataSet = _told(stream(lambda emit: owned(given, settings, emit), may_go_on=True))
+    return data
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -26,7 +26,7 @@ SHORTEST_SECONDS = 0.5
 """Where both runs took less, whatever else the machine did may decide which was faster."""
 
 _FIRST_OUTPUT = {"write": "First token", "paint": "First step", "describe": "First token"}
-_HOW_TO_READ = (
+HOW_TO_READ = (
     "Each side ran alone, after a tiny run to warm up. Peak memory is that of the whole program, "
     "both models included; in brackets, how much more than just before the run."
 )
@@ -72,15 +72,24 @@ def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def measures_rows(
+    request: CompareRequest, measures: Mapping[Side, Measures]
+) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows: a column for each side that has ended."""
+    cells = [_cells(_FIRST_OUTPUT[request.task], measured) for measured in measures.values()]
+    headers = ["Measure", *(NAMES[side] for side in measures)]
+    return headers, [[name, *(side[name] for side in cells)] for name in cells[0]]
+
+
 def measures_table(request: CompareRequest, measures: Mapping[Side, Measures]) -> str:
     """A Markdown table, a column for each side that has ended, and how to read it."""
-    cells = [_cells(_FIRST_OUTPUT[request.task], measured) for measured in measures.values()]
+    headers, rows = measures_rows(request, measures)
     lines = [
-        f"| Measure | {' | '.join(NAMES[side] for side in measures)} |",
-        f"| --- |{' ---: |' * len(cells)}",
+        f"| {' | '.join(headers)} |",
+        f"| --- |{' ---: |' * len(measures)}",
+        *(f"| {' | '.join(row)} |" for row in rows),
     ]
-    lines += [f"| {name} | {' | '.join(side[name] for side in cells)} |" for name in cells[0]]
-    return "\n".join([*lines, "", _HOW_TO_READ])
+    return "\n".join([*lines, "", HOW_TO_READ])
 
 
 def _cells(first_output: str, measured: Measures) -> dict[str, str]:

@@ -15,10 +15,13 @@ import gradio as gr
 from pipelines import ui
 from pipelines.device import mebibytes
 from pipelines.errors import InvalidValue
-from pipelines.hub import Task, local_names
+from pipelines.hub import Task, names_here
+from pipelines.hub.adapters import is_adapter
 from pipelines.hub.disk import Stored, delete, stored
+from pipelines.hub.kept import models_here
 from pipelines.hub.preflight import Preflight, preflight
 from pipelines.hub.search import Found, search
+from pipelines.hub.sources import Folder
 from pipelines.presets import presets_for
 from pipelines.studio import Studio
 
@@ -134,7 +137,7 @@ def _wire_finder(
     @ui.shows_errors
     def suggest(task: Task) -> tuple[list[list[str]], dict[str, Any], Any, str]:
         """What is here, and what fits this machine."""
-        here = [[name, "", "", "", ""] for name in local_names(studio.settings, task)]
+        here = [[name, "", "", "", ""] for name in names_here(studio.settings, task)]
         fitting = [
             [preset.reference, f"{preset.gigabytes:g} GB", "", "", preset.licence]
             for preset in _presets(studio, task)
@@ -202,9 +205,10 @@ def _presets(studio: Studio, task: Task) -> list[Any]:
 
 
 def _adapters(studio: Studio, task: Task) -> Any:
-    from pipelines.hub.local import local_adapters
-
-    return gr.update(choices=local_adapters(studio.settings, task), value=None)
+    models = models_here(studio.settings)
+    names = names_here(studio.settings, task)
+    choices = [name for name in names if is_adapter(Folder(name, models[name]))]
+    return gr.update(choices=choices, value=None)
 
 
 def _row(found: Found) -> list[str]:

@@ -3,9 +3,10 @@
     python -m pipelines.recipes.score --data BOOKS
 
 Everything is computed from the saved half-precision files: the captioner and the painter
-on the held-out scenes of ``assets/datasets/emoji-scenes``, the writer on the books of
-``--data`` that are held out; without ``--data`` the writer is left out. ``--only`` takes
-one of them. The painter's pictures are read by the oracle, which knows no model.
+on the held-out scenes of ``assets/datasets/emoji-scenes``, and so is the CLIP, where it is
+there; the writer on the books of ``--data`` that are held out; without ``--data`` the writer
+is left out. ``--only`` takes one of them. The painter's pictures are read by the oracle,
+which knows no model.
 """
 
 from __future__ import annotations
@@ -22,17 +23,27 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
-from transformers import AutoModelForImageTextToText, AutoTokenizer, LlamaForCausalLM
+from PIL import Image
+from transformers import (
+    AutoImageProcessor,
+    AutoModel,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    LlamaForCausalLM,
+)
 
 from pipelines.metrics.bleu import corpus_bleu
 from pipelines.metrics.frechet import frechet_distance
 from pipelines.metrics.kernel import kernel_distance
 from pipelines.metrics.likelihood import bits_per_byte
 from pipelines.metrics.proportion import proportion
+from pipelines.metrics.retrieval import median_rank, recall
 from pipelines.metrics.score import Score
 from pipelines.recipes.captioner.familiarity import features_of
 from pipelines.recipes.captioner.reading import Reader, tells
 from pipelines.recipes.captioner.train import captions_of
+from pipelines.recipes.clip import model as clip
+from pipelines.recipes.clip.data import equal_pairs
 from pipelines.recipes.diffusion.train import PAINTED_AT_ONCE, paint
 from pipelines.recipes.emoji_scenes.data import Pixels, Scene, World, to_signed
 from pipelines.recipes.emoji_scenes.dataset import HELD_OUT, Example, read_dataset
@@ -158,6 +169,27 @@ def _oracle_rows(
     return rows
 
 
+def clip_rows(path: Path, examples: Sequence[Example]) -> list[Row]:
+    """Whether a picture finds its standard caption among all, and a caption its picture."""
+    model: Any = AutoModel.from_pretrained(path, dtype=torch.float32)
+    tokenizer, processor = (c.from_pretrained(path) for c in (AutoTokenizer, AutoImageProcessor))
+    pictures = [Image.fromarray(example.pixels()) for example in examples]
+    texts = [example.captions[0] for example in examples]
+    shown, told = clip.features_of(model, tokenizer, processor, pictures, texts, prefix="")
+    is_right = equal_pairs([example.scene for example in examples]) | equal_pairs(texts)
+    name = f"emoji-clip-without-prefix@{checksum(path)}"
+    ways = {
+        "picture to text": (shown, told, is_right, name),
+        "text to picture": (told, shown, is_right.T, name),
+    }
+    rows = []
+    for way, asked in ways.items():
+        found = {f"recall@{k}": score for k, score in recall(*asked).items()}
+        found["median rank"] = median_rank(*asked)
+        rows += [Row("clip", f"{way}, {what}", score) for what, score in found.items()]
+    return rows
+
+
 def writer_rows(path: Path, folder: Path) -> list[Row]:
     """Bits per byte on the held-out books beside what needs no model, and what is copied.
 
@@ -243,7 +275,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=MODELS)
     parser.add_argument("--dataset", type=Path, default=HELD_OUT)
     parser.add_argument("--data", type=Path, help="folder of books, for the writer")
-    parser.add_argument("--only", choices=["painter", "captioner", "writer"])
+    parser.add_argument("--only", choices=["painter", "captioner", "clip", "writer"])
     parser.add_argument("--pictures", type=int, default=PICTURES, help="of each of four kinds")
     parser.add_argument("--json", type=Path, help="also write the rows here")
     parsed = parser.parse_args()
@@ -255,6 +287,9 @@ def main() -> None:
     if parsed.only in (None, "painter"):
         path = parsed.models / "emoji-painter"
         rows += painter_rows(path, captioner, examples, parsed.pictures)
+    clip_path = parsed.models / "emoji-clip"
+    if parsed.only == "clip" or (parsed.only is None and clip_path.is_dir()):
+        rows += clip_rows(clip_path, examples)
     if parsed.only in (None, "writer") and parsed.data is not None:
         rows += writer_rows(parsed.models / "fairytale-gpt", parsed.data)
     print(table(rows))

@@ -86,6 +86,11 @@ class TextResult:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def whole(self) -> str:
+        """The prompt and what was added; of a model that fills gaps, the text is the whole."""
+        return self.text if self.family == "fill-mask" else self.prompt + self.text
+
+    @property
     def tokens_per_second(self) -> float:
         """The rate after the first token, which is the one that reads the prompt."""
         rest = self.seconds - self.first_token_seconds

@@ -120,14 +120,14 @@ def _build_shown() -> _Shown:
         elem_id="story", placeholder="The tale appears here, word by word.",
     )  # fmt: skip
     status = ui.status_line()
-    with gr.Row():
-        more = gr.Button("Continue", elem_id="write-continue")
-        again = gr.Button("Regenerate", elem_id="write-again")
-    notes = ui.notes_box()
     candidates = gr.Dataframe(
         headers=["gap", "candidate", "probability"], datatype="str", interactive=False,
         label="Candidates for each gap", visible=False, elem_id="write-candidates",
     )  # fmt: skip
+    with gr.Row():
+        more = gr.Button("Continue", elem_id="write-continue")
+        again = gr.Button("Regenerate", elem_id="write-again")
+    notes = ui.notes_box()
     summary = gr.Markdown(elem_classes="facts", elem_id="write-facts")
     receipt = ui.receipt_box(elem_id="write-receipt")
     return _Shown(story, status, notes, candidates, summary, receipt, more, again)
@@ -172,7 +172,7 @@ def _updates(request: TextRequest, events: Iterator[Any]) -> Updates:
             yield request.prompt + item.text, ui.progress_bar(bar), *[gr.skip()] * 4
         else:
             told = ui.notes_text(item.notes), _candidates(item), _facts(item)
-            yield _text(item), ui.done(_ending(item)), *told, item.receipt
+            yield item.whole, ui.done(_ending(item)), *told, item.receipt
 
 
 def _wire(
@@ -203,11 +203,6 @@ def _wire(
         examples.load_input_event.then(run, prompted, outputs, **private),
     ]
     ui.wire_stop(given.stop, runs, [shown.status])
-
-
-def _text(result: TextResult) -> str:
-    """The prompt and what was added; a model that fills gaps gives the whole of it."""
-    return result.text if result.family == "fill-mask" else result.prompt + result.text
 
 
 def _candidates(result: TextResult) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def _parts_left_out(path: Path) -> dict[str, Any]:
 
 
 def _let_tokenizers_take_turns(pipeline: Any) -> None:
-    """A call first sets padding and truncation on what all share, then encodes with them."""
+    """Encoding first sets padding and truncation on what all share, then encodes with them."""
     from transformers import PreTrainedTokenizerBase
 
     for part in pipeline.components.values():
@@ -159,14 +159,15 @@ def _let_tokenizers_take_turns(pipeline: Any) -> None:
 
 
 def _give_lock(tokenizer: Any) -> None:
+    """Locks what every way to encode ends in: a call, and ``tokenize``, which pipelines use too."""
     kind = type(tokenizer)
-    lock = threading.Lock()
+    lock = threading.RLock()  # a slow tokenizer encodes a batch by encoding each text
 
-    def locked_call(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def locked(self: Any, *args: Any, **kwargs: Any) -> Any:
         with lock:
-            return kind.__call__(self, *args, **kwargs)
+            return kind._encode_plus(self, *args, **kwargs)
 
-    members = {"__call__": locked_call, "__module__": kind.__module__}
+    members = {"_encode_plus": locked, "__module__": kind.__module__}
     tokenizer.__class__ = type(kind.__name__, (kind,), members)
 
 

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 Shape = tuple[int, int]
 WRITER_LAYER = "model.layers.0.self_attn.q_proj"
-PAINTER_LAYER = "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_q"
+PAINTER_LAYER = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_q"
 
 
 def halves(layers: dict[str, Shape], names: tuple[str, str], rank: int) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import pytest
 
 from pipelines.errors import ModelUnavailable, WrongTask
 from pipelines.hub import Task, local_models, local_names, resolve
-from pipelines.hub.local import local_adapters
 from pipelines.settings import Settings
 from tests.hub.checkpoints import LLAMA, checkpoint
 from tests.hub.lora_files import peft_lora
@@ -82,8 +81,6 @@ def test_fine_tunes_made_on_the_page_are_listed_with_their_base(settings: Settin
     own = settings.data_dir / "models"
     peft_lora(own / "my-tune", {"model.layers.0.self_attn.q_proj": (32, 32)})
     assert local_names(settings, "write") == ["tiny-writer", "my-tune"]
-    assert local_adapters(settings, "write") == ["my-tune"]
-    assert local_adapters(settings, "paint") == []
 
 
 def test_a_model_directory_that_is_not_there_is_as_an_empty_one(settings: Settings) -> None:

@@ -104,6 +104,8 @@ def test_a_composition_is_told_of_as_a_whole(online: Settings, hub: Hub, tmp_pat
     bare = preflight("ada/writer", "write", online, CPU)
     found = preflight("ada/writer + bob/lora:0.5", "write", online, CPU)
     assert found.reference == "ada/writer + bob/lora:0.5"
+    numbers = 2 * 32 + 32 * 2  # of a rank of 2 on a layer of 32 x 32
+    assert found.expected_memory_bytes - bare.expected_memory_bytes == 4 * numbers
     assert found.bytes_to_fetch - bare.bytes_to_fetch == sum(
         f.stat().st_size for f in lora.iterdir()
     )
@@ -111,6 +113,20 @@ def test_a_composition_is_told_of_as_a_whole(online: Settings, hub: Hub, tmp_pat
         "bob/lora was trained on 'bob/copy'; its layers fit ada/writer as well.",
     )
     assert not (online.data_dir / "hub").exists()
+
+
+def test_adapters_count_in_the_memory_that_a_composition_needs(
+    online: Settings, hub: Hub, tmp_path: Path
+) -> None:
+    hub.repositories["bob/lora"] = Repository(
+        peft_lora(tmp_path / "lora", {WRITER_LAYER: (32, 32)})
+    )
+    needed = preflight("tiny-writer + bob/lora", "write", online, CPU).expected_memory_bytes
+    small = replace(online, memory_budget_bytes=needed - 1)
+    found = preflight("tiny-writer + bob/lora", "write", small, CPU)
+    assert found.verdict.startswith("tiny-writer with its adapters needs about ")
+    assert preflight("tiny-writer + bob/lora:0", "write", small, CPU).fits
+    assert preflight("tiny-writer", "write", small, CPU).fits
 
 
 def test_a_verdict_of_no_says_what_would_help(online: Settings, hub: Hub) -> None:

@@ -10,10 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from pipelines.device import Device
 from pipelines.errors import StudioError
+from pipelines.hub import preflight, search
+from pipelines.image_captioning import pipeline as describing
 from pipelines.settings import ROOT, Settings
+from pipelines.studio import Studio
+from pipelines.text_generation import pipeline as writing
+from pipelines.text_to_image import pipeline as painting
 from tests.loopback_hub import MAIN, Hub, Repository
+from tests.running import finished
 
 SECRET = "hf_the_owners_secret_token"
 
@@ -66,6 +74,40 @@ def test_the_owners_token_is_not_sent(
     assert answer["error"] == "ModelUnavailable"
     assert "no public model ada/own" in answer["message"]
     assert hub.requests
+    for line, headers in hub.requests:
+        assert "authorization" not in headers, line
+        assert SECRET not in str(headers), line
+
+
+@pytest.fixture
+def logged_in(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The owner's token lies where the Hub's client looks for it, and nothing forbids it to."""
+    (tmp_path / "token").write_text(SECRET)
+    constants = "huggingface_hub.constants"
+    monkeypatch.setattr(f"{constants}.HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setattr(f"{constants}.HF_HUB_DISABLE_IMPLICIT_TOKEN", False)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_visitors_run_sends_no_token_from_the_search_to_the_result(
+    online: Settings, hub: Hub, logged_in: None
+) -> None:
+    from huggingface_hub import HfApi
+
+    for task in ("writer", "painter", "captioner"):
+        hub.repositories[f"ada/{task}"] = Repository(online.models_dir / f"tiny-{task}")
+    HfApi().model_info("ada/writer")  # whoever forgets to say "no token" sends the owner's
+    assert hub.requests.pop()[1]["authorization"] == f"Bearer {SECRET}"
+
+    search("write", "", online)
+    preflight("ada/writer", "write", online, Device("cpu", "float32", ""))
+    studio, picture = Studio(online), Image.new("RGB", (32, 32))
+    finished(writing.generate, studio, writing.TextRequest("ada/writer", "Once", 2))
+    finished(painting.generate, studio, painting.PaintRequest("ada/painter", "a cat", steps=1))
+    request = describing.CaptionRequest("ada/captioner", picture, count=1, max_new_tokens=2)
+    finished(describing.generate, studio, request)
+    assert {"writer", "painter", "captioner"} == {path.split("/")[1] for path in hub.sent}
     for line, headers in hub.requests:
         assert "authorization" not in headers, line
         assert SECRET not in str(headers), line

@@ -22,6 +22,14 @@ def test_none_and_all_of_thirty_still_leave_room(hits: int, low: float, high: fl
     assert (score.low, score.high) == pytest.approx((low, high), abs=5e-5)
 
 
+@pytest.mark.parametrize("n", [1, 7, 22, 30, 64, 512, 10_007])
+def test_the_interval_of_none_begins_at_0_and_that_of_all_ends_at_1(n: int) -> None:
+    none, every = proportion([False] * n, "hand"), proportion([True] * n, "hand")
+    assert (none.low, every.high) == (0, 1)
+    assert 0 < none.high < 1
+    assert 0 < every.low < 1
+
+
 def test_nineteen_of_twenty_intervals_hold_the_true_share() -> None:
     rng = np.random.default_rng(0)
     draws = [proportion(list(rng.random(60) < 0.3), "coin") for _ in range(2000)]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import InvalidValue
-from pipelines.metrics.retrieval import first_right_ranks, recall
+from pipelines.metrics.retrieval import first_right_ranks, median_rank, recall
 
 MODEL = "emoji-clip@0123abcd"
 ANGLES = np.array([0.0, 0.3, 0.9, 1.4])
@@ -26,6 +26,30 @@ def test_four_queries_by_hand() -> None:
     scores = recall(queries, at(ANGLES), np.eye(4, dtype=bool), MODEL, (1, 2, 3, 4))
     assert [scores[k].value for k in (1, 2, 3, 4)] == [0.5, 0.75, 0.75, 1]
     assert scores[1].low < 0.5 < scores[1].high
+
+
+def test_the_median_rank_by_hand() -> None:
+    # The ranks from 1 are 1, 1, 2 and 4.
+    score = median_rank(at([0.1, 0.25, 1.3, 0.5]), at(ANGLES), np.eye(4, dtype=bool), MODEL)
+    assert (score.low, score.value, score.high) == (1, 1.5, 4)
+    assert not score.higher_is_better
+    assert score.signature == (
+        f"median-rank({MODEL})|n:4|candidates:4|ci:order-statistics|numpy:{np.__version__}"
+    )
+
+
+def test_the_median_rank_s_interval_is_the_textbook_s() -> None:
+    """Of 100 samples the 40th and the 61st bound the median."""
+    queries = at(np.linspace(0.001, 0.009, 100))
+    answers = at(np.concatenate([[0.0], np.full(99, 0.02)]))
+    # Query i has the right answers from place i on; of 100 wrong ones before it none is nearer.
+    is_right = np.zeros((100, 100), dtype=bool)
+    is_right[:, 1:] = np.triu(np.ones((100, 99), dtype=bool))
+    is_right[99, 99] = True
+    ranks = np.sort(first_right_ranks(queries, answers, is_right)) + 1
+    score = median_rank(queries, answers, is_right, MODEL)
+    assert len(set(ranks.tolist())) > 90
+    assert (score.low, score.high) == (ranks[39], ranks[60])
 
 
 def test_the_nearest_of_several_right_answers_counts() -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pipelines.metrics.proportion import proportion
+from pipelines.model_comparison.evaluation.features import weights_hash
 from pipelines.recipes import score
 from pipelines.recipes.captioner.reading import Reader, tells
+from pipelines.recipes.clip.model import build
+from pipelines.recipes.clip.train import save
+from pipelines.recipes.diffusion.model import build_tokenizer
 from pipelines.recipes.emoji_scenes.data import Pixels, Scene, World, arrange
 from pipelines.recipes.emoji_scenes.dataset import HELD_OUT, read_dataset, write_dataset
 from pipelines.recipes.emoji_scenes.oracle import Oracle
@@ -92,6 +97,50 @@ def test_the_command_scores_the_models_that_ship(
     assert all(row["score"]["low"] <= row["score"]["value"] <= row["score"]["high"] for row in rows)
     assert "emoji-captioner-encoder@" in printed
     assert "FID" in printed
+
+
+def test_a_clip_is_asked_for_each_picture_s_text_and_each_text_s_picture(tmp_path: Path) -> None:
+    write_dataset(World(), tmp_path / "scenes", count=12)
+    examples = read_dataset(tmp_path / "scenes")
+    tokenizer = build_tokenizer({word for e in examples for word in e.captions[0].split()})
+    path = tmp_path / "emoji-clip"
+    save(build(tokenizer, 32, (1, 1), 16, 1), tokenizer, path)
+    rows = score.clip_rows(path, [*examples, examples[0]])
+    signed = f"(emoji-clip-without-prefix@{weights_hash(path)})|n:13|candidates:13|"
+    assert [row.what for row in rows] == [
+        f"{way}, {what}"
+        for way in ("picture to text", "text to picture")
+        for what in ("recall@1", "recall@5", "recall@10", "median rank")
+    ]
+    assert all(row.model == "clip" and signed in row.score.signature for row in rows)
+    assert all(row.score.low <= row.score.value <= row.score.high for row in rows)
+    # A picture that is there twice has two right texts, so that neither is in the other's way.
+    assert all(row.score.value >= 1 for row in rows if row.what.endswith("median rank"))
+    only = [row.score.value for row in score.clip_rows(path, [examples[0]] * 3)]
+    assert only == [1.0] * 8
+
+
+def test_without_a_clip_there_are_no_rows_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+    monkeypatch.setattr(score, "read_dataset", lambda path: [])
+    for name in ("captioner_rows", "painter_rows"):
+        monkeypatch.setattr(score, name, lambda *given: [])
+
+    def clip_rows(path: Path, examples: list[Any]) -> list[score.Row]:
+        asked.append(path)
+        return []
+
+    monkeypatch.setattr(score, "clip_rows", clip_rows)
+    for options in ([], ["--only", "captioner"], ["--only", "clip"]):
+        monkeypatch.setattr("sys.argv", ["score", "--models", str(tmp_path), *options])
+        score.main()
+    assert asked == [tmp_path / "emoji-clip"]
+    (tmp_path / "emoji-clip").mkdir()
+    monkeypatch.setattr("sys.argv", ["score", "--models", str(tmp_path)])
+    score.main()
+    assert len(asked) == 2
 
 
 def test_floors_are_marked_where_they_are_not_reached() -> None:

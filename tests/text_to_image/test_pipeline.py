@@ -254,26 +254,30 @@ def test_two_runs_at_the_same_time_give_the_pixels_they_give_alone(
     assert together == alone
 
 
-def test_threads_take_turns_at_the_tokenizer(studio: Studio) -> None:
-    """It keeps padding and truncation as state: now and then a run read another's settings."""
+@pytest.mark.parametrize("way", ["__call__", "tokenize", "encode"])
+def test_threads_take_turns_at_the_tokenizer(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """It keeps padding and truncation as state: now and then a run's prompt was not padded.
+
+    Here another run uses it, as pipelines do, between the setting and the encoding.
+    """
     paint(studio, steps=1)
-    is_over = threading.Event()
     with loaded(studio) as painter:
         tokenizer = painter.pipeline.tokenizer
+        set_state = tokenizer.set_truncation_and_padding
+        other = threading.Thread(target=getattr(tokenizer, way), args=(REQUEST.prompt,))
 
-        def disturb() -> None:
-            while not is_over.is_set():
-                tokenizer(REQUEST.prompt, return_offsets_mapping=True)
+        def set_and_be_disturbed(**state: Any) -> None:
+            set_state(**state)
+            if threading.current_thread() is not other:
+                other.start()
+                other.join(0.3)
 
-        thread = threading.Thread(target=disturb)
-        thread.start()
-        try:
-            options = {"padding": "max_length", "truncation": True, "max_length": 32}
-            encoded = [tokenizer(REQUEST.prompt, **options)["input_ids"] for _ in range(3000)]
-        finally:
-            is_over.set()
-            thread.join()
-    assert {len(ids) for ids in encoded} == {32}
+        monkeypatch.setattr(tokenizer, "set_truncation_and_padding", set_and_be_disturbed)
+        encoded = tokenizer(REQUEST.prompt, padding="max_length", truncation=True, max_length=32)
+        other.join()
+    assert len(encoded["input_ids"]) == 32
 
 
 # What is refused

@@ -82,6 +82,7 @@ def _model(model: ModelResult) -> Card:
         "scores": {metric: asdict(score) for metric, score in model.scores.items()},
         "unscored": dict(model.unscored),
         "values": {metric: list(values) for metric, values in model.values.items()},
+        "curves": {name: list(points) for name, points in model.curves.items()},
         "costs": asdict(model.costs),
         "outputs": [_hash(outputs) for outputs in zip(*kinds, strict=True)],
     }

@@ -1,7 +1,8 @@
 """Data sets to evaluate on: texts, with or without pictures, and a hash of their content.
 
-A data set ships with the page, is uploaded as a file, or, from the command line alone, lies
-in a folder. A visitor's string is never a path: names are looked up in a list.
+Pictures come in imagefolder form, with the checks of ``pipelines.imagefolder``; texts in a
+file of text, or of JSON lines. A visitor's string is never a path: names are looked up in a
+list.
 """
 
 from __future__ import annotations
@@ -9,18 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipelines import validation
 from pipelines.device import mebibytes
 from pipelines.errors import InvalidValue, StudioError, abbreviated
+from pipelines.imagefolder import DataLimits, Report, root_of, usable_pairs
 from pipelines.images import open_picture
+from pipelines.metadata import is_text
 from pipelines.settings import ROOT, Limits
 
 if TYPE_CHECKING:
@@ -29,13 +32,11 @@ if TYPE_CHECKING:
 EMBEDDED = {"emoji-scenes": ROOT / "assets" / "datasets" / "emoji-scenes"}
 """Names that may be asked for, and where they lie."""
 
-METADATA = "metadata.jsonl"
-MOST_SAMPLES = 10_000
-MOST_WORDINGS = 20
+FEWEST_SAMPLES, MOST_SAMPLES = 2, 10_000
 MOST_TEXT_BYTES = 16 * 1024**2
-"""Of a file of texts, or of ``metadata.jsonl``."""
+"""Of a file of texts."""
 
-Find = Callable[[str], Path]
+JSON_LINES = ".jsonl"
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,16 @@ class Sample:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Samples in their order. ``sha256`` is of names, texts and the pictures' files."""
+    """Samples in their order. ``sha256`` is of names, texts and the pictures' files.
+
+    ``name`` is one that it can be found by again, where there is one: that of an embedded
+    set, or ``owner/name@commit``. ``notes`` are remarks on what was left out.
+    """
 
     name: str
     sha256: str
     samples: tuple[Sample, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def signature(self) -> str:
@@ -102,28 +108,50 @@ def embedded(name: str) -> DataSet:
 
 
 def read_folder(folder: Path, name: str | None = None) -> DataSet:
-    """An imagefolder: pictures, and ``metadata.jsonl`` with ``file_name`` and ``text``.
+    """The imagefolder in a folder, or in the only folder of it that is one.
 
     For the owner of the machine alone: who calls this has chosen the path himself.
 
     Raises:
-        InvalidValue: no such folder, or what ``rows_of`` refuses, or a file that is not there.
+        InvalidValue: what ``read_pictures`` refuses.
     """
-    metadata = folder / METADATA
-    if not metadata.is_file():
-        raise InvalidValue(
-            f"There is no {METADATA} in {abbreviated(str(folder))}. It needs one line of JSON for "
-            'each picture: {"file_name": "0001.png", "text": "..."}.'
-        )
-    top = folder.resolve()
+    return read_pictures(root_of(folder), plain_name(name or folder.name), Limits())
 
-    def find(file_name: str) -> Path:
-        path = (top / file_name).resolve()
-        if not path.is_relative_to(top) or not path.is_file():
-            raise InvalidValue(f"{METADATA} names {abbreviated(file_name)}, which is not there.")
-        return path
 
-    return from_metadata(plain_name(name or folder.name), read_bounded(metadata), find)
+def read_pictures(
+    folder: Path,
+    name: str,
+    limits: Limits,
+    within: Path | None = None,
+    report: Report = lambda progress: None,
+) -> DataSet:
+    """The imagefolder in a folder, every picture of it looked at.
+
+    Args:
+        within: what links in the folder may lead into; the folder itself by default.
+        report: is told how far it is; what it raises ends the reading.
+
+    Raises:
+        InvalidValue: no such folder, or there are pictures that cannot be used, fewer than
+            2, or too many; the message names them.
+    """
+    bounds = DataLimits(MOST_SAMPLES, FEWEST_SAMPLES, picture=limits)
+    pairs, found = usable_pairs(folder, bounds, within, report)
+    samples = [
+        Sample(index, pair.name, pair.text, (pair.text, *pair.wordings), pair.file)
+        for index, pair in enumerate(pairs)
+    ]
+    return replace(_data_set(name, samples), notes=tuple(f"{name}: {n}" for n in found.notes))
+
+
+def read_texts(path: Path, name: str, limits: Limits) -> DataSet:
+    """The texts in a file: JSON lines where its name ends so, else what ``from_texts`` takes.
+
+    Raises:
+        InvalidValue: too large, or what ``from_json_lines`` and ``from_texts`` refuse.
+    """
+    read = from_json_lines if path.suffix.lower() == JSON_LINES else from_texts
+    return read(name, read_bounded(path), limits)
 
 
 def read_bounded(path: Path) -> bytes:
@@ -132,13 +160,17 @@ def read_bounded(path: Path) -> bytes:
     Raises:
         InvalidValue: it is larger than ``MOST_TEXT_BYTES``.
     """
-    size = path.stat().st_size
+    check_text_size(path.stat().st_size)
+    return path.read_bytes()
+
+
+def check_text_size(size: int) -> None:
+    """Raises InvalidValue where a file of texts has more than ``MOST_TEXT_BYTES``."""
     if size > MOST_TEXT_BYTES:
         raise InvalidValue(
             f"The text has {mebibytes(size)}; at most {mebibytes(MOST_TEXT_BYTES)} are allowed. "
             "Give a part of it."
         )
-    return path.read_bytes()
 
 
 def from_texts(name: str, content: bytes, limits: Limits) -> DataSet:
@@ -147,33 +179,41 @@ def from_texts(name: str, content: bytes, limits: Limits) -> DataSet:
     Raises:
         InvalidValue: not UTF-8, fewer than 2 texts, too many, or one that is too long.
     """
-    whole = _decoded(content, "The file").replace("\r\n", "\n").strip("\n")
+    whole = _decoded(content).replace("\r\n", "\n").strip("\n")
     blocks = re.split(r"\n[ \t]*\n", whole)
     is_lines = len(blocks) == 1
     texts = [text.strip() for text in (whole.split("\n") if is_lines else blocks)]
     texts = [text for text in texts if text]
     unit = "line" if is_lines else "paragraph"
-    samples = []
-    for index, text in enumerate(texts):
-        label = f"{unit} {index + 1}"
-        validation.text(label, text, limits.prompt_characters)
-        samples.append(Sample(index, label, text, (text,)))
-    return _data_set(plain_name(name), samples)
+    labelled = ((f"{unit} {number}", text) for number, text in enumerate(texts, start=1))
+    return _of_texts(name, labelled, limits)
 
 
-def from_metadata(name: str, content: bytes, find: Find) -> DataSet:
-    """The data set of a ``metadata.jsonl``; ``find`` turns its file names into files.
+def from_json_lines(name: str, content: bytes, limits: Limits) -> DataSet:
+    """Each line is a JSON object with a ``text``; its other entries are not read.
 
     Raises:
-        InvalidValue: what ``_row`` refuses, or fewer than 2 samples, or too many.
+        InvalidValue: not UTF-8, a line is no such object, fewer than 2 texts, too many, or
+            one that is too long.
     """
-    lines = [line for line in _decoded(content, METADATA).splitlines() if line.strip()]
-    _check_count(len(lines))
-    samples = []
-    for index, line in enumerate(lines):
-        file_name, references = _row(line, index + 1)
-        samples.append(Sample(index, file_name, references[0], references, find(file_name)))
-    return _data_set(name, samples)
+    lines = _decoded(content).split("\n")  # splitlines would cut texts in two
+    told = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+    labelled = ((f"line {number}", _text_of(line, number)) for number, line in told)
+    return _of_texts(name, labelled, limits)
+
+
+def _text_of(line: str, number: int) -> str:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        row = None
+    text = row.get("text") if isinstance(row, dict) else None
+    if not is_text(text) or not text.strip():
+        raise InvalidValue(
+            f"Line {number} is {abbreviated(line)}; give a JSON object with a text, as in "
+            '{"text": "Once upon a time"}.'
+        )
+    return str(text).strip()
 
 
 def plain_name(text: str) -> str:
@@ -181,53 +221,31 @@ def plain_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "-", text).strip("-.")[:60] or "upload"
 
 
-def _row(line: str, number: int) -> tuple[str, tuple[str, ...]]:
-    """File name and right answers of one line; ``wordings`` are further answers."""
-    where = f"Line {number} of {METADATA}"
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InvalidValue(f"{where} is not valid JSON: {error}.") from error
-    row = row if isinstance(row, dict) else {}
-    file_name, text, others = row.get("file_name"), row.get("text"), row.get("wordings", [])
-    if not isinstance(file_name, str) or not 0 < len(file_name) <= 255:
-        raise InvalidValue(f"{where} needs a file_name: the name of a picture.")
-    answers = [text, *others] if isinstance(others, list) else [None]
-    if len(answers) > MOST_WORDINGS + 1 or not all(_is_answer(answer) for answer in answers):
-        raise InvalidValue(
-            f"{where} needs a text of 1 to {_LONGEST_ANSWER:,} characters; wordings, where there "
-            f"are any, are a list of at most {MOST_WORDINGS} such texts."
-        )
-    return file_name, tuple(str(answer) for answer in answers)
-
-
-_LONGEST_ANSWER = 2_000
-
-
-def _is_answer(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip()) and len(value) <= _LONGEST_ANSWER
-
-
-def _decoded(content: bytes, what: str) -> str:
+def _decoded(content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidValue(f"{what} is not UTF-8 text. Save it as UTF-8 and try again.") from error
+        raise InvalidValue("The file is not UTF-8 text. Save it as UTF-8 and try again.") from error
+
+
+def _of_texts(name: str, labelled: Iterator[tuple[str, str]], limits: Limits) -> DataSet:
+    samples = []
+    for index, (label, text) in enumerate(labelled):
+        validation.text(label, text, limits.prompt_characters)
+        samples.append(Sample(index, label, text, (text,)))
+    return _data_set(plain_name(name), samples)
 
 
 def _data_set(name: str, samples: Sequence[Sample]) -> DataSet:
-    _check_count(len(samples))
+    if not FEWEST_SAMPLES <= len(samples) <= MOST_SAMPLES:
+        raise InvalidValue(
+            f"The data set has {len(samples):,} samples; give from {FEWEST_SAMPLES} to "
+            f"{MOST_SAMPLES:,}. A file of texts has one in each line, or paragraphs with blank "
+            "lines between them."
+        )
     digest = hashlib.sha256()
     for sample in samples:
         digest.update(json.dumps([sample.name, sample.references]).encode())
         if sample.file is not None:
             digest.update(hashlib.sha256(sample.file.read_bytes()).digest())
     return DataSet(name, digest.hexdigest(), tuple(samples))
-
-
-def _check_count(count: int) -> None:
-    if not 2 <= count <= MOST_SAMPLES:
-        raise InvalidValue(
-            f"The data set has {count:,} samples; give from 2 to {MOST_SAMPLES:,}. A file of texts "
-            "has one in each line, or paragraphs with blank lines between them."
-        )

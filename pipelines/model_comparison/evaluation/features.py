@@ -24,10 +24,12 @@ from pipelines.settings import Limits, Settings
 from pipelines.studio import Loaded, Studio, parameter_bytes
 
 EXTRACTOR = "emoji-captioner"
-"""The embedded model whose encoder looks at pictures for FID, KID and diversity."""
+"""The embedded model whose encoder looks at pictures for FID, KID and diversity, and which
+reads them for the round trip."""
 
 Array = npt.NDArray[np.float64]
 _AT_ONCE = 32
+_BEAMS, _LONGEST_READING = 4, 40
 _CLIP_CLASSES = ("CLIPModel", "VisionTextDualEncoderModel")
 
 
@@ -57,6 +59,37 @@ class PictureFeatures:
             cells = model.get_encoder()(pixels.to(model.device, model.dtype)).last_hidden_state
         features: Array = pool(cells).double().cpu().numpy()
         return features
+
+
+class PictureReader:
+    """Captions of pictures by the embedded captioner; each picture is read once."""
+
+    def __init__(self, loaded: Loaded, limits: Limits) -> None:
+        self._captioner = loaded.model
+        self._limits = limits
+        self._known: dict[Path, str] = {}
+        weights = weights_hash(loaded.snapshot.path)
+        self.name = f"{EXTRACTOR}@{weights},beams:{_BEAMS},tokens:{_LONGEST_READING}"
+
+    def of(self, files: Sequence[Path]) -> list[str]:
+        """The likeliest caption of each picture."""
+        _fill(self._known, files, self._captions)
+        return [self._known[file] for file in files]
+
+    def _captions(self, files: Sequence[Path]) -> list[str]:
+        import torch
+
+        model, tokenizer = self._captioner.model, self._captioner.tokenizer
+        pictures = [open_picture(file, self._limits) for file in files]
+        pixels = self._captioner.processor(images=pictures, return_tensors="pt")["pixel_values"]
+        with torch.inference_mode():
+            tokens = model.generate(
+                pixels.to(model.device, model.dtype),
+                do_sample=False,
+                num_beams=_BEAMS,
+                max_length=_LONGEST_READING,
+            )
+        return [text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
 
 
 class ClipFeatures:
@@ -92,7 +125,7 @@ class ClipFeatures:
         return features_of(*self._parts, texts=texts, prefix=self._prefix)[1]
 
 
-def _fill(known: dict[Any, Array], wanted: Sequence[Any], of: Callable[[Any], Array]) -> None:
+def _fill(known: dict[Any, Any], wanted: Sequence[Any], of: Callable[[Any], Any]) -> None:
     missing = list(dict.fromkeys(item for item in wanted if item not in known))
     for start in range(0, len(missing), _AT_ONCE):
         part = missing[start : start + _AT_ONCE]
@@ -100,7 +133,7 @@ def _fill(known: dict[Any, Array], wanted: Sequence[Any], of: Callable[[Any], Ar
 
 
 def open_extractor(studio: Studio) -> Generator[Progress, None, Loaded]:
-    """The embedded captioner with its lease; ``PictureFeatures`` takes it.
+    """The embedded captioner with its lease; ``PictureFeatures`` and ``PictureReader`` take it.
 
     Raises:
         StudioError: it is not on this machine, or cannot be loaded.
@@ -121,7 +154,8 @@ def load_clip(name: str, settings: Settings, device: Device) -> ClipFeatures:
     if path is None:
         names = ", ".join(_clip_models(settings)) or "none"
         raise ModelUnavailable(
-            f"There is no CLIP model {abbreviated(name)} on this machine; there are: {names}."
+            f"There is no CLIP model {abbreviated(name)} on this machine; there are: {names}. Give "
+            "one that is there as clip, or leave CLIPScore out."
         )
     snapshot = Snapshot(name, path, content_hash(path), "describe", 0, 0, "clip")
     try:

@@ -13,6 +13,7 @@ from pipelines.hub import Snapshot
 from pipelines.metrics import paired
 from pipelines.metrics.features import directions
 from pipelines.metrics.score import Score
+from pipelines.model_comparison.evaluation.curves import read_curves
 from pipelines.model_comparison.evaluation.data import Sample
 from pipelines.model_comparison.evaluation.request import EvaluationRequest
 from pipelines.model_comparison.evaluation.result import (
@@ -48,7 +49,8 @@ def measured(
             continue
         if own is not None:
             values[name_of_metric] = own
-    return ModelResult(name, snapshot, scores, values, unscored, costs, evidence, computed)
+    curves = read_curves(snapshot)
+    return ModelResult(name, snapshot, scores, values, unscored, curves, costs, evidence, computed)
 
 
 def concluded(
@@ -66,7 +68,7 @@ def concluded(
         differing_by=differing_by,
         device=device,
         versions=versions() | {name: metadata.version(name) for name in _LIBRARIES},
-        notes=_notes(models),
+        notes=(*request.data.notes, *_notes(models)),
     )
 
 

@@ -16,10 +16,11 @@ from pathlib import Path
 from pipelines.device import PeakMemory
 from pipelines.errors import InvalidValue, ModelUnavailable, StudioError
 from pipelines.events import Progress
-from pipelines.hub import Snapshot, Task, resolve
+from pipelines.hub import Snapshot, resolve
 from pipelines.model_comparison.evaluation.data import Sample
 from pipelines.model_comparison.evaluation.features import (
     PictureFeatures,
+    PictureReader,
     load_clip,
     open_extractor,
 )
@@ -33,7 +34,13 @@ from pipelines.model_comparison.evaluation.result import (
     costs_of,
     identity,
 )
-from pipelines.model_comparison.evaluation.scores import METRICS, Evidence, Lookers, kinds_of
+from pipelines.model_comparison.evaluation.scores import (
+    METRICS,
+    Evidence,
+    Lookers,
+    kinds_of,
+    lookers_of,
+)
 from pipelines.model_comparison.evaluation.store import Output, RunCost, Store, key_of
 from pipelines.model_comparison.pipeline import import_libraries
 from pipelines.receipts import versions
@@ -136,17 +143,19 @@ def _planned(
     """What each model has to make. All of them are looked up before the first is loaded."""
     todos = []
     for name in request.models:
-        snapshot = yield from _resolved(studio, name, request.task)
+        snapshot = yield from _resolved(studio, name, request)
         for kind_name in kinds_of(request.metrics):
             todos.append(_todo(studio, request, samples, name, snapshot, KINDS[kind_name]))
     return todos
 
 
-def _resolved(studio: Studio, name: str, task: Task) -> Generator[Progress, None, Snapshot]:
-    commits = studio.residency.commits()
+def _resolved(
+    studio: Studio, name: str, request: EvaluationRequest
+) -> Generator[Progress, None, Snapshot]:
+    in_use = {*studio.residency.commits(), request.data.name.rpartition("@")[2]}  # not to go
     return (
         yield from stream(
-            lambda emit: resolve(name, task, studio.settings, emit, studio.device, commits),
+            lambda emit: resolve(name, request.task, studio.settings, emit, studio.device, in_use),
             may_go_on=True,
         )
     )
@@ -189,17 +198,18 @@ def _opened_lookers(
     studio: Studio, request: EvaluationRequest, stack: ExitStack
 ) -> Generator[Progress, None, Lookers]:
     """What the metrics need to look at pictures; real pictures are looked at here."""
-    lookers = Lookers()
-    if {"kid", "fid", "diversity"} & set(request.metrics):
+    lookers, needed = Lookers(), lookers_of(request.metrics)
+    if {"pictures", "reader"} & needed:
         loaded = yield from open_extractor(studio)
         stack.enter_context(loaded.lease)
         pictures = PictureFeatures(loaded, studio.settings.limits)
-        lookers = replace(lookers, pictures=pictures)
-    if {"kid", "fid"} & set(request.metrics):
+        reader = PictureReader(loaded, studio.settings.limits)
+        lookers = replace(lookers, pictures=pictures, reader=reader)
+    if "real" in needed:
         yield Progress("Looking at the real pictures")
         files = [sample.file for sample in request.data.samples if sample.file is not None]
         lookers = replace(lookers, real=(yield from stream(lambda emit: pictures.of(files))))
-    if "clip_score" in request.metrics:
+    if "clip" in needed:
         yield Progress("Loading CLIP")
         name, settings = str(request.clip), studio.settings
         clip = yield from stream(lambda emit: load_clip(name, settings, studio.device))

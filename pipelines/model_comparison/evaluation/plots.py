@@ -1,4 +1,5 @@
-"""Two figures of a card: quality against cost, and how the samples' own values lie."""
+"""Figures of a card: quality against cost, how the samples' own values lie, and how the models
+learned."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ _COLOURS = (
     "#1f6663", "#c2703d", "#5a5247", "#7a4f8a", "#3d6fb0", "#a8434b", "#6b8e23", "#8c7a3d",
 )  # fmt: skip
 _SIZE = (6.4, 3.6)
-QUALITY, DISTRIBUTION = "quality.png", "distribution.png"
+QUALITY, DISTRIBUTION, TRAINING = "quality.png", "distribution.png", "training.png"
+MOST_FIELDS = 4
 
 
 def quality_against_cost(card: Card) -> Figure:
@@ -63,9 +65,35 @@ def distribution(card: Card) -> Figure | None:
     return figure
 
 
+def training_curves(card: Card) -> Figure | None:
+    """What the models' training logs hold over the steps, a field for each number; those that
+    most models have in common come first. None where no model has a log."""
+    # Cards of earlier versions have no curves.
+    curves = [each.get("curves", {}) for each in card["models"]]
+    names = sorted({name for own in curves for name in own})
+    names.sort(key=lambda name: -sum(name in own for own in curves))
+    names = names[:MOST_FIELDS]
+    if not names:
+        return None
+    figure, fields = _fields(len(names))
+    for field, name in zip(fields, names, strict=True):
+        for colour, model, own in zip(_COLOURS, card["models"], curves, strict=False):
+            if name in own:
+                steps, values = zip(*own[name], strict=True)
+                field.plot(steps, values, color=colour, linewidth=1, label=_plain(model["name"]))
+        field.set_ylabel(_plain(name))
+        field.legend(fontsize=8, frameon=False)
+    fields[-1].set_xlabel("step of training")
+    return figure
+
+
 def drawn(card: Card) -> dict[str, bytes]:
     """All figures that the card has data for, as the contents of PNG files, by their names."""
-    figures = {QUALITY: quality_against_cost(card), DISTRIBUTION: distribution(card)}
+    figures = {
+        QUALITY: quality_against_cost(card),
+        DISTRIBUTION: distribution(card),
+        TRAINING: training_curves(card),
+    }
     return {name: as_png(figure) for name, figure in figures.items() if figure is not None}
 
 
@@ -77,14 +105,23 @@ def as_png(figure: Figure) -> bytes:
 
 
 def _field() -> tuple[Figure, Any]:
+    figure, fields = _fields(1)
+    return figure, fields[0]
+
+
+def _fields(count: int) -> tuple[Figure, Any]:
+    """A figure with so many fields below each other."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=_SIZE)
+    width, height = _SIZE
+    figure = Figure(figsize=(width, height * count))
     # Fixed margins: a layout engine draws everything twice to find them.
-    field = figure.subplots(gridspec_kw={"left": 0.14, "right": 0.97, "bottom": 0.15, "top": 0.96})
-    field.grid(alpha=0.3)
-    field.spines[["top", "right"]].set_visible(False)
-    return figure, field
+    margins = {"bottom": 0.15 / count, "top": 1 - 0.04 / count, "left": 0.14, "right": 0.97}
+    fields = figure.subplots(count, squeeze=False, gridspec_kw=margins)[:, 0]
+    for field in fields:
+        field.grid(alpha=0.3)
+        field.spines[["top", "right"]].set_visible(False)
+    return figure, fields
 
 
 def _number(value: float | None) -> float:

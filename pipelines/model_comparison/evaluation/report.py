@@ -66,6 +66,20 @@ def markdown(found: Card) -> str:
     return "\n\n".join(parts).replace("\n\n- ", "\n- ") + "\n"
 
 
+def pasted(found: Card) -> str:
+    """What a README needs of the card: scores with intervals, what they show, and of what."""
+    # In a code span nothing but its own end means anything.
+    signatures = ", ".join(f"`{text.replace('`', chr(39))}`" for text in _signatures(found))
+    of = f"{_heading(found)} (sha256 {found['data']['sha256'][:16]}), {_asked(found)}"
+    parts = [
+        _markdown_table(score_table(found)),
+        *(_escaped(line) for line in found["verdict"].splitlines()),
+        f"{_escaped(of)}; in brackets 95% intervals. Signatures: {signatures}.",
+        *(_escaped(note) for note in found["notes"]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
 def html_report(result: EvaluationResult, figures: Mapping[str, bytes] | None = None) -> str:
     """One self-contained HTML file of the evaluation.
 
@@ -110,12 +124,13 @@ def model_index(found: Card, model: str) -> str:
         raise InvalidValue(
             f"The card has no model {abbreviated(model)}; it has {', '.join(scored)}."
         )
+    data, _, commit = found["data"]["name"].partition("@")
     results = [
         EvalResult(
             task_type=_HUB_TASKS[found["task"]],
-            dataset_type=found["data"]["name"],
-            dataset_name=found["data"]["name"],
-            dataset_revision=found["data"]["sha256"],
+            dataset_type=data,
+            dataset_name=data,
+            dataset_revision=commit or found["data"]["sha256"],
             metric_type=metric,
             metric_value=score["value"],
             metric_name=f"{found['metrics'][metric]['label']}, 95% interval "
@@ -135,19 +150,27 @@ def _heading(found: Card) -> str:
 
 def _made(found: Card) -> list[str]:
     """What an other needs to make the same evaluation, and the signatures of its scores."""
-    request = found["request"]
-    settings = ", ".join(f"{name} {value}" for name, value in request["settings"].items())
-    models = found["models"]
-    signatures = {s["signature"]: None for model in models for s in model["scores"].values()}
     return [
         f"data {found['data']['name']}, sha256 {found['data']['sha256']}",
-        f"{len(found['samples'])} samples, seed {request['seed']}, {settings}",
-        *(_model_line(model) for model in models),
+        f"{len(found['samples'])} samples, {_asked(found)}",
+        *(_model_line(model) for model in found["models"]),
         f"device {', '.join(found['device'].values())}",
         ", ".join(f"{name} {version}" for name, version in found["versions"].items()),
-        *signatures,
+        *_signatures(found),
         *found["notes"],
     ]
+
+
+def _asked(found: Card) -> str:
+    request = found["request"]
+    settings = (f"{name} {value}" for name, value in request["settings"].items())
+    return ", ".join([f"seed {request['seed']}", *settings])
+
+
+def _signatures(found: Card) -> list[str]:
+    """Those of all scores, each once."""
+    scores = (score for model in found["models"] for score in model["scores"].values())
+    return list(dict.fromkeys(score["signature"] for score in scores))
 
 
 def _model_line(model: dict[str, Any]) -> str:

@@ -63,26 +63,37 @@ TASKS: tuple[Task, ...] = ("write", "paint", "describe")
 
 METRICS: Mapping[Task, tuple[str, ...]] = {
     "write": ("bits_per_byte", "perplexity", "chrf", "distinct_2", "self_bleu"),
-    "describe": ("cider", "bleu", "rouge_l", "exact_match"),
-    "paint": ("kid", "fid", "clip_score", "diversity"),
+    "describe": ("cider", "bleu", "rouge_l", "exact_match", "caption_clip_score"),
+    "paint": (
+        "kid",
+        "fid",
+        "clip_score",
+        "diversity",
+        "round_trip_cider",
+        "round_trip_rouge_l",
+        "round_trip_exact",
+    ),
 }
 """What can be measured, by task; the names of ``scores.METRICS``."""
 
 DEFAULT_METRICS: Mapping[Task, tuple[str, ...]] = {
     "write": ("bits_per_byte", "perplexity"),
-    "describe": METRICS["describe"],
+    "describe": ("cider", "bleu", "rouge_l", "exact_match"),
     "paint": ("kid", "fid", "diversity"),
 }
 _OF_REAL_PICTURES = ("kid", "fid")
+OF_CLIP = ("clip_score", "caption_clip_score")
+EMBEDDED_CLIP = "emoji-clip"
 
 
 @dataclass(frozen=True)
 class EvaluationRequest:
     """Models to hold against the first of them, on samples drawn from a data set.
 
+    ``data`` is what ``sources`` finds by one text: a name, a reference of the Hub, a file.
     ``metrics`` empty: the task's usual ones; the first is what samples are compared by.
     ``settings`` None: the task's defaults. ``clip`` names the model of CLIPScore, one of the
-    local ones. Sample ``i`` of the data set is generated with ``seed + i``.
+    local ones; None: the embedded one. Sample ``i`` of the data set is generated with ``seed + i``.
     """
 
     task: Task
@@ -112,6 +123,8 @@ def checked(request: EvaluationRequest, limits: Limits) -> EvaluationRequest:
         seed=validation.whole_number("seed", request.seed, 0, 2**62),
         settings=_checked_settings(request.task, request.settings, limits),
     )
+    if request.clip is None and set(OF_CLIP) & set(request.metrics):
+        request = replace(request, clip=EMBEDDED_CLIP)
     _check_fit(request)
     return request
 
@@ -202,7 +215,5 @@ def _check_fit(request: EvaluationRequest) -> None:
             f"{request.data.name} has texts alone, and {what} needs pictures. Choose another data "
             "set, or upload a ZIP of pictures with a metadata.jsonl."
         )
-    if "clip_score" in request.metrics and not request.clip:
-        raise InvalidValue("The metric clip_score needs a CLIP model: give its name as clip.")
     if request.clip is not None:
         validation.text("clip", request.clip, 200)

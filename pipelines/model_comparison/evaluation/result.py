@@ -47,13 +47,15 @@ class Costs:
 @dataclass(frozen=True)
 class ModelResult:
     """One model's scores and costs. ``values`` are each sample's own, by metric; ``unscored``
-    tells of the metrics that its samples do not make why not."""
+    tells of the metrics that its samples do not make why not; ``curves`` are of its training,
+    where there is a log of it."""
 
     name: str
     snapshot: Snapshot
     scores: Mapping[str, Score]
     values: Mapping[str, Sequence[float]]
     unscored: Mapping[str, str]
+    curves: Mapping[str, Sequence[tuple[int, float]]]
     costs: Costs
     evidence: Evidence
     computed: int

@@ -7,8 +7,9 @@ what of each sample the paired tests add up.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,12 +30,17 @@ from pipelines.metrics.score import Score
 from pipelines.metrics.variety import mean_cosine_distance
 from pipelines.metrics.wording import distinct, self_bleu
 from pipelines.model_comparison.evaluation.data import DataSet, Sample
-from pipelines.model_comparison.evaluation.features import ClipFeatures, PictureFeatures
+from pipelines.model_comparison.evaluation.features import (
+    ClipFeatures,
+    PictureFeatures,
+    PictureReader,
+)
 from pipelines.model_comparison.evaluation.kinds import halves
 from pipelines.model_comparison.evaluation.sets import kernel_distance_test, mean_distance_test
 from pipelines.model_comparison.evaluation.store import Output
 
 Array = npt.NDArray[np.float64]
+Looker = Literal["pictures", "real", "reader", "clip"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,7 @@ class Lookers:
     """The models that look at pictures for scores, and the features of real ones."""
 
     pictures: PictureFeatures | None = None
+    reader: PictureReader | None = None
     clip: ClipFeatures | None = None
     real: Array = field(default_factory=lambda: np.empty((0, 0)))
 
@@ -90,10 +97,33 @@ class Evidence:
 
     def clip_features(self) -> tuple[Array, Array, str]:
         """Of the painted pictures, of their prompts, and the model's name."""
+        return self._in_one_space(self.files, [sample.text for sample in self.samples])
+
+    def clip_features_of_captions(self) -> tuple[Array, Array, str]:
+        """Of the samples' pictures, of what was said of them, and the model's name."""
+        files = [sample.file for sample in self.samples if sample.file is not None]
+        return self._in_one_space(files, self.texts("caption"))
+
+    def _in_one_space(
+        self, files: Sequence[Path], texts: Sequence[str]
+    ) -> tuple[Array, Array, str]:
         looker = self.lookers.clip
         assert looker is not None
-        texts = looker.of_texts([sample.text for sample in self.samples])
-        return looker.of(self.files), texts, looker.name
+        return looker.of(files), looker.of_texts(texts), looker.name
+
+    @property
+    def prompts(self) -> list[tuple[str, ...]]:
+        return [(sample.text,) for sample in self.samples]
+
+    def readings(self) -> list[str]:
+        """What the reader sees in the painted pictures."""
+        assert self.lookers.reader is not None
+        return self.lookers.reader.of(self.files)
+
+    def signed_by_reader(self, score: Score) -> Score:
+        """A score of the readings, with the reader's name before its signature."""
+        assert self.lookers.reader is not None
+        return replace(score, signature=f"round-trip({self.lookers.reader.name})|{score.signature}")
 
 
 Rows = Callable[[Evidence], Array]
@@ -105,7 +135,8 @@ class Metric:
     """One score. ``rows`` are statistics of each sample and ``of_sums`` the score of their
     sums: the paired tests' and, of one row, the sample's own value. ``test`` is for scores of a
     whole set; with neither there is no paired test. ``not_alike`` names what two models must
-    share for the scores to mean the same, beside the samples."""
+    share for the scores to mean the same, beside the samples. ``lookers`` are those that the
+    score needs."""
 
     label: str
     task: Task
@@ -116,6 +147,7 @@ class Metric:
     test: Test | None = None
     higher_is_better: bool = True
     not_alike: Callable[[Evidence, Evidence], str | None] = lambda ours, theirs: None
+    lookers: tuple[Looker, ...] = ()
 
     def values(self, evidence: Evidence) -> list[float] | None:
         """Each sample's own value; None for a score of a whole set."""
@@ -134,10 +166,14 @@ class Metric:
         return compared(self.rows(ours), self.rows(theirs), self.of_sums, ours.seed)
 
 
-def _exact_hits(evidence: Evidence) -> list[bool]:
-    """Whether a caption has the words of one of the right answers, in their order."""
-    told = zip(evidence.texts("caption"), evidence.references, strict=True)
+def _exact_hits(texts: Sequence[str], references: Sequence[Sequence[str]]) -> list[bool]:
+    """Whether a text has the words of one of its right answers, in their order."""
+    told = zip(texts, references, strict=True)
     return [ptb.words(text) in [ptb.words(answer) for answer in right] for text, right in told]
+
+
+def _exact_match(texts: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
+    return proportion(_exact_hits(texts, references), f"words of a reference, tok:{ptb.NAME}")
 
 
 def _likelihoods(counted: str) -> Rows:
@@ -185,8 +221,14 @@ METRICS: Mapping[str, Metric] = {
     ),
     "exact_match": Metric(
         "Exact match", "describe", "caption",
-        lambda e: proportion(_exact_hits(e), f"words of a reference, tok:{ptb.NAME}"),
-        lambda e: of_values(np.array(_exact_hits(e), np.float64)),
+        lambda e: _exact_match(e.texts("caption"), e.references),
+        lambda e: of_values(np.array(_exact_hits(e.texts("caption"), e.references), np.float64)),
+    ),
+    "caption_clip_score": Metric(
+        "CLIPScore", "describe", "caption",
+        lambda e: clip_score(*e.clip_features_of_captions(), e.seed),
+        lambda e: of_values(clip_score_of_each(*e.clip_features_of_captions()[:2])),
+        lookers=("clip",),
     ),
     "kid": Metric(
         "KID", "paint", "picture",
@@ -195,16 +237,37 @@ METRICS: Mapping[str, Metric] = {
             ours.features()[0], theirs.features()[0], ours.lookers.real, ours.seed
         ),
         higher_is_better=False,
+        lookers=("pictures", "real"),
     ),
     "fid": Metric(
         "FID", "paint", "picture",
         lambda e: frechet_distance(e.features()[0], e.lookers.real, e.features()[1]),
         higher_is_better=False,
+        lookers=("pictures", "real"),
     ),
     "clip_score": Metric(
         "CLIPScore", "paint", "picture",
         lambda e: clip_score(*e.clip_features(), e.seed),
         lambda e: of_values(clip_score_of_each(*e.clip_features()[:2])),
+        lookers=("clip",),
+    ),
+    "round_trip_cider": Metric(
+        "Round trip CIDEr", "paint", "picture",
+        lambda e: e.signed_by_reader(cider(e.readings(), e.prompts, e.seed)),
+        lambda e: of_values(cider_of_each(e.readings(), e.prompts)),
+        lookers=("reader",),
+    ),
+    "round_trip_rouge_l": Metric(
+        "Round trip ROUGE-L", "paint", "picture",
+        lambda e: e.signed_by_reader(rouge_l(e.readings(), e.prompts, e.seed)),
+        lambda e: of_values(rouge_l_of_each(e.readings(), e.prompts)),
+        lookers=("reader",),
+    ),
+    "round_trip_exact": Metric(
+        "Round trip exact match", "paint", "picture",
+        lambda e: e.signed_by_reader(_exact_match(e.readings(), e.prompts)),
+        lambda e: of_values(np.array(_exact_hits(e.readings(), e.prompts), np.float64)),
+        lookers=("reader",),
     ),
     "diversity": Metric(
         "Diversity", "paint", "picture",
@@ -212,6 +275,7 @@ METRICS: Mapping[str, Metric] = {
         test=lambda ours, theirs: mean_distance_test(
             ours.features()[0], theirs.features()[0], ours.seed
         ),
+        lookers=("pictures",),
     ),
     "bits_per_byte": Metric(
         "Bits per byte", "write", "likelihood",
@@ -246,3 +310,8 @@ METRICS: Mapping[str, Metric] = {
 def kinds_of(metrics: Sequence[str]) -> list[str]:
     """The kinds of outputs that these metrics read, each once."""
     return list(dict.fromkeys(METRICS[name].kind for name in metrics))
+
+
+def lookers_of(metrics: Sequence[str]) -> set[Looker]:
+    """Who has to look at pictures for these metrics."""
+    return {looker for name in metrics for looker in METRICS[name].lookers}

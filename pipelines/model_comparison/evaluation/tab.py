@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,24 +15,18 @@ from PIL import Image
 from pipelines import ui
 from pipelines.errors import InvalidValue, abbreviated
 from pipelines.events import Progress, with_result
-from pipelines.hub import Task, local_names
+from pipelines.hub import Task, names_here
 from pipelines.image_captioning.pipeline import METHODS
 from pipelines.model_comparison.evaluation import files, plots
-from pipelines.model_comparison.evaluation.archive import read_archive
 from pipelines.model_comparison.evaluation.card import card
-from pipelines.model_comparison.evaluation.data import (
-    EMBEDDED,
-    DataSet,
-    embedded,
-    from_texts,
-    read_bounded,
-)
+from pipelines.model_comparison.evaluation.data import EMBEDDED, DataSet
 from pipelines.model_comparison.evaluation.features import clip_names
 from pipelines.model_comparison.evaluation.pipeline import generate
 from pipelines.model_comparison.evaluation.request import (
     DEFAULT_METRICS,
     METRICS,
     MOST_MODELS,
+    OF_CLIP,
     TASKS,
     Describing,
     EvaluationRequest,
@@ -42,6 +36,7 @@ from pipelines.model_comparison.evaluation.request import (
 )
 from pipelines.model_comparison.evaluation.result import EvaluationResult, PartialScores
 from pipelines.model_comparison.evaluation.scores import METRICS as KNOWN
+from pipelines.model_comparison.evaluation.sources import in_file, named
 from pipelines.model_comparison.evaluation.tables import (
     Table,
     comparison_table,
@@ -51,6 +46,7 @@ from pipelines.model_comparison.evaluation.tables import (
     score_table,
 )
 from pipelines.settings import Settings
+from pipelines.streaming import stream
 from pipelines.studio import Studio
 
 UPLOAD = "upload"
@@ -63,7 +59,7 @@ class _Given(NamedTuple):
     """What an evaluation is started with, in the order of the handler's parameters."""
 
     task: gr.Radio
-    data: gr.Radio
+    data: gr.Dropdown
     models: gr.Dropdown
     sample_size: gr.Slider
     metrics: gr.Dropdown
@@ -135,18 +131,22 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
     )
 
 
-def _build_choice(settings: Settings) -> tuple[gr.Radio, gr.Radio, gr.File, gr.Dropdown]:
+def _build_choice(settings: Settings) -> tuple[gr.Radio, gr.Dropdown, gr.File, gr.Dropdown]:
     sets = [*((f"Embedded: {name}", name) for name in EMBEDDED), ("A file of mine", UPLOAD)]
-    names = local_names(settings, "describe")
+    names = names_here(settings, "describe")
     return (
         gr.Radio(
             [(task.capitalize(), task) for task in TASKS], value="describe", label="Task",
             elem_id="evaluate-task",
         ),
-        gr.Radio(sets, value=sets[0][1], label="Data set", elem_id="evaluate-data"),
+        gr.Dropdown(
+            sets, value=sets[0][1], label="Data set", allow_custom_value=True, interactive=True,
+            info="A data set of the Hub can be typed: owner/name or owner/name@revision",
+            elem_id="evaluate-data",
+        ),
         gr.File(
             label="Texts (.txt: lines, or paragraphs), or pictures (.zip with metadata.jsonl)",
-            file_types=[".txt", ".zip"], visible=False, elem_id="evaluate-upload",
+            file_types=[".txt", ".jsonl", ".zip"], visible=False, elem_id="evaluate-upload",
         ),
         gr.Dropdown(
             names, value=names[:2], multiselect=True, max_choices=MOST_MODELS, label="Models",
@@ -184,7 +184,7 @@ def _build_settings(settings: Settings) -> list[Any]:
                       elem_id="evaluate-guidance"),
             gr.Dropdown(
                 clips, value=clips[0] if clips else None, label="CLIP model for CLIPScore",
-                interactive=True, allow_custom_value=True, visible=False, elem_id="evaluate-clip",
+                interactive=True, allow_custom_value=True, elem_id="evaluate-clip",
             ),
         ]  # fmt: skip
 
@@ -235,7 +235,7 @@ def _handler(studio: Studio, found: _Found) -> Callable[..., Iterator[dict[Any, 
 
         Args:
             task: "write", "describe" or "paint"; settings of the other tasks are not read.
-            data: "emoji-scenes", or "upload" for the file.
+            data: "emoji-scenes", a data set of the Hub (owner/name@revision), or "upload".
             models: two to eight models of this page or Hub references.
             sample_size: how many samples to draw.
             metrics: names of metrics of the task; none for the usual ones.
@@ -245,16 +245,20 @@ def _handler(studio: Studio, found: _Found) -> Callable[..., Iterator[dict[Any, 
             method: for describe: "beams" or "sampling".
             steps: for paint: denoising steps.
             guidance_scale: for paint: how closely to follow the prompt.
-            clip: for the metric clip_score: a CLIP model of this page.
+            clip: for the metrics of CLIPScore: a CLIP model of this page; none for the embedded.
             upload: a .txt file of texts, or a .zip of pictures with metadata.jsonl.
         """
         settings = _settings(task, max_new_tokens, temperature, method, steps, guidance_scale)
-        request = EvaluationRequest(
-            task, _data(data, upload, studio.settings), _listed("models", models),
-            _listed("metrics", metrics), sample_size, seed, settings,
-            clip if "clip_score" in (metrics or []) else None,
-        )  # fmt: skip
-        with closing(with_result(generate(studio, request))) as events:
+
+        def whole() -> Generator[Any, None, EvaluationResult]:
+            request = EvaluationRequest(
+                task, (yield from _data(data, upload, studio.settings)),
+                _listed("models", models), _listed("metrics", metrics), sample_size, seed,
+                settings, clip if set(OF_CLIP) & set(metrics or []) else None,
+            )  # fmt: skip
+            return (yield from generate(studio, request))
+
+        with closing(with_result(whole())) as events:
             yield from _updates(found, events, studio.settings)
 
     return run
@@ -280,16 +284,14 @@ def _settings(
     return Painting(steps, guidance_scale) if task == "paint" else None
 
 
-def _data(name: object, upload: str | None, settings: Settings) -> DataSet:
-    """An embedded data set by its name, or the one in an uploaded file."""
+def _data(name: object, upload: str | None, settings: Settings) -> Generator[Any, None, DataSet]:
+    """The data set of that name, or the one in an uploaded file."""
     if name != UPLOAD:
-        return embedded(str(name))
+        return (yield from stream(lambda emit: named(name, settings, emit), may_go_on=True))
     if not upload:
         raise InvalidValue("There is no file yet. Upload one, or choose another data set.")
     path = Path(upload)  # Gradio has checked that it is of an upload
-    if path.suffix.lower() == ".zip":
-        return read_archive(path, path.stem, settings.data_dir / "tmp", settings.limits)
-    return from_texts(path.stem, read_bounded(path), settings.limits)
+    return (yield from stream(lambda emit: in_file(path, settings, emit), may_go_on=True))
 
 
 def _updates(found: _Found, events: Iterator[Any], settings: Settings) -> Iterator[dict[Any, Any]]:
@@ -366,7 +368,7 @@ def _metric_choices(task: Task) -> list[tuple[str, str]]:
 
 def _switch(settings: Settings, given: _Given, task: Task) -> dict[Any, Any]:
     """Offers what the task has: its models, its metrics, its settings."""
-    names = local_names(settings, task)
+    names = names_here(settings, task)
     tokens = _WRITING.max_new_tokens if task == "write" else _DESCRIBING.max_new_tokens
     temperature = _WRITING.temperature if task == "write" else _DESCRIBING.temperature
     return {
@@ -377,5 +379,5 @@ def _switch(settings: Settings, given: _Given, task: Task) -> dict[Any, Any]:
         given.method: gr.update(visible=task == "describe"),
         given.steps: gr.update(visible=task == "paint"),
         given.guidance_scale: gr.update(visible=task == "paint"),
-        given.clip: gr.update(visible=task == "paint"),
+        given.clip: gr.update(visible=task in ("paint", "describe")),
     }

@@ -18,7 +18,7 @@ from pipelines.studio import Studio
 if TYPE_CHECKING:
     from PIL import Image
 
-_LONGEST_RECEIPT = 100_000
+MOST_CHARACTERS = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -30,22 +30,25 @@ class Replay:
     is_same_output: bool
 
 
-def read_receipt(text: str) -> dict[str, Any]:
-    """A receipt from what somebody pasted.
+def read_object(text: str) -> dict[str, Any]:
+    """A receipt or a card from what somebody pasted, or from its file.
 
     Raises:
-        InvalidValue: it is no JSON object.
+        InvalidValue: it is no JSON object, or too long.
     """
-    if len(text) > _LONGEST_RECEIPT:
+    if len(text) > MOST_CHARACTERS:
         raise InvalidValue(
-            f"The receipt has {len(text):,} characters; at most {_LONGEST_RECEIPT:,} are allowed."
+            f"The receipt or card has {len(text):,} characters; at most {MOST_CHARACTERS:,} are "
+            "allowed."
         )
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InvalidValue(f"The receipt is not valid JSON: {error}. Copy it whole.") from error
+        raise InvalidValue(
+            f"The receipt or card is not valid JSON: {error}. Copy it whole."
+        ) from error
     if not isinstance(value, dict):
-        raise InvalidValue("The receipt is no JSON object. Copy it whole, with its braces.")
+        raise InvalidValue("The receipt or card is no JSON object. Copy it whole, with its braces.")
     return value
 
 
@@ -72,21 +75,25 @@ def _run(
     task = receipt.get("task")
     if task == "write":
         text = writing.TextRequest
-        return (yield from writing.generate(studio, text(**_fields(receipt, task, text))))
+        return (yield from writing.generate(studio, text(**pinned_fields(receipt, task, text))))
     if task == "paint":
         paint = painting.PaintRequest
-        return (yield from painting.generate(studio, paint(**_fields(receipt, task, paint))))
+        return (yield from painting.generate(studio, paint(**pinned_fields(receipt, task, paint))))
     if task == "describe":
         caption = describing.CaptionRequest
-        fields = _fields(receipt, task, caption) | {"picture": picture}
+        fields = pinned_fields(receipt, task, caption) | {"picture": picture}
         return (yield from describing.generate(studio, caption(**fields)))
     raise InvalidValue(
         f"The receipt's task is {task!r}; write, paint and describe can be run again."
     )
 
 
-def _fields(receipt: dict[str, Any], task: Task, request_type: type[Any]) -> dict[str, Any]:
-    """The request's fields, with what came from the Hub pinned to the receipt's commits."""
+def pinned_fields(receipt: dict[str, Any], task: Task, request_type: type[Any]) -> dict[str, Any]:
+    """The request's fields, with what came from the Hub pinned to the receipt's commits.
+
+    Raises:
+        InvalidValue: it is no receipt of this task, or not a whole one.
+    """
     fields = request_fields(receipt, task, request_type)
     model = receipt.get("model")
     if not isinstance(model, dict) or not isinstance(model.get("reference"), str):

@@ -18,7 +18,7 @@ from gradio.events import api
 
 from pipelines import ui
 from pipelines.events import with_result
-from pipelines.hub import Task, local_names
+from pipelines.hub import Task, names_here
 from pipelines.images import open_picture
 from pipelines.model_comparison.votes.ballot import (
     ALL_BAD,
@@ -26,12 +26,13 @@ from pipelines.model_comparison.votes.ballot import (
     PLACES,
     TIE,
     choices,
-    to_lines,
 )
 from pipelines.model_comparison.votes.booth import Booth, Cast, Shown
+from pipelines.model_comparison.votes.card import card
 from pipelines.model_comparison.votes.duel import DuelRequest
 from pipelines.model_comparison.votes.leaderboard import Leaderboard, leaderboard
 from pipelines.model_comparison.votes.log import VoteLog
+from pipelines.model_comparison.votes.published import write
 from pipelines.model_comparison.votes.report import (
     BOARD_HEADERS,
     NAMES_HEADERS,
@@ -133,7 +134,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
     )  # fmt: skip
     ui.wire_stop(stop, [run], [page.status])
     _wire_votes(booth, page)
-    _build_export(booth.log, studio.settings.data_dir)
+    _build_export(booth.log, studio.settings.data_dir, task)
 
     def switch(chosen: Task, prompt: str) -> dict[Any, Any]:
         return _switch(studio.settings, page, chosen, prompt)
@@ -164,7 +165,7 @@ def _build_input() -> tuple[gr.Radio, gr.Textbox, gr.Image]:
 
 
 def _build_picker(settings: Settings) -> gr.Dropdown:
-    names = local_names(settings, "write")
+    names = names_here(settings, "write")
     return gr.Dropdown(
         names, value=names[:FEWEST_MODELS], multiselect=True, max_choices=len(PLACES),
         label="Models", allow_custom_value=True, interactive=True, elem_id="votes-models",
@@ -303,7 +304,8 @@ def _wire_votes(booth: Booth, page: _Page) -> None:
         return cast
 
     for choice, button in page.buttons.items():
-        button.click(handler(choice), [page.token], changed, **_FREE)
+        # Queued, for of what is not queued the page shows no error.
+        button.click(handler(choice), [page.token], changed, **{**_FREE, "queue": True})
 
     @ui.shows_errors
     def vote(token: str, choice: str) -> dict[str, Any]:
@@ -345,26 +347,30 @@ def _told(page: _Page, board: Leaderboard) -> dict[Any, Any]:
     }
 
 
-def _build_export(log: VoteLog, data_dir: Path) -> None:
-    """The whole log as a file, for whoever wants to work out the ratings again."""
-    export = gr.Button("Export all votes", size="sm", elem_id="votes-export")
-    file = gr.File(label="Votes as JSON lines", visible=False, elem_id="votes-file")
+def _build_export(log: VoteLog, data_dir: Path, task: gr.Radio) -> None:
+    """The card of the task's votes with its reports, and the votes themselves, as files."""
+    export = gr.Button("Card and votes as files", size="sm", elem_id="votes-export")
+    files = gr.File(
+        label="To keep and to publish", file_count="multiple", interactive=False, visible=False,
+        elem_id="votes-file",
+    )  # fmt: skip
 
     @ui.shows_errors
-    def write() -> Iterator[Any]:
+    def export_files(chosen: str) -> Iterator[Any]:
+        made = card(log.ballots(chosen), chosen)
         folder = data_dir / "tmp"
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix="votes-", dir=folder) as name:
-            path = Path(name) / "votes.jsonl"
-            path.write_text(to_lines(log.ballots()), encoding="utf-8")
-            yield gr.update(value=str(path), visible=True)
+            paths = [str(path) for path in write(made, Path(name))]
+            yield gr.update(value=paths, visible=True)
 
-    export.click(write, None, [file], **{**_FREE, "queue": True})  # a generator needs the queue
+    # A generator needs the queue.
+    export.click(export_files, [task], [files], **{**_FREE, "queue": True})
 
 
 def _switch(settings: Settings, page: _Page, task: Task, prompt: str) -> dict[Any, Any]:
     """Shows what the task needs, offers its models, and drops a duel of another task."""
-    given, names = page.given, local_names(settings, task)
+    given, names = page.given, names_here(settings, task)
     if prompt in (_TALE, _SCENE):
         prompt = _TALE if task == "write" else _SCENE
     changed = _cleared(page)

@@ -1,8 +1,8 @@
 """One space for pictures and texts (CLIP, Radford et al., 2021, arXiv:2103.00020).
 
-The pictures' tower is the captioner's Swin encoder, the texts' a small BERT (Devlin et al.,
-2019, arXiv:1810.04805) with the painter's tokenizer, whose ``<bos>`` stands where BERT reads
-a text off. Serving code may import this module.
+The pictures' tower is the lower part of the captioner's Swin encoder, the texts' a small BERT
+(Devlin et al., 2019, arXiv:1810.04805) with the painter's tokenizer, whose ``<bos>`` stands
+where BERT reads a text off. Serving code may import this module.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ Features = npt.NDArray[np.float64]
 def build(
     tokenizer: PreTrainedTokenizerFast,
     picture_width: int = 128,
-    depths: tuple[int, int] = (2, 3),
-    text_width: int = 192,
+    depths: tuple[int, int] = (2, 1),
+    text_width: int = 96,
     layers: int = 2,
 ) -> VisionTextDualEncoderModel:
-    """An untrained model: 3.7 million parameters at the standard sizes.
+    """An untrained model: 1.4 million parameters at the standard sizes.
 
-    ``picture_width`` and ``depths`` are the captioner's, so that its encoder fits; the
-    common space has ``text_width`` dimensions.
+    ``picture_width`` and the first of ``depths`` are the captioner's, so that its encoder
+    fits as far as it goes; the common space has ``text_width`` dimensions.
     """
     pictures = build_captioner(tokenizer, picture_width, depths, decoder_layers=1).encoder
     texts = BertModel(
         BertConfig(
             vocab_size=len(tokenizer),
             hidden_size=text_width,
-            intermediate_size=4 * text_width,
+            intermediate_size=2 * text_width,
             num_hidden_layers=layers,
             num_attention_heads=4,
             max_position_embeddings=MAX_TOKENS,

@@ -39,6 +39,8 @@ def test_an_evaluation_is_written_and_can_be_run_again(
     card = json.loads((output / "card.json").read_text())
     assert card["request"]["settings"]["max_new_tokens"] == 6
     assert (output / "report.html").is_file()
+    assert main(arguments(tmp_path / "models", tmp_path, *command, "--table")) == 0
+    assert capsys.readouterr().out.startswith("| model | BLEU ↑ |")
 
     again = ["replay", str(output / "card.json"), "--data", str(scenes_dir)]
     assert main(arguments(tmp_path / "models", tmp_path, *again)) == 0

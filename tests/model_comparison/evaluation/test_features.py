@@ -16,6 +16,7 @@ from pipelines.events import with_result
 from pipelines.model_comparison.evaluation.data import DataSet
 from pipelines.model_comparison.evaluation.features import (
     PictureFeatures,
+    PictureReader,
     clip_names,
     load_clip,
     open_extractor,
@@ -23,6 +24,8 @@ from pipelines.model_comparison.evaluation.features import (
 )
 from pipelines.model_comparison.evaluation.pipeline import generate
 from pipelines.model_comparison.evaluation.request import EvaluationRequest, Painting
+from pipelines.model_comparison.evaluation.scores import METRICS, Evidence, Lookers, lookers_of
+from pipelines.model_comparison.evaluation.store import Output
 from pipelines.recipes.captioner.model import build_image_processor
 from pipelines.recipes.clip import model as clip
 from pipelines.recipes.diffusion.model import build_tokenizer
@@ -32,10 +35,12 @@ from tests.tiny_models import SCENE_WORDS
 
 
 def make_clip(path: Path) -> Path:
-    """Random, but for the sign: white pictures and cats lie in one half of its space."""
+    """Random, but all pictures and cats lie in one half of its space."""
     torch.manual_seed(0)
     tokenizer = build_tokenizer(SCENE_WORDS)
     model = clip.build(tokenizer, picture_width=32, depths=(1, 1), text_width=16, layers=1)
+    common = model.get_parameter("vision_model.layernorm.bias")
+    common.data.fill_(1.0)  # what all pictures have in common
     white, parts = Image.new("RGB", (128, 128), "white"), (tokenizer, build_image_processor())
     shown, told = clip.features_of(model.eval(), *parts, [white], ["a cat"], prefix="")
     if float((shown @ told.T)[0, 0]) < 0:
@@ -84,5 +89,70 @@ def test_clip_score_is_of_picture_and_prompt(
     assert 0 <= score.value <= 2.5
     assert len(set(result.models[0].values["clip_score"])) > 1
     assert result.comparison("clip_score", "painter-b").difference is not None
-    with pytest.raises(ModelUnavailable, match="scene clip"):
+    with pytest.raises(ModelUnavailable, match=r"scene clip\. .* leave CLIPScore out"):
         load_clip("nobody", studio.settings, studio.device)
+
+
+def test_a_caption_is_held_against_its_picture(
+    studio: Studio, scenes: DataSet, tmp_path: Path
+) -> None:
+    path = make_clip(tmp_path / "extra" / "scene-clip")
+    settings = replace(studio.settings, extra_models_dir=tmp_path / "extra")
+    lookers = Lookers(clip=load_clip("scene-clip", settings, studio.device))
+    captions = ["a cat", "a dog", "a cat face on a white background"]
+    metric = METRICS["caption_clip_score"]
+
+    def score_of(said: list[str]) -> list[float]:
+        outputs = {"caption": [Output(text=text) for text in said]}
+        evidence = Evidence(scenes, scenes.samples[:3], outputs, [], lookers, 0)
+        score, values = metric.score(evidence), metric.values(evidence)
+        assert score.signature.startswith(
+            f"CLIPScore(scene-clip-without-prefix@{weights_hash(path)})|n:3"
+        )
+        assert values is not None
+        assert score.value == pytest.approx(sum(values) / 3)
+        return values
+
+    values, turned = score_of(captions), score_of(captions[::-1])
+    assert values[1] == turned[1]  # the same caption of the same picture
+    assert values[0] != turned[2]  # the same caption of another picture
+    assert lookers_of(["bleu", "caption_clip_score"]) == {"clip"}
+
+
+def test_a_round_trip_is_what_the_reader_sees_against_the_prompt(
+    studio: Studio, scenes: DataSet
+) -> None:
+    *_, loaded = with_result(open_extractor(studio))
+    reader = PictureReader(loaded, studio.settings.limits)
+    files = [sample.file for sample in scenes.samples[:4] if sample.file is not None]
+    read = reader.of(files)
+    assert reader.of(files[::-1]) == read[::-1]
+    loaded.lease.release()
+    assert all(text == text.strip() for text in read)
+    assert reader.name.startswith(
+        f"emoji-captioner@{weights_hash(studio.settings.models_dir / 'emoji-captioner')},"
+    )
+
+    def scores(prompts: list[str]) -> dict[str, float]:
+        samples = [
+            replace(sample, text=text)
+            for sample, text in zip(scenes.samples, prompts, strict=False)
+        ]
+        evidence = Evidence(scenes, samples, {"picture": []}, files, Lookers(reader=reader), 0)
+        found = {}
+        for name in ("round_trip_cider", "round_trip_rouge_l", "round_trip_exact"):
+            score, values = METRICS[name].score(evidence), METRICS[name].values(evidence)
+            assert score.signature.startswith(f"round-trip({reader.name})|")
+            assert values is not None
+            assert score.value == pytest.approx(sum(values) / 4)
+            found[name] = score.value
+            assert lookers_of([name]) == {"reader"}
+        return found
+
+    right = scores([text + " !" for text in read])  # punctuation is no word
+    assert right["round_trip_exact"] == right["round_trip_rouge_l"] == 1
+    wrong = scores(["nothing of it"] * 4)
+    assert set(wrong.values()) == {0}
+    half = scores([*read[:2], "nothing of it", "nothing of it"])
+    assert half["round_trip_exact"] == 0.5
+    assert 0 < half["round_trip_rouge_l"] < 1

@@ -495,6 +495,18 @@ def test_a_score_that_samples_do_not_make_leaves_the_others(studio: Studio) -> N
 def test_clip_needs_a_model_of_this_machine(studio: Studio, scenes: DataSet) -> None:
     with pytest.raises(ModelUnavailable, match="CLIP"):
         finished(generate, studio, painters(scenes, metrics=("clip_score",), clip="../clip"))
+    with pytest.raises(ModelUnavailable, match=r"no CLIP model 'emoji-clip' .* there are: none"):
+        finished(generate, studio, painters(scenes, metrics=("clip_score",)))
+
+
+def test_a_round_trip_is_read_by_the_embedded_captioner(studio: Studio, scenes: DataSet) -> None:
+    metrics = ("round_trip_cider", "round_trip_exact")
+    result = finished(generate, studio, painters(scenes, metrics=metrics, sample_size=4))
+    for model in result.models:
+        for score in model.scores.values():
+            assert score.signature.startswith("round-trip(emoji-captioner@")
+            assert score.samples == 4
+    assert result.comparison("round_trip_cider", "painter-b").difference is not None
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,12 @@ from pipelines.model_comparison.evaluation import files, plots
 from pipelines.model_comparison.evaluation.card import card, read_card, request_of
 from pipelines.model_comparison.evaluation.data import DataSet, from_texts, read_folder
 from pipelines.model_comparison.evaluation.pipeline import generate
-from pipelines.model_comparison.evaluation.report import html_report, markdown, model_index
+from pipelines.model_comparison.evaluation.report import (
+    html_report,
+    markdown,
+    model_index,
+    pasted,
+)
 from pipelines.model_comparison.evaluation.request import Describing, EvaluationRequest, Painting
 from pipelines.model_comparison.evaluation.result import EvaluationResult
 from pipelines.model_comparison.evaluation.scores import METRICS
@@ -165,6 +170,57 @@ def test_markdown_tells_how_it_was_made(described: EvaluationResult) -> None:
     assert described.models[1].snapshot.commit in text
     assert "| model | CIDEr ↑ |" in text
     assert "no difference shown, which is not the same as none" in " ".join(text.split())
+
+
+def test_a_table_to_paste_has_intervals_and_says_of_what(described: EvaluationResult) -> None:
+    text = pasted(card(described))
+    headers, rows = score_table(card(described))
+
+    lines = text.splitlines()
+    assert lines[0] == f"| {' | '.join(headers)} |"
+    assert lines[2:4] == [f"| {' | '.join(row)} |" for row in rows]
+    assert re.search(r"\| \d\S* \(\d\S* to \d\S*\) \|", lines[2])
+    assert described.verdict in text
+    assert described.request.data.sha256[:16] in text
+    assert f"`{described.models[0].scores['cider'].signature}`" in text
+    assert "2 models on 6 samples" in text
+    assert "seed 0" in text
+    evil = card(with_evil_text(described))
+    evil["models"][0]["scores"]["cider"]["signature"] = "a`<b>`"
+    text = pasted(evil)
+    assert r"\<img src=x" in text
+    assert "`a'<b>'`" in text
+
+
+def curves_of(result: EvaluationResult, *curves: dict[str, Any]) -> EvaluationResult:
+    models = zip(result.models, curves, strict=True)
+    return replace(result, models=tuple(replace(model, curves=own) for model, own in models))
+
+
+def test_curves_of_training_are_shown_where_there_are_logs(described: EvaluationResult) -> None:
+    loss = [(0, 4.0), (50, 2.0)]
+    first = dict.fromkeys(("a", "b", "c", r"$\frac{", "z"), loss)
+    result = curves_of(described, first, {"z": [(0, 3.0), (9, 1.0)]})
+    found = read_card(files.as_json(card(result)))
+
+    figure = plots.training_curves(found)
+    assert figure is not None
+    shown: Any = figure.axes
+    assert len(shown) == plots.MOST_FIELDS
+    assert shown[0].get_ylabel() == "z"  # both have it
+    assert [line.get_xydata().tolist() for line in shown[0].lines] == [
+        [[0, 4], [50, 2]],
+        [[0, 3], [9, 1]],
+    ]
+    assert [len(field.lines) for field in shown[1:]] == [1, 1, 1]
+    assert plots.as_png(figure).startswith(b"\x89PNG")
+    assert plots.TRAINING in plots.drawn(found)
+    count = html_report(described).count("data:image/png;base64,")
+    assert html_report(result).count("data:image/png;base64,") == count + 1
+    for model in found["models"]:
+        del model["curves"]  # a card of an earlier version
+    assert plots.training_curves(found) is None
+    assert plots.training_curves(card(described)) is None
 
 
 def test_a_model_card_gets_a_section_that_the_hub_reads(described: EvaluationResult) -> None:

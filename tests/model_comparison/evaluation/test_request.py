@@ -113,8 +113,14 @@ def test_texts_alone_do_for_some_metrics() -> None:
         checked(replace(paint, metrics=("diversity", "kid")), LIMITS)
     with pytest.raises(InvalidValue, match="to describe needs pictures"):
         checked(EvaluationRequest("describe", texts, MODELS), LIMITS)
-    with pytest.raises(InvalidValue, match="CLIP"):
-        checked(replace(paint, metrics=("clip_score",)), LIMITS)
+
+
+def test_clip_scores_are_of_the_embedded_clip_unless_another_is_named(scenes: DataSet) -> None:
+    for task, metric in (("paint", "clip_score"), ("describe", "caption_clip_score")):
+        asked = EvaluationRequest(task, scenes, MODELS, (metric,))  # type: ignore[arg-type]
+        assert checked(asked, LIMITS).clip == "emoji-clip"
+        assert checked(replace(asked, clip="another"), LIMITS).clip == "another"
+        assert checked(replace(asked, metrics=()), LIMITS).clip is None
 
 
 def test_settings_come_from_plain_fields() -> None:

@@ -16,6 +16,7 @@ from gradio_client import Client
 from PIL import Image
 
 from pipelines.model_comparison.votes.ballot import from_lines
+from pipelines.model_comparison.votes.card import ballots_of
 from pipelines.model_comparison.votes.log import VoteLog
 from pipelines.model_comparison.votes.tab import build
 from pipelines.receipts import hash_text
@@ -179,11 +180,32 @@ def test_none_may_be_best(page: Page, elem_id: str, choice: str) -> None:
     assert page.log.ballots()[-1].choice == choice
 
 
-def test_the_log_can_be_had_as_a_file(page: Page) -> None:
+def files_in(sent: str) -> dict[str, str]:
+    return {url.rpartition("/")[2]: url for url in re.findall(r'"url": ?"([^"]+)"', sent)}
+
+
+def test_card_reports_and_votes_of_the_task_can_be_had_as_files(page: Page) -> None:
     token = token_in(page.sent("votes-run", "write", "Once", list(NAMES["write"]), 5, None))
     page.client.predict(token, "A", api_name="/vote")
-    (url,) = set(re.findall(r'"url": ?"([^"]+)"', page.sent("votes-export")))
-    assert from_lines(httpx.get(url).text) == page.log.ballots()
+    files = files_in(page.sent("votes-export", "write"))
+    assert {"card.json", "card.md", "report.html", "votes.jsonl"} <= set(files)
+    votes = page.log.ballots("write")
+    assert from_lines(httpx.get(files["votes.jsonl"]).text) == votes
+    made = httpx.get(files["card.json"]).json()
+    assert ballots_of(made) == votes
+    assert made["log"]["votes"] == len(votes)
+
+
+def test_files_say_nothing_of_a_duel_that_is_open(page: Page) -> None:
+    token = token_in(page.sent("votes-run", "write", "Once", list(NAMES["write"]), 5, None))
+    page.client.predict(token, "A", api_name="/vote")
+    before = len(page.log.ballots("write"))
+    sent = page.sent("votes-run", "write", "A secret prompt", list(NAMES["write"]), 987654, None)
+    assert token_in(sent)
+    files = files_in(page.sent("votes-export", "write"))
+    made = httpx.get(files["card.json"])
+    assert made.json()["log"]["votes"] == before
+    assert "987654" not in made.text and hash_text("A secret prompt") not in made.text
 
 
 BAD: list[tuple[int, Any, str]] = [
