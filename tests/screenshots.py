@@ -64,22 +64,56 @@ def compare(page: Page) -> None:
     page.wait_for_timeout(600)
 
 
-VISITS: dict[str, Callable[[Page], None]] = {
-    "write": write,
-    "paint": paint,
-    "describe": describe,
-    "compare": compare,
+def evaluate(page: Page) -> None:
+    page.get_by_role("tab", name="On a data set", exact=True).click()
+    page.locator("#evaluate-task").get_by_label("Paint", exact=True).click()
+    samples = page.locator("#evaluate-samples input[type=number]")
+    samples.fill("48")
+    samples.press("Tab")
+    page.locator("#evaluate-run").click()
+    expect(page.locator("#evaluate-verdict")).to_be_visible(timeout=5 * MINUTE)
+    page.locator("#evaluate-quality img").wait_for()
+    page.wait_for_timeout(600)
+
+
+def votes(page: Page) -> None:
+    page.get_by_role("tab", name="Blind votes", exact=True).click()
+    page.locator("#votes-run").click()
+    best = page.locator("#votes-a-best")
+    expect(best).to_be_enabled(timeout=2 * MINUTE)
+    best.click()
+    page.locator("#votes-names").wait_for()
+    page.wait_for_timeout(600)
+
+
+def models(page: Page) -> None:
+    page.locator("#models-reference textarea").fill("fairytale-gpt + fairytale-gpt-shakespeare:0.7")
+    page.locator("#models-check").click()
+    page.locator("#models-facts").wait_for()
+    page.wait_for_timeout(600)
+
+
+VISITS: dict[str, tuple[str, Callable[[Page], None]]] = {
+    "write": ("Write", write),
+    "paint": ("Paint", paint),
+    "describe": ("Describe", describe),
+    "compare": ("Compare", compare),
+    "evaluate": ("Compare", evaluate),
+    "votes": ("Compare", votes),
+    "models": ("Models", models),
 }
+"""Each picture's tab, and what is done there."""
 
 
 def shoot(browser: Browser, url: str, name: str, width: int, scheme: str) -> None:
     page = browser.new_page(viewport={"width": width, "height": 860}, color_scheme=scheme)  # type: ignore[arg-type]
     page.goto(url)
-    tab = page.get_by_role("tab", name=name.capitalize(), exact=True)
+    label, visit = VISITS[name]
+    tab = page.get_by_role("tab", name=label, exact=True)
     tab.wait_for()
     tab.click()
     page.wait_for_timeout(500)
-    VISITS[name](page)
+    visit(page)
     page.evaluate("window.scrollTo(0, 0)")
     suffix = "" if width > 1000 else f"-{width}"
     dark = "-dark" if scheme == "dark" else ""

@@ -232,10 +232,11 @@ def test_an_example_runs_when_it_is_clicked(page: Page) -> None:
     assert page.locator("#story textarea").input_value().startswith("The princess opened")
 
 
-def test_compare_shows_two_tales_with_their_measures(page: Page) -> None:
+def test_compare_begins_with_a_fine_tune_beside_its_base(page: Page) -> None:
     open_tab(page, "Compare")
+    expect(page.locator("#compare-claims")).to_contain_text("bits per byte")
     page.locator("#compare-run").click()
-    expect(page.locator("#compare-verdict")).to_contain_text("A and B differ in temperature")
+    expect(page.locator("#compare-verdict")).to_contain_text("A and B differ in model")
     tales = [page.locator(f"#compare-{side}-text textarea").input_value() for side in "ab"]
     assert tales[0] != tales[1]
     assert all(len(tale) > 60 for tale in tales)
@@ -243,13 +244,45 @@ def test_compare_shows_two_tales_with_their_measures(page: Page) -> None:
         expect(page.locator("#compare-measures")).to_contain_text(measure)
 
 
-def test_compare_lays_one_picture_over_the_other(page: Page) -> None:
+def test_an_example_sets_task_models_and_settings_and_compares_pictures(page: Page) -> None:
     open_tab(page, "Compare")
-    page.get_by_label("Paint", exact=True).click()
+    page.get_by_role("button", name="Paint: 5 steps or 20").click()
     page.locator("#compare-wipe").wait_for()
+    for side in "ab":
+        expect(page.locator(f"#compare-{side}-model input")).to_have_value("emoji-painter")
     page.locator("#compare-run").click()
     expect(page.locator("#compare-verdict")).to_contain_text("A and B differ in steps")
     assert page.locator("#compare-wipe img").count() == 2
+
+
+def test_a_comparison_leaves_a_link_and_a_card_that_set_the_page_up_again(
+    page: Page, server: Server, tmp_path: Path
+) -> None:
+    open_tab(page, "Compare")
+    page.locator("#compare-prompt textarea").fill("There was once a miller")
+    page.locator("#compare-b-temperature input[type=number]").fill("1.5")
+    page.locator("#compare-run").click()
+    expect(page.locator("#compare-verdict")).to_contain_text("differ in")
+    link = page.locator("#compare-link").locator("textarea, input").input_value()
+    assert "?compare=" in link
+    card = tmp_path / "card.json"
+    with page.expect_download() as download:
+        page.locator("#compare-files a", has_text="card.json").first.click()
+    download.value.save_as(card)
+    page.goto(server.url + link[link.index("?") :])
+    expect(page.locator("#compare-prompt textarea")).to_have_value("There was once a miller")
+    expect(page.locator("#compare-b-temperature input[type=number]")).to_have_value("1.5")
+    page.goto(server.url)
+    open_tab(page, "Compare")
+    page.locator("#compare-open input[type=file], input#compare-open").set_input_files(str(card))
+    expect(page.locator("#compare-prompt textarea")).to_have_value("There was once a miller")
+    expect(page.locator("#compare-b-temperature input[type=number]")).to_have_value("1.5")
+
+
+def test_a_link_that_is_broken_says_so_and_changes_nothing(page: Page, server: Server) -> None:
+    page.goto(server.url + "/?compare=%3Cb%3Enonsense")
+    expect(page.get_by_test_id("toast-body")).to_contain_text("link")
+    expect(page.locator("#compare-prompt textarea")).to_have_value(re.compile("fisherman"))
 
 
 def test_a_model_is_checked_and_chosen_for_its_tab(page: Page) -> None:
