@@ -16,6 +16,9 @@ from pipelines.device import mebibytes
 from pipelines.errors import InvalidValue, abbreviated
 
 _BLOCK = 1024**2
+_DEEPEST = 8
+"""Folders that a file may lie in: each takes room that no count of bytes shows."""
+
 _MOST_COMPRESSED = 200
 """How many times its size a file may unpack to; pictures stay below 50."""
 
@@ -49,7 +52,7 @@ def unpack(path: Path, folder: Path, most_files: int, most_bytes: int) -> None:
 
 
 def safe_name(name: object) -> str:
-    """``name`` if it is a relative path that stays in its folder.
+    """``name`` if it is a relative path that stays in its folder, and not too deep in it.
 
     Raises:
         InvalidValue: it is none.
@@ -57,11 +60,11 @@ def safe_name(name: object) -> str:
     if isinstance(name, str) and 0 < len(name) <= 255 and name.isprintable():
         parts = PurePosixPath(name).parts
         is_foreign = name.startswith("/") or ".." in parts or "\\" in name or ":" in name
-        if parts and not is_foreign:
+        if 0 < len(parts) <= _DEEPEST + 1 and not is_foreign:
             return name
     raise InvalidValue(
         f"A file is named {abbreviated(name)}; give a name inside of the folder, such as "
-        "pictures/0001.png, without .. and without a drive."
+        f"pictures/0001.png, at most {_DEEPEST} folders deep, without .. and without a drive."
     )
 
 

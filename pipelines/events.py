@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,10 @@ class Progress:
     message: str
     fraction: float | None = None
     seconds_left: float | None = None
+
+
+Report = Callable[[Progress], None]
+"""Who is told how far a run is; what they raise ends it."""
 
 
 def with_result(run: Generator[Any, None, Any]) -> Generator[Any, None, None]:

@@ -10,7 +10,7 @@ import hashlib
 import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from PIL import Image
 
 from pipelines.archive import unpack
 from pipelines.errors import InvalidValue
-from pipelines.events import Progress
+from pipelines.events import Progress, Report
 from pipelines.images import open_picture
 from pipelines.metadata import METADATA, Row, list_in, named, read_rows
 from pipelines.settings import Limits
@@ -28,7 +28,6 @@ from pipelines.settings import Limits
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"})
 """Of the files that are taken for pictures."""
 
-Report = Callable[[Progress], None]
 _NO_LIST = (
     f"The data have no {METADATA}. Add one with a line for each picture, such as "
     '{"file_name": "0001.png", "text": "a red apple"}.'

@@ -6,7 +6,9 @@ they never clamp, for then a result would not be what was asked for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from pipelines.errors import InvalidValue, abbreviated
 
@@ -43,6 +45,13 @@ def number(name: str, value: object, low: float, high: float) -> float:
             f"{name} is {abbreviated(value)}; give a number from {low:g} to {high:g}."
         )
     return float(value)
+
+
+def is_finite(value: object) -> TypeGuard[int | float]:
+    """Whether it is a number that a float can hold; booleans and NaN are none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < 1e300 if isinstance(value, int) else math.isfinite(value)
 
 
 def text(name: str, value: object, max_characters: int) -> str:

@@ -69,6 +69,14 @@ def test_a_name_that_leads_out_of_its_folder_is_refused(name: Any) -> None:
     assert len(str(caught.value)) < 300
 
 
+def test_no_file_lies_deeper_than_a_data_set_needs(tmp_path: Path, folder: Path) -> None:
+    assert safe_name("a/" * 8 + "0.png")
+    path = made(tmp_path / "x.zip", {"a/" * 9 + "0.png": b"x"})
+    with pytest.raises(InvalidValue, match="at most 8 folders deep"):
+        unpacked(path, folder)
+    assert list(folder.iterdir()) == []
+
+
 def test_a_name_in_its_folder_is_kept() -> None:
     assert safe_name("pictures/..1/0 é.png") == "pictures/..1/0 é.png"
 

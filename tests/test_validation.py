@@ -84,3 +84,12 @@ def test_a_message_stays_short_whatever_was_given() -> None:
     with pytest.raises(InvalidValue) as caught:
         validation.whole_number("steps", "9" * 100_000, 1, 150)
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("value", "is_one"),
+    [(0, True), (-2.5, True), (10**299, True), (10**400, False), (math.nan, False),
+     (-math.inf, False), (True, False), ("1", False), (None, False)],
+)  # fmt: skip
+def test_a_number_that_a_float_can_hold_is_finite(value: Any, is_one: bool) -> None:
+    assert validation.is_finite(value) is is_one

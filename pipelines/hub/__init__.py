@@ -7,8 +7,8 @@ the Hub's own grammar; it is never joined to a path, and no ``from_pretrained`` 
 Pickled weights and remote code are refused.
 """
 
+from pipelines.events import Report
 from pipelines.hub.disk import Stored, delete, stored
-from pipelines.hub.download import Report
 from pipelines.hub.families import Task, family_of, read_json
 from pipelines.hub.kept import names_here
 from pipelines.hub.local import local_models, local_names, task_of

@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pipelines.device import mebibytes
 from pipelines.errors import ModelUnavailable, abbreviated
@@ -18,6 +19,8 @@ from pipelines.hub.remote import Repository
 from pipelines.hub.selection import Selection
 from pipelines.settings import Settings
 
+Kind = Literal["model", "data set"]
+_FOLDERS: dict[Kind, str] = {"model": "models", "data set": "datasets"}
 _FRESH_SECONDS = 600  # so long after it was resolved, a snapshot may be about to be loaded
 
 
@@ -30,6 +33,7 @@ class Stored:
     size_bytes: int
     last_used: float
     path: Path
+    kind: Kind
 
 
 def stored(settings: Settings) -> list[Stored]:
@@ -45,6 +49,7 @@ def stored(settings: Settings) -> list[Stored]:
             revision.size_on_disk,
             revision.snapshot_path.stat().st_mtime,
             revision.snapshot_path,
+            "data set" if repository.repo_type == "dataset" else "model",
         )
         for repository in scan_cache_dir(_cache(settings)).repos
         for revision in repository.revisions
@@ -85,9 +90,9 @@ def make_room(needed_bytes: int, settings: Settings, in_use: Collection[str] = (
             held -= _delete(one.commit, settings)
     if held + needed_bytes > settings.disk_budget_bytes:
         raise ModelUnavailable(
-            f"{mebibytes(needed_bytes)} are to be fetched; models in use hold {mebibytes(held)} of "
-            f"the disk budget of {mebibytes(settings.disk_budget_bytes)}. Wait until they are idle "
-            "for ten minutes, delete one, or start with a larger budget."
+            f"{mebibytes(needed_bytes)} are to be fetched; downloads in use hold {mebibytes(held)} "
+            f"of the disk budget of {mebibytes(settings.disk_budget_bytes)}. Wait until they are "
+            "idle for ten minutes, delete one, or start with a larger budget."
         )
 
 
@@ -96,9 +101,9 @@ def mark_used(repo: str, commit: str, settings: Settings) -> None:
     os.utime(repository_folder(repo, settings) / "snapshots" / commit)
 
 
-def repository_folder(repo: str, settings: Settings) -> Path:
+def repository_folder(repo: str, settings: Settings, kind: Kind = "model") -> Path:
     """Where the Hub's client keeps a repository; its name is vetted and holds no step upwards."""
-    return _cache(settings) / f"models--{repo.replace('/', '--')}"
+    return _cache(settings) / f"{_FOLDERS[kind]}--{repo.replace('/', '--')}"
 
 
 def snapshot_folder(source: Repository, settings: Settings) -> Path:

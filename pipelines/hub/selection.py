@@ -7,7 +7,7 @@ and in shards, with and without averaging. The libraries read one of these.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipelines.hub.adapters import CONFIG, DIFFUSERS_WEIGHTS, PEFT_WEIGHTS, is_adapter_of
@@ -16,6 +16,10 @@ _WEIGHTS = re.compile(
     r"(?P<stem>model|diffusion_pytorch_model)(?:\.(?P<before>[a-z0-9_]+))?"
     r"(?:-(?P<shard>\d{5})-of-(?P<of>\d{5}))?(?:\.(?P<after>[a-z0-9_]+))?\.safetensors"
 )
+TRAINING_LOG = "training_log.jsonl"
+"""How a checkpoint learned: a line of JSON for each entry, as the recipes leave it beside it."""
+
+LARGEST_LOG_BYTES = 16 * 1024**2
 _DESCRIBES = (".json", ".txt", ".model", ".spm", ".jinja")
 _NOT_NEEDED = frozenset({"safety_checker"})  # pictures are not checked by it; see the painter
 
@@ -33,17 +37,19 @@ class Selection:
         return (*self.others, *self.weights)
 
 
-def select(files: Iterable[str], half: bool = False) -> Selection:
-    """The needed files among those of a checkpoint.
+def select(files: Mapping[str, int], half: bool = False) -> Selection:
+    """The needed files among those of a checkpoint, and the log of its training.
 
     Args:
+        files: their sizes in bytes, by path.
         half: whether a copy in half precision is preferred where there are two.
     """
     names = sorted(files)
+    log = (TRAINING_LOG,) if 0 < files.get(TRAINING_LOG, 0) <= LARGEST_LOG_BYTES else ()
     if is_adapter_of(names):
         weights = PEFT_WEIGHTS if CONFIG in names else DIFFUSERS_WEIGHTS
         others = tuple(name for name in (CONFIG, "README.md") if name in names)
-        return Selection((weights,) if weights in names else (), others)
+        return Selection((weights,) if weights in names else (), others + log)
     is_pipeline = "model_index.json" in names
     by_folder: dict[str, list[str]] = {}
     for name in names:
@@ -64,7 +70,7 @@ def select(files: Iterable[str], half: bool = False) -> Selection:
         if file.endswith(_DESCRIBES) and _is_wanted_index(file, weights_in.get(folder))
     )
     variant = next((copy[0] for _, copy in chosen if copy[0]), None)
-    return Selection(weights_names, others, variant)
+    return Selection(weights_names, others + log, variant)
 
 
 _Copy = tuple[str, tuple[str, ...]]

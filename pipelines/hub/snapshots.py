@@ -8,12 +8,12 @@ more trusted than a visitor's.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.device import Device
 from pipelines.errors import ModelUnavailable, abbreviated
-from pipelines.events import Progress
+from pipelines.events import Progress, Report
 from pipelines.hub.adapters import (
     check_adapter,
     check_fit,
@@ -24,7 +24,7 @@ from pipelines.hub.adapters import (
 )
 from pipelines.hub.checks import check_access, check_kind, check_memory, check_weights
 from pipelines.hub.disk import mark_used, missing_files, snapshot_folder
-from pipelines.hub.download import Report, download
+from pipelines.hub.download import download
 from pipelines.hub.families import Task
 from pipelines.hub.kept import kept, note
 from pipelines.hub.local import content_hash, local_models, what_is_allowed
@@ -117,22 +117,22 @@ def resolve(
     base = _on_disk(parts.base, half, settings, tell, keep)
     family = check_kind(base, task)
     findings = check_weights(base, half)
-    size = sum(base.files[name] for name in findings.selection.weights)
-    snapshot = Snapshot(
-        reference=base.reference,
-        path=base.path,
-        commit=base.commit,
-        task=task,
-        weight_bytes=size,
-        parameters=findings.parameters,
-        family=family,
-        variant=findings.selection.variant,
-    )
     adapters = tuple(
         _adapter(_on_disk(source, half, settings, tell, keep), weight)
         for source, weight in parts.adapters
     )
-    return replace(snapshot, adapters=adapters, notes=notes_on(parts))
+    return Snapshot(
+        reference=base.reference,
+        path=base.path,
+        commit=base.commit,
+        task=task,
+        weight_bytes=sum(base.files[name] for name in findings.selection.weights),
+        parameters=findings.parameters,
+        family=family,
+        variant=findings.selection.variant,
+        adapters=adapters,
+        notes=notes_on(parts),
+    )
 
 
 def find_parts(reference: object, task: Task, settings: Settings, tell: Report) -> Parts:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import InvalidValue, StudioError
+from pipelines.errors import InvalidValue, StudioError, abbreviated
 from pipelines.events import Progress, with_result
 from pipelines.images import open_picture
 from pipelines.model_comparison.evaluation.card import card
@@ -70,8 +70,15 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m pipelines.model_comparison", description=__doc__.partition("\n")[0]
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in (_add_evaluate(commands), _add_replay(commands)):
+        command.add_argument("--output", type=Path, help="folder for card, reports and figures")
+        _add_places(command)
+    return parser
+
+
+def _add_evaluate(commands: Any) -> argparse.ArgumentParser:
     lines = (f"  {task}: {', '.join(METRICS[task])}\n" for task in TASKS)
-    evaluate = commands.add_parser(
+    evaluate: argparse.ArgumentParser = commands.add_parser(
         "evaluate",
         help="hold models against the first of them on a data set",
         description="Holds two to eight models against the first of them on a data set.",
@@ -100,7 +107,11 @@ def _parser() -> argparse.ArgumentParser:
         help="print the scores alone, as a table for a README, in place of the whole report",
     )  # fmt: skip
     evaluate.set_defaults(run=_evaluate)
-    again = commands.add_parser(
+    return evaluate
+
+
+def _add_replay(commands: Any) -> argparse.ArgumentParser:
+    again: argparse.ArgumentParser = commands.add_parser(
         "replay",
         help="run again what a card is of and say what is equal",
         description="Runs again what a card is of (a comparison, an evaluation or blind votes), "
@@ -115,10 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     again.add_argument("--picture", type=Path, help="the picture that a comparison described")
     again.set_defaults(run=_replay)
-    for command in (evaluate, again):
-        command.add_argument("--output", type=Path, help="folder for card, reports and figures")
-        _add_places(command)
-    return parser
+    return again
 
 
 def _add_places(command: argparse.ArgumentParser) -> None:
@@ -163,7 +171,7 @@ def _evaluate(given: argparse.Namespace) -> int:
 
 def _replay(given: argparse.Namespace) -> int:
     studio = _studio(given)
-    old = cards.read(given.card.read_text(encoding="utf-8"))
+    old = cards.read(_text_of(given.card))
     replayed = _told(cards.replay(studio, old, _sources(given, old["kind"], studio.settings)))
     for line in replayed.lines:
         print(f"{'equal  ' if line.is_equal else 'differs'}  {line.text}")
@@ -171,6 +179,16 @@ def _replay(given: argparse.Namespace) -> int:
         given.output.mkdir(parents=True, exist_ok=True)
         (given.output / CARD).write_text(as_json(replayed.card), encoding="utf-8")
     return 0 if replayed.is_equal else 1
+
+
+def _text_of(card: Path) -> str:
+    try:
+        return card.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidValue(
+            f"The card {abbreviated(str(card))} cannot be read ({type(error).__name__}). Give a "
+            "card.json."
+        ) from error
 
 
 def _sources(given: argparse.Namespace, kind: str, settings: Settings) -> cards.Sources:

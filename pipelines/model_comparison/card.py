@@ -6,8 +6,7 @@ It holds the receipts of both sides; texts and captions stand in it, pictures by
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ from pipelines.model_comparison.pipeline import (
     SideRequest,
     SideResult,
 )
-from pipelines.model_comparison.replay.pipeline import pinned_fields
+from pipelines.model_comparison.replay.pipeline import pinned_fields, whole_card
 from pipelines.model_comparison.report import verdict
 from pipelines.settings import Limits
 from pipelines.text_generation.pipeline import TextRequest, TextResult
@@ -116,14 +115,3 @@ def setup_of(found: Card, limits: Limits) -> link.Setup:
         StudioError: no whole card of a comparison, or a field that is not as it may be.
     """
     return link.checked(link.setup_of(request_of(found)), limits)
-
-
-@contextmanager
-def whole_card() -> Iterator[None]:
-    """Turns what a damaged card leads to into words."""
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InvalidValue(
-            f"The card is not whole ({type(error).__name__}: {error}). Copy it as it was made."
-        ) from error

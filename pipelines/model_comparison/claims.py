@@ -8,11 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pipelines.validation import is_finite
+
 _MOST = 3
 """Claims that are told of one model; its card has them all."""
+
+_LONGEST_FRONT, _LONGEST_NAME = 64 * 1024, 100
+_MOST_ENTRIES = 100
+"""Of a list that are looked at: by aliases a short card can have very long ones."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +37,23 @@ class Claim:
 
 def claims(folder: Path) -> list[Claim]:
     """The first scores that the card in this folder has; none without a card that can be read."""
-    from huggingface_hub.repocard import metadata_load
-
     card = folder / "README.md"
     try:
-        metadata = metadata_load(card) if card.is_file() else None
+        metadata = _front_matter(card) if card.is_file() else None
     except Exception:  # YAML's errors have no common class; a broken card claims nothing
         return []
-    index = (metadata or {}).get("model-index")
-    return list(_claims(index))[:_MOST]
+    index = metadata.get("model-index") if isinstance(metadata, dict) else None
+    return list(islice(_claims(index), _MOST))
+
+
+def _front_matter(card: Path) -> Any:
+    import yaml  # type: ignore[import-untyped]
+
+    with card.open(encoding="utf-8") as file:
+        text = file.read(_LONGEST_FRONT)
+    loader = yaml.SafeLoader(text.split("\n---\n", 1)[0] if text.startswith("---\n") else "")
+    loader.flatten_mapping = lambda node: None  # merged, a few lines unfold to gigabytes
+    return loader.get_single_data()
 
 
 def _claims(index: Any) -> Iterator[Claim]:
@@ -48,9 +63,10 @@ def _claims(index: Any) -> Iterator[Claim]:
                 name, value = metric.get("name") or metric.get("type"), metric.get("value")
                 arguments = metric.get("args")
                 base = arguments.get("base_value") if isinstance(arguments, dict) else None
-                if isinstance(name, str) and isinstance(value, int | float):
-                    yield Claim(name, value, base if isinstance(base, int | float) else None)
+                if isinstance(name, str) and len(name) <= _LONGEST_NAME and is_finite(value):
+                    yield Claim(name, value, base if is_finite(base) else None)
 
 
 def _dicts(found: Any) -> Iterator[dict[str, Any]]:
-    yield from (each for each in found if isinstance(each, dict)) if isinstance(found, list) else ()
+    entries = found[:_MOST_ENTRIES] if isinstance(found, list) else []
+    yield from (each for each in entries if isinstance(each, dict))

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-HUB_TASKS: Mapping[str, str] = {
+_HUB_TASKS: Mapping[str, str] = {
     "write": "text-generation",
     "describe": "image-to-text",
     "paint": "text-to-image",
@@ -22,7 +22,8 @@ _STYLE = (
     "color:#1d1b19;background:#fbf9f5}h1,h2{font-family:Georgia,serif}"
     "table{border-collapse:collapse;margin:1rem 0;font-size:.9rem;display:block;overflow-x:auto}"
     "th,td{border-bottom:1px solid #e7e0d3;padding:.35rem .9rem .35rem 0;text-align:left;"
-    "vertical-align:top}img{max-width:100%}li,code{overflow-wrap:anywhere}"
+    "vertical-align:top}img{max-width:100%}li,code{overflow-wrap:anywhere}code{font-size:.8rem}"
+    ".verdict{white-space:pre-line;font-size:1.1rem}.small{color:#5a5247;font-size:.85rem}"
     "blockquote{white-space:pre-wrap;margin:1rem 0;padding-left:1rem;"
     "border-left:3px solid #aed2ce}"
 )
@@ -98,23 +99,27 @@ class Measured:
 
 def as_markdown(document: Document) -> str:
     """The document as Markdown; its pictures are named, not held."""
-    parts = [f"# {_escaped(document.title)}", _escaped(document.lead)]
+    parts = [f"# {escaped(document.title)}", escaped(document.lead)]
     for section in document.sections:
-        parts += [f"## {_escaped(section.heading)}", *map(_markdown, section.parts)]
+        parts += [f"## {escaped(section.heading)}", *map(_markdown, section.parts)]
     return "\n\n".join(parts) + "\n"
 
 
 def as_html(document: Document) -> str:
     """The document as one HTML file that needs nothing else."""
-    title = html.escape(document.title)
-    body = [f"<h1>{title}</h1>", f"<p>{html.escape(document.lead)}</p>"]
+    body = [f"<h1>{html.escape(document.title)}</h1>", f"<p>{html.escape(document.lead)}</p>"]
     for section in document.sections:
         body += [f"<h2>{html.escape(section.heading)}</h2>", *map(_html, section.parts)]
+    return page(document.title, body)
+
+
+def page(title: str, body: Iterable[str]) -> str:
+    """A whole HTML file of parts that are HTML themselves; the title is text."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{_STYLE}</style></head>"
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>"
         f"<body>{''.join(body)}</body></html>\n"
     )
 
@@ -123,17 +128,17 @@ def model_index(model: str, task: str, data: tuple[str, str], measured: Iterable
     """The ``model-index`` section of a model card, as YAML.
 
     Args:
-        data: what was measured on: its name, and the hash that tells which one.
+        data: what was measured on: its name, and the commit or hash that tells which one.
     """
     from huggingface_hub import EvalResult, ModelCardData
 
-    name, sha256 = data
+    name, revision = data
     results = [
         EvalResult(
-            task_type=HUB_TASKS[task],
+            task_type=_HUB_TASKS[task],
             dataset_type=name.replace(" ", "-"),
             dataset_name=name,
-            dataset_revision=sha256,
+            dataset_revision=revision,
             metric_type=each.metric,
             metric_value=each.value,
             metric_name=each.label,
@@ -146,36 +151,48 @@ def model_index(model: str, task: str, data: tuple[str, str], measured: Iterable
 
 def _markdown(part: Part) -> str:
     if isinstance(part, Table):
-        lines = [list(map(_escaped, part.headers)), ["---"] * len(part.headers)]
-        lines += [list(map(_escaped, row)) for row in part.rows]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return markdown_table(part.headers, part.rows)
     if isinstance(part, Items):
-        return "\n".join(f"- {_escaped(line)}" for line in part.lines)
+        return "\n".join(f"- {escaped(line)}" for line in part.lines)
     if isinstance(part, Quote):
-        return "\\\n".join(f"> {_escaped(line)}" for line in part.text.splitlines()) or "> "
+        return "\\\n".join(f"> {escaped(line)}" for line in part.text.splitlines()) or "> "
     if isinstance(part, Picture):
-        return f"![{_escaped(part.alt)}]({part.file})"
-    return _escaped(part)
+        return f"![{escaped(part.alt)}]({part.file})"
+    return escaped(part)
 
 
 def _html(part: Part) -> str:
     if isinstance(part, Table):
-        head = "".join(f"<th>{html.escape(text)}</th>" for text in part.headers)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>"
-            for row in part.rows
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return html_table(part.headers, [list(map(html.escape, row)) for row in part.rows])
     if isinstance(part, Items):
         return f"<ul>{''.join(f'<li>{html.escape(line)}</li>' for line in part.lines)}</ul>"
     if isinstance(part, Quote):
         return f"<blockquote>{html.escape(part.text)}</blockquote>"
     if isinstance(part, Picture):
-        content = base64.b64encode(part.png).decode()
-        return f'<p><img alt="{html.escape(part.alt)}" src="data:image/png;base64,{content}"></p>'
+        return f"<p>{image(part.png, part.alt)}</p>"
     return f"<p>{html.escape(part)}</p>"
 
 
-def _escaped(text: str) -> str:
+def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of plain texts."""
+    lines = [list(map(escaped, headers)), ["---"] * len(headers)]
+    lines += [list(map(escaped, row)) for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def html_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table whose headers are plain text, and whose cells are HTML."""
+    head = "".join(f"<th>{html.escape(text)}</th>" for text in headers)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def image(png: bytes, alt: str) -> str:
+    """A PNG as HTML that holds it."""
+    content = base64.b64encode(png).decode()
+    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{content}">'
+
+
+def escaped(text: str) -> str:
     """One line of others' text, with what Markdown reads as its own taken literally."""
     return re.sub(r"([\\`*_\[\]<>|#!~&$])", r"\\\1", " ".join(text.split()))

@@ -27,7 +27,7 @@ from pipelines.studio import Studio
 
 _TASKS = [("Write", "write"), ("Paint", "paint"), ("Describe", "describe")]
 _COLUMNS = ["model", "size", "downloads", "likes", "licence"]
-_DISK_COLUMNS = ["model", "commit", "size", "last used"]
+_DISK_COLUMNS = ["name", "kind", "commit", "size", "last used"]
 _FREE: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 
 
@@ -240,14 +240,14 @@ def _facts(found: Preflight) -> list[list[str]]:
 
 
 def _build_disk(studio: Studio) -> None:
-    """What the Hub's models take on this disk, and a way to let them go."""
-    with gr.Accordion("Downloaded models on this disk", open=False, elem_id="models-disk"):
+    """What the Hub's models and data sets take on this disk, and a way to let them go."""
+    with gr.Accordion("Downloads on this disk", open=False, elem_id="models-disk"):
         table = gr.Dataframe(
             headers=_DISK_COLUMNS, datatype="str", interactive=False, label="Downloaded",
             elem_id="disk-table",
         )  # fmt: skip
         with gr.Row():
-            key = gr.Dropdown([], label="Model to delete", interactive=True, scale=3)
+            key = gr.Dropdown([], label="Download to delete", interactive=True, scale=3)
             drop = gr.Button("Delete", variant="stop", scale=1, elem_id="disk-delete")
             refresh = gr.Button("Refresh", scale=1, elem_id="disk-refresh")
         summary = gr.Markdown(elem_classes="facts")
@@ -266,9 +266,12 @@ def _disk_handlers(studio: Studio) -> tuple[Callable[..., Any], Callable[..., An
     def show() -> tuple[list[list[str]], dict[str, Any], str]:
         there = stored(settings)
         rows = [
-            [one.reference, one.commit[:12], mebibytes(one.size_bytes), _ago(one.last_used)]
+            [
+                one.reference, one.kind, one.commit[:12], mebibytes(one.size_bytes),
+                _ago(one.last_used),
+            ]
             for one in there
-        ]
+        ]  # fmt: skip
         held = mebibytes(sum(one.size_bytes for one in there))
         text = f"{held} of {mebibytes(settings.disk_budget_bytes)}"
         return rows, gr.update(choices=[name(one) for one in there], value=None), text
@@ -277,7 +280,7 @@ def _disk_handlers(studio: Studio) -> tuple[Callable[..., Any], Callable[..., An
     def remove(chosen: str | None) -> tuple[list[list[str]], dict[str, Any], str]:
         one = {name(one): one for one in stored(settings)}.get(chosen or "")
         if one is None:
-            raise InvalidValue("Choose one of the downloaded models, then Delete.")
+            raise InvalidValue("Choose one of the downloads, then Delete.")
         delete(one.reference, one.commit, settings, studio.residency.commits())
         return show()
 

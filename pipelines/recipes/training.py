@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch.optim.swa_utils import AveragedModel
+
+from pipelines.hub.selection import TRAINING_LOG
 
 STATE_FILE = "state.pt"
 LOG_FILE = "log.jsonl"
@@ -225,6 +228,11 @@ def draw_curves(run_dir: Path) -> None:
         field.grid(alpha=0.3)
     fields[-1].set_xlabel("step")
     figure.savefig(run_dir / "curves.png", dpi=110)
+
+
+def keep_log(options: Options) -> None:
+    """Copies the run's log beside the checkpoint, where an evaluation finds its curves."""
+    shutil.copyfile(options.run_dir / LOG_FILE, options.output / TRAINING_LOG)
 
 
 def forget_paths(checkpoint: Path) -> None:

@@ -42,6 +42,7 @@ def size(settings: Settings) -> int:
 
 def test_what_is_on_disk_is_listed_with_size_and_last_use(filled: Settings) -> None:
     two, one = stored(filled)
+    assert one.kind == "model"
     assert (one.reference, one.commit, one.last_used) == ("ada/one", "1" * 40, 86_400)
     assert two.last_used == 2 * 86_400
     whole = sum(f.stat().st_size for f in (filled.models_dir / "tiny-writer").iterdir())
@@ -99,7 +100,7 @@ def test_what_was_resolved_just_now_stays(filled: Settings) -> None:
     resolve("ada/one", "write", filled)
     resolve("ada/two", "write", filled)
     budget = replace(filled, disk_budget_bytes=int(2.5 * size(filled)))
-    with pytest.raises(ModelUnavailable, match="models in use hold"):
+    with pytest.raises(ModelUnavailable, match="downloads in use hold"):
         resolve("ada/three", "write", budget)
     assert names(filled) == ["ada/two", "ada/one"]
 

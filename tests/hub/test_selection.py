@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
-from pipelines.hub.selection import select
+from pipelines.hub.selection import LARGEST_LOG_BYTES, TRAINING_LOG, Selection
+from pipelines.hub.selection import select as select_by_size
 
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 INDEX = "model.safetensors.index.json"
 PART = "unet/diffusion_pytorch_model"
+
+
+def select(files: Iterable[str], half: bool = False) -> Selection:
+    """Of files whose size decides nothing."""
+    return select_by_size(dict.fromkeys(files, 1), half)
 
 
 @pytest.mark.parametrize(
@@ -80,3 +88,26 @@ def test_of_an_adapter_only_its_own_files_are_taken() -> None:
     files = ["adapter_config.json", "adapter_model.safetensors", "README.md", "tokenizer.json",
              "checkpoint-9/adapter_model.safetensors", "adapter_model.bin"]  # fmt: skip
     assert set(select(files).all) == set(files[:3])
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        ("config.json", "model.safetensors"),
+        ("model_index.json", f"{PART}.safetensors"),
+        ("adapter_config.json", "adapter_model.safetensors"),
+    ],
+    ids=["model", "pipeline", "adapter"],
+)
+@pytest.mark.parametrize(
+    ("size", "is_taken"),
+    [(0, False), (1, True), (LARGEST_LOG_BYTES, True), (LARGEST_LOG_BYTES + 1, False)],
+)
+def test_the_log_of_the_training_comes_along_if_it_is_small(
+    beside: tuple[str, ...], size: int, is_taken: bool
+) -> None:
+    files = {**dict.fromkeys(beside, 1), TRAINING_LOG: size, f"older/{TRAINING_LOG}": 1}
+    others = select_by_size(files).others
+    assert (TRAINING_LOG in others) == is_taken
+    assert f"older/{TRAINING_LOG}" not in others
+    assert (set(others) | set(select_by_size(files).weights)) - {TRAINING_LOG} == set(beside)

@@ -9,6 +9,9 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from pipelines.model_comparison.claims import Claim, claims
 
+HUGE = "0x" + "f" * 300
+INDEX = "[{results: [{metrics: [{name: loss, value: 1}]}]}]"
+
 
 def write_card(folder: Path, base: float | None, metrics: int = 1) -> None:
     results = [
@@ -52,12 +55,37 @@ def test_of_many_scores_the_first_are_told(tmp_path: Path) -> None:
         "---\nmodel-index: none\n---\n",
         "---\nmodel-index: [{results: [{metrics: [{name: 3, value: 1}]}]}]\n---\n",
         "---\nmodel-index: [{results: [{metrics: [{name: loss, value: low}]}]}]\n---\n",
+        "---\nmodel-index: [{results: [{metrics: [{name: loss, value: .nan}]}]}]\n---\n",
+        f"---\nmodel-index: [{{results: [{{metrics: [{{name: x, value: {HUGE}}}]}}]}}]\n---\n",
+        f"---\nmodel-index: [{{results: [{{metrics: [{{name: {'x' * 101}, value: 1}}]}}]}}]\n---\n",
+        f"---\nother: {'x' * 70_000}\nmodel-index: {INDEX}\n---\n",
+        "---\nx: &x {name: loss, value: 1}\n"
+        "model-index: [{results: [{metrics: [{<<: *x}]}]}]\n---\n",
+        f"---\nmodel-index: {'[' * 20_000}\n---\n",
+        f"---\nnot: [*none]\nmodel-index: {INDEX}\n---\n",
+        f"- a list\n- model-index: {INDEX}\n",
+        f"---\n- a list\n- model-index: {INDEX}\n---\n",
         "---\nmodel-index: [7, {results: {}}, {results: [{metrics: 5}]}]\n---\n",
     ],
 )
 def test_a_broken_card_claims_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / "README.md").write_text(text)
     assert claims(tmp_path) == []
+
+
+def test_a_card_of_aliases_is_read_in_no_time(tmp_path: Path) -> None:
+    lists = [
+        f"a: &a {{metrics: [{', '.join(['7'] * 5000)}, {{name: late, value: 1}}]}}",
+        f"b: &b {{results: [{', '.join(['*a'] * 5000)}]}}",
+        f"model-index: [{', '.join(['*b'] * 5000)}]",
+    ]
+    (tmp_path / "README.md").write_text("\n".join(["---", *lists, "---", ""]))
+    assert claims(tmp_path) == []
+
+
+def test_a_claim_is_read_from_a_plain_card(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_bytes(f"---\r\nmodel-index: {INDEX}\r\n---\r\n".encode())
+    assert claims(tmp_path) == [Claim("loss", 1, None)]
 
 
 def test_a_folder_without_a_card_claims_nothing(tmp_path: Path) -> None:

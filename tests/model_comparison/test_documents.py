@@ -18,6 +18,7 @@ from pipelines.model_comparison.documents import (
     as_html,
     as_markdown,
     model_index,
+    page,
 )
 
 EVIL = '<script>alert("1")</script> | [x](javascript:1) `c` ![i](http://x/y.png)'
@@ -48,6 +49,11 @@ def test_nothing_in_a_document_is_markup() -> None:
     markdown = as_markdown(DOCUMENT)
     for mark in ("<script", " | [", "](java", " `c`", " ![i]", "*faster"):
         assert re.search(rf"(?<!\\){re.escape(mark.strip())}", markdown) is None, mark
+
+
+def test_the_title_of_a_page_is_text() -> None:
+    assert "<title>&lt;b&gt;</title>" in page("<b>", ["<p>x</p>"])
+    assert "<body><p>x</p></body>" in page("<b>", ["<p>x</p>"])
 
 
 def test_markdown_names_its_pictures_as_files() -> None:

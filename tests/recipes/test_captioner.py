@@ -17,6 +17,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from pipelines.hub.selection import TRAINING_LOG
 from pipelines.recipes import training
 from pipelines.recipes.captioner import data, foreign, train
 from pipelines.recipes.captioner.familiarity import fit_familiarity
@@ -252,6 +253,7 @@ def test_a_smoke_run_leaves_a_checkpoint_with_its_world(tmp_path: Path) -> None:
     assert Image.open(tmp_path / "run/samples.png").width > 400
     lines = (tmp_path / "run/log.jsonl").read_text().splitlines()
     assert any("told" in json.loads(line) for line in lines)
+    assert (tmp_path / "model" / TRAINING_LOG).read_text().splitlines() == lines
     AutoModelForImageTextToText.from_pretrained(tmp_path / "model")
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
+from pipelines.hub.selection import TRAINING_LOG
 from pipelines.recipes.gpt import data, train
 from pipelines.recipes.gpt.model import CONTEXT, END, build, train_tokenizer
 
@@ -165,3 +166,4 @@ def test_a_smoke_run_leaves_a_checkpoint_and_samples(tmp_path: Path) -> None:
     train.main(["--smoke", "--resume", *texts, *folders])
     resumed = (tmp_path / "run/log.jsonl").read_text().splitlines()
     assert json.loads(resumed[-1])["held_out_loss"] == lines[-1]["held_out_loss"]
+    assert (tmp_path / "model" / TRAINING_LOG).read_text().splitlines() == resumed

@@ -10,6 +10,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file
 
+from pipelines.hub.selection import TRAINING_LOG
 from pipelines.recipes import training
 from pipelines.recipes.diffusion import train as diffusion
 from pipelines.recipes.diffusion.data import WINDOWS, Window, encode_scenes, encode_windows
@@ -140,6 +141,8 @@ def test_the_smoke_log_has_the_scores_of_the_saved_files(trained: Path) -> None:
     log = (trained / "run-painter/log.jsonl").read_text()
     assert "colour_right" in log
     assert "autoencoder_error" in log
+    assert (trained / "painter" / TRAINING_LOG).read_text() == log
+    assert (trained / "vae" / TRAINING_LOG).is_file()
 
 
 def test_the_page_can_serve_what_the_recipe_saved(trained: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from pipelines.hub.selection import TRAINING_LOG
 from pipelines.recipes.gpt import shakespeare
 from pipelines.recipes.gpt.model import build
 
@@ -76,6 +77,7 @@ def test_a_smoke_run_leaves_a_checkpoint_and_a_score(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert lines[0]["characters"] + lines[0]["held_out"] == len(PAGE)
     assert lines[-1]["step"] == 3
+    assert (tmp_path / "model" / TRAINING_LOG).is_file()
     assert 0 < lines[-1]["held_out_loss"] < math.log(len(set(PAGE))) + 0.2
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     assert loaded.config.vocab_size == len(set(PAGE))

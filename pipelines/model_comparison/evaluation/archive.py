@@ -10,7 +10,8 @@ from pathlib import Path
 from pipelines.archive import unpack
 from pipelines.device import mebibytes
 from pipelines.errors import InvalidValue
-from pipelines.imagefolder import Report, root_of
+from pipelines.events import Report
+from pipelines.imagefolder import root_of
 from pipelines.model_comparison.evaluation.data import (
     MOST_SAMPLES,
     DataSet,

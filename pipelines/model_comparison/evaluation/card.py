@@ -31,7 +31,6 @@ from pipelines.receipts import hash_text
 
 SCHEMA = 1
 KIND = "evaluation"
-MOST_CHARACTERS = 20_000_000
 
 Card = dict[str, Any]
 
@@ -124,28 +123,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def read_card(text: str) -> Card:
-    """A card from the text of its file.
-
-    Raises:
-        InvalidValue: no card of an evaluation, or one of another schema.
-    """
-    if len(text) > MOST_CHARACTERS:
-        raise InvalidValue(
-            f"The card has {len(text):,} characters; at most {MOST_CHARACTERS:,} are allowed."
-        )
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidValue(f"The card is not valid JSON: {error}.") from error
-    if not isinstance(found, dict) or (found.get("schema"), found.get("kind")) != (SCHEMA, KIND):
-        raise InvalidValue(
-            f"This is no card of an evaluation: a JSON object of kind {KIND!r} with schema "
-            f"{SCHEMA} is needed."
-        )
-    return found
 
 
 def request_of(found: Card, data: DataSet) -> EvaluationRequest:

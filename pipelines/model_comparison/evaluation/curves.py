@@ -7,15 +7,15 @@ from anybody, so what is not such a log is left out, and what is, is thinned.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from pipelines.hub import Snapshot
+from pipelines.hub.selection import LARGEST_LOG_BYTES, TRAINING_LOG
+from pipelines.validation import is_finite
 
-LOGS = ("training_log.jsonl", "log.jsonl")
+LOGS = (TRAINING_LOG, "log.jsonl")
 MOST_CURVES, MOST_POINTS = 12, 200
-_LARGEST_BYTES = 16 * 1024**2
 _LONGEST_NAME = 60
 _NOT_CURVES = ("step", "seconds")
 
@@ -29,7 +29,7 @@ def read_curves(snapshot: Snapshot) -> dict[str, Curve]:
     """
     folder = snapshot.adapters[0].path if snapshot.adapters else snapshot.path
     logs = [folder / name for name in LOGS if (folder / name).is_file()]
-    if not logs or logs[0].stat().st_size > _LARGEST_BYTES:
+    if not logs or logs[0].stat().st_size > LARGEST_LOG_BYTES:
         return {}
     try:
         entries = [json.loads(line) for line in logs[0].read_text(encoding="utf-8").splitlines()]
@@ -44,19 +44,12 @@ def _curves(entries: list[dict[str, Any]]) -> Mapping[str, Curve]:
     curves: dict[str, Curve] = {}
     for entry in entries:
         step: Any = entry.get("step")
-        if not _is_number(step):
+        if not is_finite(step):
             continue
         for name, value in entry.items():
-            if name not in _NOT_CURVES and len(name) <= _LONGEST_NAME and _is_number(value):
+            if name not in _NOT_CURVES and len(name) <= _LONGEST_NAME and is_finite(value):
                 curves.setdefault(name, []).append((int(step), float(value)))
     return curves
-
-
-def _is_number(value: Any) -> bool:
-    """A finite one that a float can hold."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return abs(value) < 1e300 if isinstance(value, int) else math.isfinite(value)
 
 
 def _thinned(points: Curve) -> Curve:

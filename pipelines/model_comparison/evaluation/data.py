@@ -21,7 +21,8 @@ import numpy as np
 from pipelines import validation
 from pipelines.device import mebibytes
 from pipelines.errors import InvalidValue, StudioError, abbreviated
-from pipelines.imagefolder import DataLimits, Report, root_of, usable_pairs
+from pipelines.events import Report
+from pipelines.imagefolder import DataLimits, root_of, usable_pairs
 from pipelines.images import open_picture
 from pipelines.metadata import is_text
 from pipelines.settings import ROOT, Limits
@@ -71,7 +72,8 @@ class DataSet:
     """Samples in their order. ``sha256`` is of names, texts and the pictures' files.
 
     ``name`` is one that it can be found by again, where there is one: that of an embedded
-    set, or ``owner/name@commit``. ``notes`` are remarks on what was left out.
+    set, or ``owner/name@commit``. ``notes`` are remarks on what was left out, and on how it was
+    found.
     """
 
     name: str

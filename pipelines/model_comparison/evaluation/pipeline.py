@@ -152,7 +152,7 @@ def _planned(
 def _resolved(
     studio: Studio, name: str, request: EvaluationRequest
 ) -> Generator[Progress, None, Snapshot]:
-    in_use = {*studio.residency.commits(), request.data.name.rpartition("@")[2]}  # not to go
+    in_use = {*studio.residency.commits(), request.data.name.partition("@")[2]}  # not to go
     return (
         yield from stream(
             lambda emit: resolve(name, request.task, studio.settings, emit, studio.device, in_use),

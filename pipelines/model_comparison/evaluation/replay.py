@@ -6,13 +6,11 @@ Nothing is looked up: every sample is computed anew.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import InvalidValue
 from pipelines.events import Progress
 from pipelines.hub.references import composed_name
 from pipelines.model_comparison.evaluation.card import Card, card, request_of
@@ -21,6 +19,7 @@ from pipelines.model_comparison.evaluation.pipeline import generate
 from pipelines.model_comparison.evaluation.result import PartialScores, listed
 from pipelines.model_comparison.evaluation.scores import METRICS
 from pipelines.model_comparison.evaluation.tables import figure
+from pipelines.model_comparison.replay.pipeline import whole_card
 from pipelines.studio import Studio
 
 
@@ -56,24 +55,13 @@ def replay(
         StudioError: no whole card, another data set, or the run fails here.
     """
     request = request_of(old, data)
-    with _telling():
+    with whole_card():
         pinned = tuple(_pinned(model) for model in old["models"])
     with tempfile.TemporaryDirectory(prefix="triptych-replay-") as folder:
         result = yield from generate(studio, replace(request, models=pinned), Path(folder))
         new = card(result)
-    with _telling():
+    with whole_card():
         return Replayed(new, tuple(compared(old, new)))
-
-
-@contextmanager
-def _telling() -> Iterator[None]:
-    """Turns what a damaged card leads to into words."""
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InvalidValue(
-            f"The card is not whole ({type(error).__name__}: {error}). Copy it as it was made."
-        ) from error
 
 
 def _pinned(model: dict[str, Any]) -> str:

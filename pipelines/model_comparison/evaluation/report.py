@@ -6,10 +6,8 @@ scripts and asks for nothing.
 
 from __future__ import annotations
 
-import base64
 import html
 import io
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,14 @@ from typing import Any
 from PIL import Image
 
 from pipelines.errors import InvalidValue, abbreviated
+from pipelines.model_comparison import documents
+from pipelines.model_comparison.documents import (
+    Measured,
+    escaped,
+    html_table,
+    image,
+    markdown_table,
+)
 from pipelines.model_comparison.evaluation import plots
 from pipelines.model_comparison.evaluation.card import Card, card
 from pipelines.model_comparison.evaluation.result import EvaluationResult
@@ -35,33 +41,23 @@ HOW_TO_READ = (
     "same as none. Intervals are of 95%. A value with (!) has too few samples to be compared."
 )
 _TITLES = {"write": "Writing", "describe": "Describing", "paint": "Painting"}
-_HUB_TASKS = {"write": "text-generation", "describe": "image-to-text", "paint": "text-to-image"}
 _EDGE = 192
-_STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;"
-    "color:#1d1b19;background:#fbf9f5}h1,h2{font-family:Georgia,serif}"
-    "table{border-collapse:collapse;margin:1rem 0;font-size:.9rem;display:block;overflow-x:auto}"
-    "th,td{border-bottom:1px solid #e7e0d3;padding:.35rem .9rem .35rem 0;text-align:left;"
-    "vertical-align:top}img{max-width:100%}code{font-size:.8rem;overflow-wrap:anywhere}"
-    ".verdict{white-space:pre-line;font-size:1.1rem}.small{color:#5a5247;font-size:.85rem}"
-)
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def markdown(found: Card) -> str:
     """The card as Markdown: verdict, tables, and what is needed to run it again."""
     parts = [
-        f"# {_heading(found)}",
-        *(_escaped(line) for line in found["verdict"].splitlines()),
+        f"# {escaped(_heading(found))}",
+        *(escaped(line) for line in found["verdict"].splitlines()),
         "## Scores",
-        _markdown_table(score_table(found)),
+        markdown_table(*score_table(found)),
         "## Differences",
-        _markdown_table(comparison_table(found)),
+        markdown_table(*comparison_table(found)),
         HOW_TO_READ,
         "## Cost",
-        _markdown_table(cost_table(found)),
+        markdown_table(*cost_table(found)),
         "## How it was made",
-        *(f"- {_escaped(line)}" for line in _made(found)),
+        *(f"- {escaped(line)}" for line in _made(found)),
     ]
     return "\n\n".join(parts).replace("\n\n- ", "\n- ") + "\n"
 
@@ -72,10 +68,10 @@ def pasted(found: Card) -> str:
     signatures = ", ".join(f"`{text.replace('`', chr(39))}`" for text in _signatures(found))
     of = f"{_heading(found)} (sha256 {found['data']['sha256'][:16]}), {_asked(found)}"
     parts = [
-        _markdown_table(score_table(found)),
-        *(_escaped(line) for line in found["verdict"].splitlines()),
-        f"{_escaped(of)}; in brackets 95% intervals. Signatures: {signatures}.",
-        *(_escaped(note) for note in found["notes"]),
+        markdown_table(*score_table(found)),
+        *(escaped(line) for line in found["verdict"].splitlines()),
+        f"{escaped(of)}; in brackets 95% intervals. Signatures: {signatures}.",
+        *(escaped(note) for note in found["notes"]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -89,26 +85,22 @@ def html_report(result: EvaluationResult, figures: Mapping[str, bytes] | None = 
     found = card(result)
     shown = plots.drawn(found) if figures is None else figures
     body = [
-        f"<h1>{_safe(_heading(found))}</h1>",
-        f'<p class="verdict">{_safe(found["verdict"])}</p>',
+        f"<h1>{html.escape(_heading(found))}</h1>",
+        f'<p class="verdict">{html.escape(found["verdict"])}</p>',
         _html_table(score_table(found)),
-        *(_image(png, "Figure") for png in shown.values()),
+        *(image(png, "Figure") for png in shown.values()),
         "<h2>Differences</h2>",
         _html_table(comparison_table(found)),
-        f'<p class="small">{_safe(HOW_TO_READ)}</p>',
+        f'<p class="small">{html.escape(HOW_TO_READ)}</p>',
         "<h2>Cost</h2>",
         _html_table(cost_table(found)),
         _html_samples(found, result),
         "<h2>How it was made</h2>",
-        "<ul>" + "".join(f"<li><code>{_safe(line)}</code></li>" for line in _made(found)) + "</ul>",
+        "<ul>",
+        *(f"<li><code>{html.escape(line)}</code></li>" for line in _made(found)),
+        "</ul>",
     ]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{_safe(_heading(found))}</title><style>{_STYLE}</style></head>"
-        f"<body>{''.join(body)}</body></html>\n"
-    )
+    return documents.page(_heading(found), body)
 
 
 def model_index(found: Card, model: str) -> str:
@@ -117,30 +109,25 @@ def model_index(found: Card, model: str) -> str:
     Raises:
         InvalidValue: the card has no model of that name.
     """
-    from huggingface_hub import EvalResult, ModelCardData
-
     scored = {each["name"]: each for each in found["models"]}
     if model not in scored:
         raise InvalidValue(
             f"The card has no model {abbreviated(model)}; it has {', '.join(scored)}."
         )
     data, _, commit = found["data"]["name"].partition("@")
-    results = [
-        EvalResult(
-            task_type=_HUB_TASKS[found["task"]],
-            dataset_type=data,
-            dataset_name=data,
-            dataset_revision=commit or found["data"]["sha256"],
-            metric_type=metric,
-            metric_value=score["value"],
-            metric_name=f"{found['metrics'][metric]['label']}, 95% interval "
-            f"{figure(score['low'])} to {figure(score['high'])}, n = {score['samples']}",
-            metric_config=score["signature"],
+    measured = [
+        Measured(
+            metric,
+            f"{found['metrics'][metric]['label']}, 95% interval {figure(score['low'])} to "
+            f"{figure(score['high'])}, n = {score['samples']}",
+            score["value"],
+            score["signature"],
         )
         for metric, score in scored[model]["scores"].items()
         if score["value"] is not None
     ]
-    return str(ModelCardData(model_name=model, eval_results=results).to_yaml())
+    of = data, commit or found["data"]["sha256"]
+    return documents.model_index(model, found["task"], of, measured)
 
 
 def _heading(found: Card) -> str:
@@ -178,28 +165,9 @@ def _model_line(model: dict[str, Any]) -> str:
     return f"{model['name']}: {' + '.join([model['reference'] + '@' + model['commit'], *adapters])}"
 
 
-def _markdown_table(table: Table) -> str:
-    headers, rows = table
-    lines = [headers, ["---"] * len(headers), *rows]
-    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return text if text == "---" else _escaped(text)
-
-
-def _escaped(text: str) -> str:
-    """Text of others with what Markdown reads as its own taken literally."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
-
-
 def _html_table(table: Table) -> str:
     headers, rows = table
-    head = "".join(f"<th>{_safe(text)}</th>" for text in headers)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{_safe(text)}</td>" for text in row) + "</tr>" for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return html_table(headers, [list(map(html.escape, row)) for row in rows])
 
 
 def _html_samples(found: Card, result: EvaluationResult) -> str:
@@ -207,22 +175,21 @@ def _html_samples(found: Card, result: EvaluationResult) -> str:
     if not result.differing:
         return ""
     names = [model["name"] for model in found["models"]]
-    head = "".join(f"<th>{_safe(name)}</th>" for name in ["sample", *names])
     rows = []
     for differing, told in zip(result.differing, found["differing"]["samples"], strict=True):
         sample = differing.sample
         shown = _thumbnail(sample.file) if result.request.task == "describe" else ""
-        cells = [f"{shown}<br>{_safe(sample.text)}"]
+        cells = [f"{shown}<br>{html.escape(sample.text)}"]
         for model, value in zip(result.models, told["values"], strict=True):
             output = model.output_of(differing.place)
             looks = _thumbnail(model.evidence.files[differing.place]) if output.picture else ""
-            cells.append(
-                f'{looks}<br>{_safe(output.text)}<br><span class="small">{figure(value)}</span>'
-            )
-        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+            told_value = f'<span class="small">{figure(value)}</span>'
+            cells.append(f"{looks}<br>{html.escape(output.text)}<br>{told_value}")
+        rows.append(cells)
     return (
-        f"<h2>Samples that differ most</h2><p class='small'>By {_safe(result.differing_by)}.</p>"
-        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        "<h2>Samples that differ most</h2>"
+        f'<p class="small">By {html.escape(result.differing_by)}.</p>'
+        f"{html_table(['sample', *names], rows)}"
     )
 
 
@@ -233,12 +200,4 @@ def _thumbnail(file: Path | None) -> str:
     small.thumbnail((_EDGE, _EDGE))
     content = io.BytesIO()
     small.save(content, format="PNG")
-    return _image(content.getvalue(), "")
-
-
-def _image(png: bytes, alt: str) -> str:
-    return f'<img alt="{alt}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
-
-
-def _safe(text: str) -> str:
-    return html.escape(text, quote=True)
+    return image(content.getvalue(), "")

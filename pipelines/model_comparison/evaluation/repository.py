@@ -37,14 +37,23 @@ ALLOWED = (
 )
 
 
+class DataOutOfReach(InvalidValue):
+    """The Hub gives no answer on a data set, or none but that it cannot answer now."""
+
+
 @dataclass(frozen=True)
 class Listing:
-    """One commit of a repository of data: its files by path, with their sizes in bytes."""
+    """One commit of a repository of data: its files by path, with their sizes in bytes.
+
+    ``note`` is a remark for the visitor on how it came to be this one.
+    """
 
     where: Reference
     commit: str
     files: Mapping[str, int]
+    needs_token: bool = False
     token: str | Literal[False] = field(default=False, repr=False)
+    note: str = ""
 
     @property
     def name(self) -> str:
@@ -80,7 +89,8 @@ def look_up(where: Reference, settings: Settings) -> Listing:
     """What the Hub tells of a repository of data: one request, and nothing is fetched.
 
     Raises:
-        InvalidValue: there is no such data set or revision, it is gated, or there is no Hub.
+        DataOutOfReach: there is no Hub.
+        InvalidValue: there is no such data set or revision, or it is gated.
     """
     from huggingface_hub import HfApi
 
@@ -96,7 +106,7 @@ def look_up(where: Reference, settings: Settings) -> Listing:
         for file in info.siblings or []
         if ".." not in PurePosixPath(file.rfilename).parts
     }
-    return Listing(where, str(info.sha), files, token)
+    return Listing(where, str(info.sha), files, bool(info.gated or info.private), token)
 
 
 def choose(listing: Listing) -> Chosen:
@@ -183,7 +193,8 @@ def data_errors(where: Reference) -> Iterator[None]:
     """Turns the errors of the Hub's client into ours, in words for a data set.
 
     Raises:
-        InvalidValue: saying which of the things that can go wrong has.
+        DataOutOfReach: there was no answer.
+        InvalidValue: saying which of the other things that can go wrong has.
     """
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
@@ -191,7 +202,7 @@ def data_errors(where: Reference) -> Iterator[None]:
         with hub_errors(where):
             yield
     except OutOfReach as error:
-        raise InvalidValue(
+        raise DataOutOfReach(
             f"The Hub could not be reached for {where.name}. Check the connection and try again: "
             "files that are whole are kept, and only the rest is fetched."
         ) from error

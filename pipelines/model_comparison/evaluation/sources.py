@@ -15,9 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines.errors import InvalidValue, abbreviated
-from pipelines.events import Progress
+from pipelines.events import Progress, Report
 from pipelines.hub.references import Reference
-from pipelines.imagefolder import Report
 from pipelines.model_comparison.evaluation.archive import read_archive
 from pipelines.model_comparison.evaluation.data import (
     EMBEDDED,
@@ -27,8 +26,10 @@ from pipelines.model_comparison.evaluation.data import (
     read_pictures,
     read_texts,
 )
-from pipelines.model_comparison.evaluation.download import download, repository_folder
+from pipelines.model_comparison.evaluation.download import data_folder, download, kept
 from pipelines.model_comparison.evaluation.repository import (
+    DataOutOfReach,
+    Listing,
     check_size,
     choose,
     look_up,
@@ -107,17 +108,31 @@ def in_file(path: Path, settings: Settings, report: Report = lambda progress: No
 def read_repository(where: Reference, settings: Settings, report: Report) -> DataSet:
     """The data set of a reference, fetched where it has to be; called ``owner/name@commit``.
 
+    Without the Hub, the one that was fetched last, with a note that says so.
+
     Raises:
         InvalidValue: it is not there, gated, too large, or nothing that is read here.
         ModelUnavailable: it does not fit the disk.
     """
     report(Progress(f"Asking the Hub for {where.name}"))
-    listing = look_up(where, settings)
+    listing = _listing(where, settings)
     chosen = choose(listing)
     check_size(listing, chosen, settings.limits)
     folder = download(listing, chosen, settings, report)
     if chosen.has_pictures:
-        within = repository_folder(where, settings)  # a snapshot is links to what was fetched
-        return read_pictures(folder / chosen.top, listing.name, settings.limits, within, report)
-    texts = read_texts(folder / chosen.top, where.name, settings.limits)
-    return replace(texts, name=listing.name)
+        within = data_folder(where, settings)  # a snapshot is links to what was fetched
+        data = read_pictures(folder / chosen.top, listing.name, settings.limits, within, report)
+    else:
+        texts = read_texts(folder / chosen.top, where.name, settings.limits)
+        data = replace(texts, name=listing.name)
+    return replace(data, notes=(*data.notes, listing.note)) if listing.note else data
+
+
+def _listing(where: Reference, settings: Settings) -> Listing:
+    try:
+        return look_up(where, settings)
+    except DataOutOfReach:
+        listing = kept(where, settings)
+        if listing is None:
+            raise
+        return listing

@@ -10,9 +10,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from pipelines.events import Progress
-from pipelines.model_comparison.card import Card, card, request_of, whole_card
+from pipelines.model_comparison.card import Card, card, request_of
 from pipelines.model_comparison.evaluation.replay import Replayed, compared
 from pipelines.model_comparison.pipeline import NAMES, SIDES, SideEvent, generate
+from pipelines.model_comparison.replay.pipeline import whole_card
 from pipelines.studio import Studio
 
 if TYPE_CHECKING:

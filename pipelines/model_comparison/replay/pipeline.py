@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,17 @@ def read_object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidValue("The receipt or card is no JSON object. Copy it whole, with its braces.")
     return value
+
+
+@contextmanager
+def whole_card() -> Iterator[None]:
+    """Turns what a damaged card leads to into words."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InvalidValue(
+            f"The card is not whole ({type(error).__name__}: {error}). Copy it as it was made."
+        ) from error
 
 
 def replay(

@@ -197,6 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     description = describe_world(best, tokenizer, world, 64 if options.smoke else 4096)
     (options.output / "world.json").write_text(json.dumps(description, ensure_ascii=False))
     run.log(**foreign_shares(best, description["familiarity"]))
+    training.keep_log(options)
     shown = held_out.images[:16]
     sample_sheet(shown, captions_of(best, tokenizer, shown), options.run_dir / "samples.png")
 

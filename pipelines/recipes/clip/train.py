@@ -8,7 +8,6 @@ stays in ``--run-dir``; the finished checkpoint goes to ``--output``.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -219,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     best = save(averaged.model, tokenizer, options.output)
     scores = held_out_scores(best, tokenizer, held_out)
     run.log(**scores)
-    shutil.copyfile(options.run_dir / training.LOG_FILE, options.output / "training_log.jsonl")
+    training.keep_log(options)
     write_card(best, scores, count, run)
 
 

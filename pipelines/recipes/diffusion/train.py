@@ -336,6 +336,7 @@ def main() -> None:
     training.forget_paths(options.output)
     write_world(world, preview, options.output / "world.json")
     run.log(**score(options.output, world, 8 if options.smoke else 96))
+    training.keep_log(options)
 
 
 if __name__ == "__main__":

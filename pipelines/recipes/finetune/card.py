@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import EvalResult, ModelCardData
-from huggingface_hub.repocard import metadata_load
 
+from pipelines.hub.sources import Folder, card_entry
 from pipelines.metrics.score import Score
 from pipelines.recipes.finetune.plan import Plan
 from pipelines.recipes.finetune.tuning import Tuned
@@ -102,10 +102,7 @@ def _rounded(value: float) -> float:
 
 def licence_of(base: Path) -> str:
     """The base's licence, as its card says; ``unknown`` where it does not."""
-    card = base / "README.md"
-    metadata = metadata_load(card) if card.is_file() else None
-    found = (metadata or {}).get("license")
-    return found if isinstance(found, str) else "unknown"
+    return card_entry(Folder(base.name, base), "license") or "unknown"
 
 
 def hardware() -> str:

@@ -5,7 +5,6 @@ What is measured and shown is read back from the saved files, as anybody would l
 
 from __future__ import annotations
 
-import shutil
 from contextlib import nullcontext
 from typing import Any
 
@@ -19,8 +18,6 @@ from pipelines.recipes.finetune.painter import Painter
 from pipelines.recipes.finetune.plan import Plan
 from pipelines.recipes.finetune.tuning import Tuned, tune
 from pipelines.recipes.finetune.writer import Writer
-
-LOG = "training_log.jsonl"
 
 
 def finetune(plan: Plan) -> None:
@@ -52,7 +49,7 @@ def save_and_compare(plan: Plan, lesson: Any, tuned: Tuned) -> None:
     model = lesson.open_tuned(base, output)
     after, shown_after = lesson.measure(model), lesson.show(model)
     samples = lesson.write_samples(shown_before, shown_after, output)
-    shutil.copyfile(plan.options.run_dir / training.LOG_FILE, output / LOG)
+    training.keep_log(plan.options)
     comparisons = [Comparison(name, before[name], after[name]) for name in after]
     facts = Facts(tuned, comparisons, lesson.data_sha256, lesson.data_size, samples)
     write_card(plan, facts, output)

@@ -114,6 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     best = save(averaged, tokenizer, options.output)
     run.log(held_out_loss=held_out_loss(best, held_out))
+    training.keep_log(options)
 
 
 if __name__ == "__main__":

@@ -155,6 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     best = save(averaged, tokenizer, options.output)
     nats, bits = held_out_scores(best, held_out)
     run.log(held_out_loss=nats, held_out_bits_per_byte=bits)
+    training.keep_log(options)
     length = 4 if options.smoke else 200
     write_samples(best, tokenizer, options.run_dir / "samples.txt", length)
 

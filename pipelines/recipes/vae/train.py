@@ -154,6 +154,7 @@ def main() -> None:
     sample_sheet(best, world, options.run_dir / "samples.png")
     best.to(torch.float16).save_pretrained(options.output, safe_serialization=True)
     training.forget_paths(options.output)
+    training.keep_log(options)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from pipelines.hub import Snapshot
+from pipelines.hub.selection import TRAINING_LOG
 from pipelines.hub.snapshots import Adapter
 from pipelines.model_comparison.evaluation import curves
 from pipelines.model_comparison.evaluation.curves import read_curves
-from pipelines.recipes.finetune.train import LOG
 from pipelines.recipes.training import LOG_FILE
 
 
@@ -21,7 +21,7 @@ def snapshot(folder: Path, *adapters: Path) -> Snapshot:
     return Snapshot("m", folder, "0" * 40, "write", 0, 0, "causal", adapters=put_on)
 
 
-def write_log(folder: Path, entries: list[dict[str, Any]], name: str = LOG) -> Path:
+def write_log(folder: Path, entries: list[dict[str, Any]], name: str = TRAINING_LOG) -> Path:
     folder.mkdir(exist_ok=True)
     text = "".join(json.dumps(entry) + "\n" for entry in entries)
     (folder / name).write_text(text, encoding="utf-8")
@@ -65,7 +65,7 @@ def test_long_logs_are_thinned_and_end_where_they_ended(tmp_path: Path) -> None:
     ids=["empty", "words", "bytes", "deep", "other", "no steps"],
 )
 def test_what_is_no_log_has_no_curves(tmp_path: Path, text: bytes) -> None:
-    (tmp_path / LOG).write_bytes(text)
+    (tmp_path / TRAINING_LOG).write_bytes(text)
     assert read_curves(snapshot(tmp_path)) == {}
 
 
@@ -74,7 +74,7 @@ def test_what_is_no_log_has_no_curves(tmp_path: Path, text: bytes) -> None:
 )
 def test_what_is_no_number_is_no_point(tmp_path: Path, value: str) -> None:
     lines = [f'{{"step": {n}, "odd": {value}, "loss": {n}}}' for n in range(2)]
-    (tmp_path / LOG).write_text("\n".join([*lines, f'{{"step": {value}, "loss": 9}}']))
+    (tmp_path / TRAINING_LOG).write_text("\n".join([*lines, f'{{"step": {value}, "loss": 9}}']))
     assert read_curves(snapshot(tmp_path)) == {"loss": [(0, 0.0), (1, 1.0)]}
 
 
@@ -83,7 +83,7 @@ def test_a_log_that_is_too_large_is_left_alone(
 ) -> None:
     folder = write_log(tmp_path, [{"step": n, "loss": n} for n in range(9)])
     assert read_curves(snapshot(folder))
-    monkeypatch.setattr(curves, "_LARGEST_BYTES", 50)
+    monkeypatch.setattr(curves, "LARGEST_LOG_BYTES", 50)
     assert read_curves(snapshot(folder)) == {}
     write_log(tmp_path, [{"step": n, "x" * 61: n} for n in range(2)])
     monkeypatch.undo()

@@ -23,6 +23,7 @@ from pipelines.model_comparison.evaluation import kinds, pipeline
 from pipelines.model_comparison.evaluation.data import DataSet, Sample, from_texts, read_folder
 from pipelines.model_comparison.evaluation.pipeline import ALONE, generate
 from pipelines.model_comparison.evaluation.request import (
+    DEFAULT_METRICS,
     METRICS,
     Describing,
     EvaluationRequest,
@@ -384,7 +385,7 @@ def test_the_first_model_is_what_others_are_held_against(
     same = [c.difference for c in result.comparisons if c.model == "copy"]
 
     assert [(c.metric, c.model) for c in result.comparisons] == [
-        (metric, model) for model in models[1:] for metric in METRICS["describe"]
+        (metric, model) for model in models[1:] for metric in DEFAULT_METRICS["describe"]
     ]
     assert all(d is not None and d.difference == 0 and d.corrected_p == 1 for d in same)
     first = result.verdict.splitlines()[0]
@@ -520,3 +521,20 @@ def test_a_round_trip_is_read_by_the_embedded_captioner(studio: Studio, scenes: 
 )
 def test_a_text_is_halved_between_words(text: str, halves: tuple[str, str]) -> None:
     assert kinds.halves(text) == halves
+
+
+@pytest.mark.parametrize(("name", "kept"), [("ada/x@" + "c" * 40, {"c" * 40}), ("c", set())])
+def test_the_commit_of_the_data_stays_when_room_is_made(
+    studio: Studio,
+    scenes: DataSet,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    kept: set[str],
+) -> None:
+    def stop(*given: Any) -> None:
+        assert {commit for commit in given[-1] if commit} == kept
+        raise ModelUnavailable("far enough")
+
+    monkeypatch.setattr(pipeline, "resolve", stop)
+    with pytest.raises(ModelUnavailable, match="far enough"):
+        finished(generate, studio, captioners(replace(scenes, name=name)))

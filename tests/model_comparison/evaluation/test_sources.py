@@ -232,7 +232,7 @@ def test_it_counts_among_the_downloads_as_used_now(
     os.utime(one.path, (0, 0))
     named("ada/scenes", online)
     (one,) = stored(online)
-    assert (one.reference, one.commit) == ("ada/scenes", MAIN)
+    assert (one.reference, one.commit, one.kind) == ("ada/scenes", MAIN, "data set")
     assert time.time() - one.last_used < 60
 
 
@@ -245,6 +245,105 @@ def test_the_owners_token_goes_with_the_owners_wish_alone(
         named("ada/scenes", replace(online, use_own_token=True, share=True))
     assert all("authorization" not in headers for _, headers in hub.requests)
     assert len(named("ada/scenes", replace(online, use_own_token=True)).samples) == 2
+
+
+# Without the Hub
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Takes the Hub from the network, as far as its client is concerned."""
+    return lambda: monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+@pytest.mark.parametrize("given", ["ada/scenes", f"ada/scenes@{MAIN}", "ada/scenes/test@v1"])
+def test_what_is_here_opens_without_the_hub_and_says_so(
+    online: Settings,
+    tmp_path: Path,
+    scenes_of: Callable[..., Path],
+    offline: Callable[[], None],
+    given: str,
+) -> None:
+    for part in ("train", "test"):
+        make_scenes(tmp_path / "splits" / part, 2)
+    scenes_of(4, v1=tmp_path / "splits")
+    before = named(given, online)
+    offline()
+    after = named(given, online)
+    commit = before.name.rpartition("@")[2][:12]
+    assert after.notes == (
+        f"The Hub could not be reached; {before.name.rpartition('@')[0]} is as it was fetched "
+        f"before, at the commit {commit}.",
+    )
+    assert replace(after, notes=()) == before
+    assert named(given, online) == after
+
+
+def test_texts_that_are_here_open_without_the_hub(
+    online: Settings, hub: Hub, tmp_path: Path, offline: Callable[[], None]
+) -> None:
+    (tmp_path / "tales").mkdir()
+    (tmp_path / "tales" / "tales.txt").write_text("once\nupon\n")
+    hub.repositories["datasets/ada/tales"] = Repository(tmp_path / "tales")
+    before = named("ada/tales", online)
+    offline()
+    after = named("ada/tales", online)
+    assert (after.name, after.samples, len(after.notes)) == (before.name, before.samples, 1)
+
+
+def test_the_newest_commit_that_is_whole_opens_without_the_hub(
+    online: Settings, hub: Hub, scenes_of: Callable[..., Path], offline: Callable[[], None]
+) -> None:
+    folder = scenes_of(2)
+    named("ada/scenes", online)
+    Image.new("RGB", (32, 32), "navy").save(folder / "1.png")
+    hub.repositories["datasets/ada/scenes"].commit = "d" * 40
+    second = named("ada/scenes", online)
+    offline()
+    assert named("ada/scenes", online).name == second.name == f"ada/scenes@{'d' * 40}"
+    assert second.samples[1].file is not None
+    second.samples[1].file.unlink()
+    assert named("ada/scenes", online).name == f"ada/scenes@{MAIN}"
+
+
+def test_what_is_not_whole_here_is_not_opened_without_the_hub(
+    online: Settings, scenes_of: Callable[..., Path], offline: Callable[[], None]
+) -> None:
+    scenes_of(2)
+    found = named("ada/scenes", online)
+    offline()
+    assert found.samples[0].file is not None
+    found.samples[0].file.unlink()
+    for given in ("ada/scenes", "ada/scenes@v1", "ada/other"):
+        with pytest.raises(InvalidValue, match="The Hub could not be reached for ada/"):
+            named(given, online)
+
+
+def test_what_took_a_token_opens_for_nobody_else_without_the_hub(
+    online: Settings,
+    scenes_of: Callable[..., Path],
+    offline: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scenes_of(2, private="hf_secret")
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    own = replace(online, use_own_token=True)
+    before = named("ada/scenes", own)
+    offline()
+    for _ in range(2):
+        assert named("ada/scenes", own).name == before.name
+        with pytest.raises(InvalidValue, match="could not be reached"):
+            named("ada/scenes", replace(own, share=True))
+
+
+def test_what_the_hub_refuses_is_not_opened_from_the_disk(
+    online: Settings, hub: Hub, scenes_of: Callable[..., Path]
+) -> None:
+    scenes_of(2)
+    named("ada/scenes", online)
+    hub.repositories.clear()
+    with pytest.raises(InvalidValue, match="The Hub has no public data set ada/scenes"):
+        named("ada/scenes", online)
 
 
 # Names, and paths for the owner alone
