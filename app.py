@@ -170,11 +170,13 @@ def build_app(settings: Settings) -> gr.Blocks:
         replay_panel.build(studio, compute)
         _keep_pickers_fresh(studio, page, made)
         fill, fields = openings["compare"]
+
+        def welcome(request: gr.Request) -> tuple[str, Any]:
+            return _welcome(studio, link.PARAMETER in request.query_params)
+
         # Queued, for of what is not queued the page shows no error.
         options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        loaded = page.load(
-            lambda request: _welcome(studio, request), None, [device_line, tabs], **options
-        )
+        loaded = page.load(welcome, None, [device_line, tabs], **options)
         loaded.then(fill, None, fields, **options)
     return cast(gr.Blocks, page)
 
@@ -216,7 +218,7 @@ def _keep_pickers_fresh(studio: Studio, page: gr.Blocks, made: list[Any]) -> Non
     page.load(lambda: ui.local_choices(studio.settings, "write"), None, [first], **free)
 
 
-def _welcome(studio: Studio, request: gr.Request) -> tuple[str, Any]:
+def _welcome(studio: Studio, has_link: bool) -> tuple[str, Any]:
     """The device line, and Compare if the address has a comparison to open.
 
     With it the libraries are warmed up, once the first page is drawn.
@@ -227,7 +229,6 @@ def _welcome(studio: Studio, request: gr.Request) -> tuple[str, Any]:
         timer.name, timer.daemon = "triptych-warm-up", True
         timer.start()
     line = f"Runs on **{device.kind}** in **{device.dtype_name}** — {device.reason}."
-    has_link = link.PARAMETER in request.query_params
     return line, gr.update(selected="compare") if has_link else gr.skip()
 
 

@@ -172,6 +172,13 @@ def test_the_models_in_memory_are_listed_and_unloaded(page: Page) -> None:
     expect(page.locator("#loaded-models")).not_to_contain_text(chosen)
 
 
+def test_a_page_opens_without_an_error(page: Page) -> None:
+    """What a load handler raised was a toast that no other test looked for."""
+    expect(page.locator("#device-line")).to_contain_text("Runs on")
+    page.wait_for_timeout(500)
+    assert page.get_by_test_id("toast-body").count() == 0
+
+
 def test_the_page_says_where_it_computes_and_why(page: Page) -> None:
     expect(page.locator("#device-line")).to_contain_text(
         re.compile("Runs on (cpu|cuda|mps) in float")
@@ -280,7 +287,7 @@ def test_a_comparison_leaves_a_link_and_a_card_that_set_the_page_up_again(
 
 
 def test_a_link_that_is_broken_says_so_and_changes_nothing(page: Page, server: Server) -> None:
-    page.goto(server.url + "/?compare=%3Cb%3Enonsense")
+    page.goto(server.url + "?compare=%3Cb%3Enonsense")
     expect(page.get_by_test_id("toast-body")).to_contain_text("link")
     expect(page.locator("#compare-prompt textarea")).to_have_value(re.compile("fisherman"))
 
