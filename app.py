@@ -12,7 +12,7 @@ import gc
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -169,16 +169,30 @@ def build_app(settings: Settings) -> gr.Blocks:
         ui.models_panel(studio)
         replay_panel.build(studio, compute)
         _keep_pickers_fresh(studio, page, made)
-        fill, fields = openings["compare"]
-
-        def welcome(request: gr.Request) -> tuple[str, Any]:
-            return _welcome(studio, link.PARAMETER in request.query_params)
-
-        # Queued, for of what is not queued the page shows no error.
-        options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        loaded = page.load(welcome, None, [device_line, tabs], **options)
-        loaded.then(fill, None, fields, **options)
+        _wire_load(studio, page, device_line, tabs, *openings["compare"])
     return cast(gr.Blocks, page)
+
+
+def _wire_load(
+    studio: Studio, page: gr.Blocks, device_line: gr.Markdown, tabs: gr.Tabs,
+    fill: Callable[..., Any], fields: list[Any],
+) -> None:  # fmt: skip
+    """What happens when the page is opened: little, for people wait for it."""
+    first = next(b for b in page.blocks.values() if b.elem_id == "write-model")
+
+    def welcome(request: gr.Request) -> dict[Any, Any]:
+        shown = {
+            device_line: _welcome(studio),
+            first: ui.local_choices(studio.settings, "write"),
+        }
+        if link.PARAMETER in request.query_params:
+            shown[tabs] = gr.update(selected="compare")
+        return shown
+
+    # Queued, for of what is not queued the page shows no error.
+    options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    loaded = page.load(welcome, None, [device_line, first, tabs], **options)
+    loaded.then(fill, None, fields, **options)
 
 
 def _build_workshop(studio: Studio, compute: dict[str, Any], page: gr.Blocks) -> list[Any]:
@@ -195,7 +209,7 @@ def _build_workshop(studio: Studio, compute: dict[str, Any], page: gr.Blocks) ->
 def _keep_pickers_fresh(studio: Studio, page: gr.Blocks, made: list[Any]) -> None:
     """Every picker lists what is here now: when a tab is opened, and after a run of ``made``.
 
-    The one that is seen first does when the page is. What is chosen in a picker stays.
+    What is chosen in it stays.
     """
     named = {block.elem_id: block for block in page.blocks.values()}
     choosers = sorted(set(_PICKERS.values()) - set(_TASKS))
@@ -214,22 +228,16 @@ def _keep_pickers_fresh(studio: Studio, page: gr.Blocks, made: list[Any]) -> Non
     gr.on([tab.select for tab in tabs], offer, inputs, outputs, **free)
     for run in made:
         run.then(offer, inputs, outputs, **free)
-    first = named["write-model"]
-    page.load(lambda: ui.local_choices(studio.settings, "write"), None, [first], **free)
 
 
-def _welcome(studio: Studio, has_link: bool) -> tuple[str, Any]:
-    """The device line, and Compare if the address has a comparison to open.
-
-    With it the libraries are warmed up, once the first page is drawn.
-    """
+def _welcome(studio: Studio) -> str:
+    """The device line; with it the libraries are warmed up, once the first page is drawn."""
     device = studio.device
     if _is_cold.acquire(blocking=False):  # once: two imports at a time trip over each other
         timer = threading.Timer(_WARM_UP_AFTER_SECONDS, _warm_up)
         timer.name, timer.daemon = "triptych-warm-up", True
         timer.start()
-    line = f"Runs on **{device.kind}** in **{device.dtype_name}** — {device.reason}."
-    return line, gr.update(selected="compare") if has_link else gr.skip()
+    return f"Runs on **{device.kind}** in **{device.dtype_name}** — {device.reason}."
 
 
 def _warm_up() -> None:

@@ -274,14 +274,16 @@ def test_a_comparison_leaves_a_link_and_a_card_that_set_the_page_up_again(
     assert "?compare=" in link
     card = tmp_path / "card.json"
     with page.expect_download() as download:
-        page.locator("#compare-files a", has_text="card.json").first.click()
+        page.locator("#compare-files a[download='card.json']").click()
     download.value.save_as(card)
     page.goto(server.url + link[link.index("?") :])
     expect(page.locator("#compare-prompt textarea")).to_have_value("There was once a miller")
     expect(page.locator("#compare-b-temperature input[type=number]")).to_have_value("1.5")
     page.goto(server.url)
     open_tab(page, "Compare")
-    page.locator("#compare-open input[type=file], input#compare-open").set_input_files(str(card))
+    with page.expect_file_chooser() as chooser:
+        page.locator("#compare-open").click()
+    chooser.value.set_files(str(card))
     expect(page.locator("#compare-prompt textarea")).to_have_value("There was once a miller")
     expect(page.locator("#compare-b-temperature input[type=number]")).to_have_value("1.5")
 

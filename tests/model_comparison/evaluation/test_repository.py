@@ -170,4 +170,4 @@ def test_a_hub_that_cannot_be_reached_is_told(
 
 
 def test_a_token_is_not_shown() -> None:
-    assert "hf_" not in repr(Listing(Reference("ada/set"), MAIN, {}, "hf_secret"))
+    assert "hf_" not in repr(Listing(Reference("ada/set"), MAIN, {}, token="hf_secret"))
