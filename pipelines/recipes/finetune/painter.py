@@ -7,6 +7,7 @@ is to tell (noise, velocity or the picture), and with which schedule, the base s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ GLANCE = 64
 
 PAINTED = 64
 """Pictures, at most, that are painted for FID and KID; few at once."""
+
+PAINTED_AT_A_GLANCE = 16
+"""... while it trains: enough to see where it goes, and little time."""
 
 PAINTED_AT_ONCE = 8
 SHOWN = 4
@@ -182,7 +186,11 @@ class Painter:
         return self._errors(self.model, chosen, texts, torch.from_numpy(spread.astype(int))).mean()
 
     def held_out(self) -> dict[str, float]:
-        return {"held_out_loss": float(np.mean(self._held_out_errors(self.model, GLANCE)))}
+        """The loss; FID and KID of a few pictures, where an extractor is at hand."""
+        loss = float(np.mean(self._held_out_errors(self.model, GLANCE)))
+        distances = self._distances(self.pipeline, PAINTED_AT_A_GLANCE)
+        told = {f"held_out_{name}": score.value for name, score in distances.items()}
+        return {"held_out_loss": loss, **told}
 
     @torch.no_grad()
     def _held_out_errors(self, unet: Any, most: int) -> list[float]:
@@ -214,15 +222,20 @@ class Painter:
                 higher_is_better=False,
             )
         }
-        extractor = extractor_at_hand(self._edge)
-        return scores if extractor is None else scores | self._distances(pipeline, extractor)
+        return scores | self._distances(pipeline, PAINTED)
 
-    def _distances(self, pipeline: Any, extractor: Extractor) -> dict[str, Score]:
-        if len(self._real) < 3:
+    @cached_property
+    def _extractor(self) -> Extractor | None:
+        return extractor_at_hand(self._edge)
+
+    def _distances(self, pipeline: Any, most: int) -> dict[str, Score]:
+        """FID and KID of pictures of the first held-out captions, against their own."""
+        extractor, pictures = self._extractor, self._real[:most]
+        if extractor is None or len(pictures) < 3:
             return {}
-        texts = [self._texts[index] for index in self._held_out[: len(self._real)].tolist()]
+        texts = [self._texts[index] for index in self._held_out[: len(pictures)].tolist()]
         ours = extractor.features(self.paint(pipeline, texts))
-        real = extractor.features(self._real)
+        real = extractor.features(pictures)
         return {
             "fid": frechet_distance(ours, real, extractor.name),
             "kid": kernel_distance(ours, real, extractor.name),

@@ -183,6 +183,9 @@ def test_distances_are_told_where_an_extractor_is_at_hand(
     assert scores["fid"].samples == 5
     assert "tiny-captioner-encoder@" in scores["kid"].signature
     assert extractor.extractor_at_hand(512) is None
+    glance = painter.held_out()  # with so few pictures it sees them all
+    assert glance["held_out_fid"] == pytest.approx(scores["fid"].value)
+    assert glance["held_out_kid"] == pytest.approx(scores["kid"].value)
 
 
 def test_another_kind_of_pipeline_is_refused(imagefolder: Path, plan_for: PlanFor) -> None:
