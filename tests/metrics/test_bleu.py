@@ -104,7 +104,7 @@ def test_captions_are_cut_as_the_evaluation_cuts_them() -> None:
     )
     score = corpus_bleu(said, known, tokenize="ptb")
     assert score.value == pytest.approx(100)
-    assert "|case:lc|eff:no|tok:ptb-1|" in score.signature
+    assert "|case:lc|eff:no|tok:ptb-2|" in score.signature
     with pytest.raises(InvalidValue, match=r"sentence 2 is '\.\.\.', which holds no word"):
         corpus_bleu(said, [known[0], ["..."]], tokenize="ptb")
 
