@@ -13,13 +13,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.page.conftest import ROOT, free_port
 
 OUT = ROOT / "assets/screenshots"
+TALLEST = 1700
+"""Pixels."""
 MINUTE = 60_000
 
 
@@ -117,8 +121,17 @@ def shoot(browser: Browser, url: str, name: str, width: int, scheme: str) -> Non
     page.evaluate("window.scrollTo(0, 0)")
     suffix = "" if width > 1000 else f"-{width}"
     dark = "-dark" if scheme == "dark" else ""
-    page.screenshot(path=OUT / f"{name}{suffix}{dark}.png", full_page=True)
+    path = OUT / f"{name}{suffix}{dark}.png"
+    page.screenshot(path=path, full_page=True)
     page.close()
+    shrink(path)
+
+
+def shrink(path: Path) -> None:
+    """The upper part of a long page, in 256 colours: pictures of a README need no more."""
+    with Image.open(path) as picture:
+        upper = picture.convert("RGB").crop((0, 0, picture.width, min(picture.height, TALLEST)))
+    upper.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def main() -> None:

@@ -280,6 +280,7 @@ def test_a_comparison_leaves_a_link_and_a_card_that_set_the_page_up_again(
     expect(page.locator("#compare-prompt textarea")).to_have_value("There was once a miller")
     expect(page.locator("#compare-b-temperature input[type=number]")).to_have_value("1.5")
     page.goto(server.url)
+    page.get_by_role("tab", name="Write").wait_for()
     open_tab(page, "Compare")
     with page.expect_file_chooser() as chooser:
         page.locator("#compare-open").click()

@@ -92,7 +92,7 @@ def test_the_command_scores_the_models_that_ship(
     score.main()
     printed = capsys.readouterr().out
     rows = json.loads((tmp_path / "rows.json").read_text())
-    assert {row["model"] for row in rows} == {"painter", "captioner"}
+    assert {row["model"] for row in rows} == {"painter", "captioner", "clip"}
     assert all(row["what"] in printed for row in rows)
     assert all(row["score"]["low"] <= row["score"]["value"] <= row["score"]["high"] for row in rows)
     assert "emoji-captioner-encoder@" in printed
