@@ -64,7 +64,7 @@ def describe(page: Page) -> None:
 
 def compare(page: Page) -> None:
     page.locator("#compare-run").click()
-    expect(page.locator(".status:visible").first).to_contain_text("Done", timeout=3 * MINUTE)
+    expect(page.locator("#compare-verdict")).to_contain_text("differ", timeout=3 * MINUTE)
     page.wait_for_timeout(600)
 
 
