@@ -177,8 +177,13 @@ def _wire_load(
     studio: Studio, page: gr.Blocks, device_line: gr.Markdown, tabs: gr.Tabs,
     fill: Callable[..., Any], fields: list[Any],
 ) -> None:  # fmt: skip
-    """What happens when the page is opened: little, for people wait for it."""
+    """What happens when the page is opened: little, for people wait for it.
+
+    Only where the address has a comparison are Compare's many fields touched: to be told of
+    each that it stays as it is takes a browser half a second.
+    """
     first = next(b for b in page.blocks.values() if b.elem_id == "write-model")
+    asked = gr.State("")
 
     def welcome(request: gr.Request) -> dict[Any, Any]:
         shown = {
@@ -186,13 +191,16 @@ def _wire_load(
             first: ui.local_choices(studio.settings, "write"),
         }
         if link.PARAMETER in request.query_params:
-            shown[tabs] = gr.update(selected="compare")
+            shown |= {
+                tabs: gr.update(selected="compare"),
+                asked: request.query_params[link.PARAMETER],
+            }
         return shown
 
     # Queued, for of what is not queued the page shows no error.
     options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    loaded = page.load(welcome, None, [device_line, first, tabs], **options)
-    loaded.then(fill, None, fields, **options)
+    page.load(welcome, None, [device_line, first, tabs, asked], **options)
+    asked.change(fill, [asked], fields, **options)
 
 
 def _build_workshop(studio: Studio, compute: dict[str, Any], page: gr.Blocks) -> list[Any]:

@@ -19,7 +19,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> sides_tab.Opening:
         compute: queue options that all computing handlers share.
 
     Returns:
-        What fills the fields in from the link that the page was opened with.
+        What fills the fields in from a link's text.
     """
     with gr.Tabs():
         with gr.Tab("Side by side", id="sides", elem_id="tab-sides"):

@@ -53,7 +53,7 @@ from pipelines.text_to_image.families import SMALL_WORLD
 from pipelines.text_to_image.pipeline import Preview
 
 Opening = tuple[Callable[..., Any], list[Any]]
-"""A handler of the page's load, and what it fills in."""
+"""What takes the text of a link, and the fields that it fills in."""
 _FREE: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 """Options of handlers that compute nothing."""
 
@@ -62,7 +62,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> Opening:
     """Adds Side by side to the current block.
 
     Returns:
-        What fills the fields in from the link that the page was opened with.
+        What fills the fields in from a link's text.
     """
     lead = "Two models, or one with two settings: one input, one seed, one run after the other."
     gr.Markdown(lead, elem_classes="lead")
@@ -109,8 +109,8 @@ def build(studio: Studio, compute: dict[str, Any]) -> Opening:
         [card_button], opened, **{**_FREE, "queue": True},  # unqueued errors are not shown
     )  # fmt: skip
 
-    def from_link(request: gr.Request) -> dict[Any, Any]:
-        return _opened_link(studio.settings, page, request.query_params.get(link.PARAMETER))
+    def from_link(text: str) -> dict[Any, Any]:
+        return _opened(studio.settings, page, link.decode(text, studio.settings.limits))
 
     return ui.shows_errors(from_link), opened
 
@@ -345,10 +345,3 @@ def _opened(settings: Settings, page: Page, setup: link.Setup) -> dict[Any, Any]
 def _opened_card(settings: Settings, page: Page, path: str) -> dict[Any, Any]:
     found = read(read_bounded(Path(path)).decode(errors="replace"))
     return _opened(settings, page, setup_of(found, settings.limits))
-
-
-def _opened_link(settings: Settings, page: Page, text: str | None) -> dict[Any, Any]:
-    """Nothing changes on a page that was opened without one."""
-    if text is None:
-        return {page.link: gr.skip()}
-    return _opened(settings, page, link.decode(text, settings.limits))
