@@ -173,6 +173,11 @@ def build_app(settings: Settings) -> gr.Blocks:
     return cast(gr.Blocks, page)
 
 
+def _named(page: gr.Blocks) -> dict[str | None, Any]:
+    """The page's blocks by their ids."""
+    return {block.elem_id: block for block in page.blocks.values()}
+
+
 def _wire_load(
     studio: Studio, page: gr.Blocks, device_line: gr.Markdown, tabs: gr.Tabs,
     fill: Callable[..., Any], fields: list[Any],
@@ -182,7 +187,7 @@ def _wire_load(
     Only where the address has a comparison are Compare's many fields touched: to be told of
     each that it stays as it is takes a browser half a second.
     """
-    first = next(b for b in page.blocks.values() if b.elem_id == "write-model")
+    first = _named(page)["write-model"]
     asked = gr.State("")
 
     def welcome(request: gr.Request) -> dict[Any, Any]:
@@ -205,8 +210,8 @@ def _wire_load(
 
 def _build_workshop(studio: Studio, compute: dict[str, Any], page: gr.Blocks) -> list[Any]:
     """The tabs round the models themselves; returns the runs that make a model."""
-    named = {block.elem_id: block for block in page.blocks.values()}
-    pickers = {task: cast(gr.Dropdown, named[f"{task}-model"]) for task in _TASKS}
+    named = _named(page)
+    pickers: dict[Task, Any] = {task: named[f"{task}-model"] for task in _TASKS}
     with gr.Tab("Fine-tune", id="tune", elem_id="tab-tune"):
         made = fine_tune_tab.build(studio, compute)
     with gr.Tab("Models", id="models", elem_id="tab-models") as models:
@@ -219,23 +224,20 @@ def _keep_pickers_fresh(studio: Studio, page: gr.Blocks, made: list[Any]) -> Non
 
     What is chosen in it stays.
     """
-    named = {block.elem_id: block for block in page.blocks.values()}
+    named = _named(page)
     choosers = sorted(set(_PICKERS.values()) - set(_TASKS))
 
     def offer(*chosen: Task) -> dict[Any, Any]:
         tasks: dict[str, Task] = {task: task for task in _TASKS}
         tasks |= zip(choosers, chosen, strict=True)
-        return {
-            named[picker]: ui.local_choices(studio.settings, tasks[chooser])
-            for picker, chooser in _PICKERS.items()
-        }
+        choices = {task: ui.local_choices(studio.settings, task) for task in set(tasks.values())}
+        return {named[picker]: choices[tasks[chooser]] for picker, chooser in _PICKERS.items()}
 
     tabs = [block for block in page.blocks.values() if isinstance(block, gr.Tab)]
-    free: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
     inputs, outputs = [named[name] for name in choosers], [named[name] for name in _PICKERS]
-    gr.on([tab.select for tab in tabs], offer, inputs, outputs, **free)
+    gr.on([tab.select for tab in tabs], offer, inputs, outputs, **ui.FREE)
     for run in made:
-        run.then(offer, inputs, outputs, **free)
+        run.then(offer, inputs, outputs, **ui.FREE)
 
 
 def _welcome(studio: Studio) -> str:

@@ -31,6 +31,11 @@ logger = logging.getLogger(__name__)
 CSS = (Path(__file__).parent / "ui.css").read_text(encoding="utf-8")
 JS = (Path(__file__).parent / "ui.js").read_text(encoding="utf-8")
 
+FREE: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+"""Options of handlers that compute nothing and are no endpoints."""
+TASKS = [("Write", "write"), ("Paint", "paint"), ("Describe", "describe")]
+"""The choices of a task."""
+
 INK = gr.themes.Color(
     name="ink",
     c50="#eef5f4", c100="#d6e8e6", c200="#aed2ce", c300="#80b8b3", c400="#4f9a95", c500="#2f7d79",

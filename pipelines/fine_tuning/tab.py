@@ -32,8 +32,6 @@ from pipelines.publish import publish
 from pipelines.settings import Settings
 from pipelines.studio import Studio
 
-_TASKS = [("Write", "write"), ("Paint", "paint"), ("Describe", "describe")]
-_FREE: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 _SHOWN_CURVES = ("loss", "held_out_loss")
 _DATA_HINTS = {
     "write": "Text files (.txt, UTF-8), as many as you like.",
@@ -106,13 +104,13 @@ def build(studio: Studio, compute: dict[str, Any]) -> list[Any]:
         watch.click(_watcher(studio, view), None, view.outputs, api_visibility="private", **shown),
     ]  # fmt: skip
     _wire(studio, form, report, view)
-    stopped = stop.click(ui.shows_errors(lambda: _stop_all(studio.settings)), None, None, **_FREE)
-    stopped.then(lambda: ui.done("Stopped"), None, [view.status], cancels=runs, **_FREE)
+    stopped = stop.click(ui.shows_errors(lambda: _stop_all(studio.settings)), None, None, **ui.FREE)
+    stopped.then(lambda: ui.done("Stopped"), None, [view.status], cancels=runs, **ui.FREE)
     return runs
 
 
 def _build_form(settings: Settings) -> tuple[_Form, gr.Textbox, gr.Button, gr.Button]:
-    task = gr.Radio(_TASKS, value="write", label="Task", elem_id="tune-task")
+    task = gr.Radio(ui.TASKS, value="write", label="Task", elem_id="tune-task")
     base = ui.model_picker(settings, "write", label="Base", elem_id="tune-base")
     data = gr.File(
         label="Data", file_count="multiple", type="filepath", file_types=[".txt", ".zip"],
@@ -175,8 +173,8 @@ def _wire(studio: Studio, form: _Form, report: gr.Textbox, view: _View) -> None:
             return _DATA_HINTS[task]
         return _told(check_data(task, tuple(Path(file) for file in files), settings.limits))
 
-    form.task.change(switch, [form.task], [form.base, form.data, report], **_FREE)
-    form.data.change(look, [form.task, form.data], [report], **_FREE)
+    form.task.change(switch, [form.task], [form.base, form.data, report], **ui.FREE)
+    form.data.change(look, [form.task, form.data], [report], **ui.FREE)
 
 
 def _told(report: TextReport | DataReport) -> str:
@@ -332,10 +330,10 @@ def _build_publishing(settings: Settings) -> None:
             raise InvalidValue("There is no such fine-tune. Choose one that was made here.")
         return publish(chosen, repo, token, private=is_public is not True)
 
-    name.focus(offer, None, [name], **_FREE)
+    name.focus(offer, None, [name], **ui.FREE)
     button.click(
         send, [name, repo, token, is_public], [reference], api_visibility="private"
-    ).then(lambda: "", None, [token], **_FREE)  # fmt: skip
+    ).then(lambda: "", None, [token], **ui.FREE)  # fmt: skip
 
 
 def _own(settings: Settings) -> list[Path]:

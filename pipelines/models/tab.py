@@ -25,10 +25,8 @@ from pipelines.hub.sources import Folder
 from pipelines.presets import presets_for
 from pipelines.studio import Studio
 
-_TASKS = [("Write", "write"), ("Paint", "paint"), ("Describe", "describe")]
 _COLUMNS = ["model", "size", "downloads", "likes", "licence"]
 _DISK_COLUMNS = ["name", "kind", "commit", "size", "last used"]
-_FREE: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def build(
 
 
 def _build_finder() -> _Finder:
-    task = gr.Radio(_TASKS, value="write", label="Task", elem_id="models-task")
+    task = gr.Radio(ui.TASKS, value="write", label="Task", elem_id="models-task")
     with gr.Row():
         query = ui.textbox(
             label="Search", placeholder="fairy tales, llama, anime …", max_lines=1, scale=4,
@@ -157,9 +155,9 @@ def _wire_finder(
     )  # fmt: skip
     gr.on(
         [finder.task.change, opened],
-        suggest, [finder.task], [*found, chosen.adapter, chosen.reference], **_FREE,
+        suggest, [finder.task], [*found, chosen.adapter, chosen.reference], **ui.FREE,
     )  # fmt: skip
-    finder.results.select(pick, [finder.results], [chosen.reference], **_FREE)
+    finder.results.select(pick, [finder.results], [chosen.reference], **ui.FREE)
 
 
 def _wire_chosen(
@@ -194,9 +192,9 @@ def _wire_chosen(
         checked, api_name="check_model", show_progress="minimal", **waiting,
     )  # fmt: skip
     chosen.add.click(
-        add, [chosen.reference, chosen.adapter, chosen.weight], [chosen.reference], **_FREE
+        add, [chosen.reference, chosen.adapter, chosen.weight], [chosen.reference], **ui.FREE
     )
-    chosen.use.click(use, [finder.task, chosen.reference], list(pickers.values()), **_FREE)
+    chosen.use.click(use, [finder.task, chosen.reference], list(pickers.values()), **ui.FREE)
 
 
 def _presets(studio: Studio, task: Task) -> list[Any]:
@@ -253,8 +251,8 @@ def _build_disk(studio: Studio) -> None:
         summary = gr.Markdown(elem_classes="facts")
     show, remove = _disk_handlers(studio)
     outputs = [table, key, summary]
-    refresh.click(show, None, outputs, **_FREE)
-    drop.click(remove, [key], outputs, **_FREE)
+    refresh.click(show, None, outputs, **ui.FREE)
+    drop.click(remove, [key], outputs, **ui.FREE)
 
 
 def _disk_handlers(studio: Studio) -> tuple[Callable[..., Any], Callable[..., Any]]:

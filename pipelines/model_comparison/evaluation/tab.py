@@ -51,7 +51,6 @@ from pipelines.studio import Studio
 
 UPLOAD = "upload"
 _SHOWN_SAMPLES = 256
-_NO_API: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 _DESCRIBING, _PAINTING, _WRITING = Describing(), Painting(), Writing()
 
 
@@ -124,10 +123,10 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
         show_progress="minimal", show_progress_on=[found.status], **compute,
     )  # fmt: skip
     ui.wire_stop(stop, [started], [found.status])
-    data.change(lambda name: gr.update(visible=name == UPLOAD), [data], [upload], **_NO_API)
+    data.change(lambda name: gr.update(visible=name == UPLOAD), [data], [upload], **ui.FREE)
     switched = _switch(studio.settings, given, "describe")
     task.change(
-        lambda chosen: _switch(studio.settings, given, chosen), [task], list(switched), **_NO_API
+        lambda chosen: _switch(studio.settings, given, chosen), [task], list(switched), **ui.FREE
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import astuple
 from pathlib import Path
@@ -52,10 +52,10 @@ from pipelines.text_generation.pipeline import TextDelta
 from pipelines.text_to_image.families import SMALL_WORLD
 from pipelines.text_to_image.pipeline import Preview
 
+_Pair = tuple[str | None, str | None]
+"""What A and B begin with."""
 Opening = tuple[Callable[..., Any], list[Any]]
 """What takes the text of a link, and the fields that it fills in."""
-_FREE: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
-"""Options of handlers that compute nothing."""
 
 
 def build(studio: Studio, compute: dict[str, Any]) -> Opening:
@@ -100,13 +100,13 @@ def build(studio: Studio, compute: dict[str, Any]) -> Opening:
 
     # Not whenever the task changes: a card or a link sets models beside it, which have to stay.
     switched = list(switch("write", ""))
-    task.input(switch, [task, prompt], switched, **_FREE)
+    task.input(switch, [task, prompt], switched, **ui.FREE)
     chosen = [settings[side].model for side in SIDES]
-    shown.load_input_event.then(switch, [task, prompt, *chosen], switched, **_FREE)
+    shown.load_input_event.then(switch, [task, prompt, *chosen], switched, **ui.FREE)
     opened = list(dict.fromkeys([*switched, *page.inputs]))
     card_button.upload(
         ui.shows_errors(lambda path: _opened_card(studio.settings, page, path)),
-        [card_button], opened, **{**_FREE, "queue": True},  # unqueued errors are not shown
+        [card_button], opened, **{**ui.FREE, "queue": True},  # unqueued errors are not shown
     )  # fmt: skip
 
     def from_link(text: str) -> dict[Any, Any]:
@@ -123,20 +123,22 @@ def _build_examples(settings: Settings, page: Page) -> Any:
         a.temperature, b.temperature, a.steps, b.steps, a.guidance_scale, b.guidance_scale,
         a.method, b.method,
     ]  # fmt: skip
-    rows = _examples(settings)
+    tasks: tuple[Task, ...] = ("write", "paint", "describe")
+    pairs = {task: _default_models(settings, task) for task in tasks}
+    rows = _examples(pairs)
     options: dict[str, Any] = {"example_labels": list(rows), "api_visibility": "private"}
     shown = gr.Examples(list(rows.values()), inputs, label="Comparisons", **options)
-    told = _told_by_cards(settings)
+    told = _told_by_cards(settings, pairs)
     if told:
         gr.Markdown(told, elem_id="compare-claims", elem_classes="facts")
     return shown
 
 
-def _examples(settings: Settings) -> dict[str, list[Any]]:
+def _examples(pairs: Mapping[Task, _Pair]) -> dict[str, list[Any]]:
     """Rows by their labels; a fine-tune beside its base comes first, where one is here."""
-    tales, tuned_tales = _default_models(settings, "write")
-    scenes, tuned_scenes = _default_models(settings, "paint")
-    reader = _default_models(settings, "describe")[0]
+    tales, tuned_tales = pairs["write"]
+    scenes, tuned_scenes = pairs["paint"]
+    reader, _ = pairs["describe"]
     rows: dict[str, list[Any]] = {}
     if tales != tuned_tales:
         rows["Write: base or fine-tune"] = _example("write", TALE, tales, tuned_tales)
@@ -163,12 +165,11 @@ def _example(
     return [task, prompt, picture, 1, a, b, *temperatures, *steps, *guidance, *METHODS]
 
 
-def _told_by_cards(settings: Settings) -> str:
+def _told_by_cards(settings: Settings, pairs: Mapping[Task, _Pair]) -> str:
     """What the cards of the fine-tunes in the examples say of them, beside their bases."""
     models = local_models(settings)
     told = []
-    for task in ("write", "paint"):
-        base, tuned = _default_models(settings, task)
+    for base, tuned in (pairs["write"], pairs["paint"]):
         found = claims(models[tuned]) if tuned is not None and tuned != base else []
         if found:
             told.append(ui.facts((f"{tuned}, by its card:", " · ".join(map(str, found)))))
@@ -288,7 +289,7 @@ def _ending(
     return ending
 
 
-def _default_models(settings: Settings, task: Task) -> tuple[str | None, str | None]:
+def _default_models(settings: Settings, task: Task) -> _Pair:
     """The first two local models; the same one twice where there is one."""
     names: list[str | None] = [*local_names(settings, task)]
     return (names[0], names[min(1, len(names) - 1)]) if names else (None, None)

@@ -45,8 +45,6 @@ from pipelines.studio import Studio
 
 _TALE = "The princess opened the little golden door, and"
 _SCENE = "a small rocket above a big moon on a black background"
-_FREE: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
-"""Options of handlers that compute no output of a model."""
 
 
 class _Given(NamedTuple):
@@ -139,7 +137,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
     def switch(chosen: Task, prompt: str) -> dict[Any, Any]:
         return _switch(studio.settings, page, chosen, prompt)
 
-    task.change(switch, [task, prompt], list(switch("write", "")), **_FREE)
+    task.change(switch, [task, prompt], list(switch("write", "")), **ui.FREE)
 
     @ui.shows_errors
     def look(chosen: Task) -> dict[Any, Any]:
@@ -149,13 +147,12 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
             **_told(page, board),
         }
 
-    gr.on(None, look, [task], [page.notes, *page.board], **_FREE)  # as the page opens, too
+    gr.on(None, look, [task], [page.notes, *page.board], **ui.FREE)  # as the page opens, too
 
 
 def _build_input() -> tuple[gr.Radio, gr.Textbox, gr.Image]:
-    tasks = [("Write", "write"), ("Paint", "paint"), ("Describe", "describe")]
     return (
-        gr.Radio(tasks, value="write", label="Task", elem_id="votes-task"),
+        gr.Radio(ui.TASKS, value="write", label="Task", elem_id="votes-task"),
         ui.textbox(value=_TALE, label="Prompt", lines=3, elem_id="votes-prompt"),
         ui.picture(
             label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"],
@@ -305,7 +302,7 @@ def _wire_votes(booth: Booth, page: _Page) -> None:
 
     for choice, button in page.buttons.items():
         # Queued, for of what is not queued the page shows no error.
-        button.click(handler(choice), [page.token], changed, **{**_FREE, "queue": True})
+        button.click(handler(choice), [page.token], changed, **{**ui.FREE, "queue": True})
 
     @ui.shows_errors
     def vote(token: str, choice: str) -> dict[str, Any]:
@@ -365,7 +362,7 @@ def _build_export(log: VoteLog, data_dir: Path, task: gr.Radio) -> None:
             yield gr.update(value=paths, visible=True)
 
     # A generator needs the queue.
-    export.click(export_files, [task], [files], **{**_FREE, "queue": True})
+    export.click(export_files, [task], [files], **{**ui.FREE, "queue": True})
 
 
 def _switch(settings: Settings, page: _Page, task: Task, prompt: str) -> dict[Any, Any]:

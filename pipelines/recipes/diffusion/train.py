@@ -6,6 +6,7 @@ python -m pipelines.recipes.diffusion.train --minutes 60
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -271,7 +272,18 @@ def use_plain_attention(painter: Painter) -> None:
         painter.text_encoder.set_attn_implementation("eager")
 
 
-def main() -> None:
+def save(
+    pipeline: StableDiffusionPipeline, world: World, preview: dict[str, object], output: Path
+) -> None:
+    """The pipeline in half precision, and what the page needs to know of it."""
+    pipeline.to(dtype=torch.float16).save_pretrained(
+        output, safe_serialization=True, max_shard_size="8MB"
+    )
+    training.forget_paths(output)
+    write_world(world, preview, output / "world.json")
+
+
+def parse_arguments() -> argparse.Namespace:
     arguments = training.parser(__doc__ or "", "diffusion", "emoji-painter", 32, 7e-4)
     arguments.add_argument("--vae", type=Path, default=Path("assets/models/emoji-painter/vae"))
     arguments.add_argument("--scenes", type=int, default=16_000, help="how many latents to prepare")
@@ -282,7 +294,11 @@ def main() -> None:
         default=1500,
         help="how long the words are taught first; not at all with --init-from",
     )
-    parsed = arguments.parse_args()
+    return arguments.parse_args()
+
+
+def main() -> None:
+    parsed = parse_arguments()
     options = training.options_from(parsed)
     world = world_named(parsed.world, options.smoke)
     vae = AutoencoderKL.from_pretrained(parsed.vae, dtype=torch.float32).eval()
@@ -329,12 +345,7 @@ def main() -> None:
     run.log(held_out_loss=held_out_loss(run, tokenizer, held_out))
     pipeline = assemble(averaged_painter(run).eval(), vae, tokenizer)
     sample_sheet(pipeline, options.run_dir / "samples.png", 2 if options.smoke else 20)
-    preview = fit_preview(vae, scenes)
-    pipeline.to(dtype=torch.float16).save_pretrained(
-        options.output, safe_serialization=True, max_shard_size="8MB"
-    )
-    training.forget_paths(options.output)
-    write_world(world, preview, options.output / "world.json")
+    save(pipeline, world, fit_preview(vae, scenes), options.output)
     run.log(**score(options.output, world, 8 if options.smoke else 96))
     training.keep_log(options)
 

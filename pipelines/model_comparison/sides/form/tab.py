@@ -102,9 +102,8 @@ class Page:
 
 
 def build_given() -> tuple[gr.Radio, gr.Textbox, gr.Image]:
-    tasks = [("Write", "write"), ("Paint", "paint"), ("Describe", "describe")]
     return (
-        gr.Radio(tasks, value="write", label="Task", elem_id="compare-task"),
+        gr.Radio(ui.TASKS, value="write", label="Task", elem_id="compare-task"),
         ui.textbox(TALE, label="Prompt", lines=3, elem_id="compare-prompt"),
         ui.picture(
             label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"],
