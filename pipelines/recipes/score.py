@@ -15,7 +15,7 @@ import argparse
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,23 +39,22 @@ from pipelines.metrics.likelihood import bits_per_byte
 from pipelines.metrics.proportion import proportion
 from pipelines.metrics.retrieval import median_rank, recall
 from pipelines.metrics.score import Score
-from pipelines.recipes.captioner.familiarity import features_of
 from pipelines.recipes.captioner.reading import Reader, tells
 from pipelines.recipes.captioner.train import captions_of
 from pipelines.recipes.clip import model as clip
 from pipelines.recipes.clip.data import equal_pairs
 from pipelines.recipes.diffusion.train import PAINTED_AT_ONCE, paint
-from pipelines.recipes.emoji_scenes.data import Pixels, Scene, World, to_signed
+from pipelines.recipes.emoji_scenes.data import EDGE, Scene, World
 from pipelines.recipes.emoji_scenes.dataset import HELD_OUT, Example, read_dataset
 from pipelines.recipes.emoji_scenes.oracle import Finding, Oracle
 from pipelines.recipes.emoji_scenes.vocabulary import everyday
+from pipelines.recipes.extractor import MODELS, as_tensor, checksum, extractor_at_hand
 from pipelines.recipes.gpt.baselines import KneserNey, compression, gzip_size, xz_size
 from pipelines.recipes.gpt.data import HELD_OUT as HELD_OUT_BOOKS
 from pipelines.recipes.gpt.data import passage, read_texts
 from pipelines.recipes.gpt.originality import copied_sentences, copied_share, long_sentences
 from pipelines.recipes.gpt.train import window_scores
 
-MODELS = Path("assets/models")
 PICTURES = 64
 """How many pictures of each kind the painter is asked for."""
 SAMPLES = 20
@@ -105,7 +104,7 @@ def captioner_rows(path: Path, examples: Sequence[Example]) -> list[Row]:
 
 
 def painter_rows(
-    path: Path, captioner: Path, examples: Sequence[Example], count: int = PICTURES
+    path: Path, models: Path, examples: Sequence[Example], count: int = PICTURES
 ) -> list[Row]:
     """What the oracle finds in painted scenes, seen and never seen in training, and FID.
 
@@ -121,14 +120,13 @@ def painter_rows(
     seconds = (time.perf_counter() - began) / sum(map(len, scenes.values()))
     found = {kind: [oracle.read(p) for p in pictures] for kind, pictures in painted.items()}
     rows = _oracle_rows(scenes, found)
-    real = as_tensor(example.pixels() for example in examples)
-    unseen = as_tensor(p for (_, seen), pictures in painted.items() if not seen for p in pictures)
-    extractor = f"emoji-captioner-encoder@{checksum(captioner)}"
-    model: Any = AutoModelForImageTextToText.from_pretrained(captioner, dtype=torch.float32)
-    ours, theirs = (features_of(model, images).double().numpy() for images in (unseen, real))
+    extractor = extractor_at_hand(EDGE, models)
+    assert extractor is not None, f"the distances need the captioner in {models}"
+    unseen = [p for (_, seen), pictures in painted.items() if not seen for p in pictures]
+    ours, theirs = (extractor.features(p) for p in (unseen, [e.pixels() for e in examples]))
     rows += [
-        Row("painter", "FID", frechet_distance(ours, theirs, extractor)),
-        Row("painter", "KID", kernel_distance(ours, theirs, extractor)),
+        Row("painter", "FID", frechet_distance(ours, theirs, extractor.name)),
+        Row("painter", "KID", kernel_distance(ours, theirs, extractor.name)),
     ]
     print(f"painter: {seconds:.2f} s a picture in batches of {PAINTED_AT_ONCE}", flush=True)
     return rows
@@ -235,19 +233,6 @@ def write(model: Any, tokenizer: Any) -> list[str]:
     return texts
 
 
-def as_tensor(pictures: Iterable[Pixels]) -> torch.Tensor:
-    """``(N, 3, 128, 128)`` in [-1, 1]."""
-    return torch.from_numpy(to_signed(np.stack(list(pictures))))
-
-
-def checksum(model: Path) -> str:
-    """The first sixteen digits of the SHA-256 over a model's weight files."""
-    digest = hashlib.sha256()
-    for file in sorted(model.rglob("*.safetensors")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 def table(rows: Sequence[Row]) -> str:
     """The rows as Markdown, with the floors and whether they are reached."""
     lines = [
@@ -280,13 +265,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the rows here")
     parsed = parser.parse_args()
     examples = read_dataset(parsed.dataset)
-    captioner = parsed.models / "emoji-captioner"
     rows: list[Row] = []
     if parsed.only in (None, "captioner"):
-        rows += captioner_rows(captioner, examples)
+        rows += captioner_rows(parsed.models / "emoji-captioner", examples)
     if parsed.only in (None, "painter"):
         path = parsed.models / "emoji-painter"
-        rows += painter_rows(path, captioner, examples, parsed.pictures)
+        rows += painter_rows(path, parsed.models, examples, parsed.pictures)
     clip_path = parsed.models / "emoji-clip"
     if parsed.only == "clip" or (parsed.only is None and clip_path.is_dir()):
         rows += clip_rows(clip_path, examples)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from accelerate import Accelerator
 from torch.optim.swa_utils import AveragedModel
 
 from pipelines.hub.selection import TRAINING_LOG
+from pipelines.recipes.muon import BETAS, decaying
 
 STATE_FILE = "state.pt"
 LOG_FILE = "log.jsonl"
@@ -98,6 +99,21 @@ def options_from(arguments: argparse.Namespace) -> Options:
     )
 
 
+class Optimizer(Protocol):
+    """What a run asks of an optimiser; those of torch have it."""
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]: ...
+
+    def step(self) -> Any: ...
+
+    def zero_grad(self, set_to_none: bool = True) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None: ...
+
+
 class Run:
     """One training run: counts steps, updates and averages weights, keeps state and log."""
 
@@ -108,8 +124,13 @@ class Run:
         weight_decay: float = 0.01,
         ema_decay: float = 0.999,
         save_every_seconds: float = 240.0,
+        optimizer: Callable[[torch.nn.Module, float, float], Optimizer] | None = None,
     ) -> None:
         """Reads the state of ``options.run_dir`` if ``options.resume``.
+
+        Args:
+            optimizer: makes one of the model, the learning rate and the weight decay; AdamW
+                if not given.
 
         Raises:
             FileNotFoundError: ``resume`` without a state to go on from.
@@ -118,9 +139,7 @@ class Run:
         self.accelerator = Accelerator(mixed_precision=precision())
         self.model = model.to(self.accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = AveragedModel(self.model, multi_avg_fn=_moving_average(ema_decay))
-        self.optimizer = torch.optim.AdamW(
-            _parameter_groups(model, weight_decay), lr=options.learning_rate, betas=(0.9, 0.99)
-        )
+        self.optimizer = (optimizer or _adamw)(self.model, options.learning_rate, weight_decay)
         self.step = 0
         self._elapsed_before = 0.0
         self._began = self._saved_at = time.monotonic()
@@ -272,11 +291,6 @@ def precision() -> str:
     return "bf16" if torch.cpu._is_avx512_bf16_supported() else "no"
 
 
-def _parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Matrices and kernels decay; biases and norms do not."""
-    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
-    others = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
-    return [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
+def _adamw(model: torch.nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
+    groups = decaying(model.parameters(), weight_decay)
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=BETAS)

@@ -160,6 +160,12 @@ def test_a_smoke_run_leaves_a_checkpoint_and_samples(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == 3
     assert lines[-1]["held_out_bits_per_byte"] > 0
+    glances = [line for line in lines if "glance_bits_per_byte" in line]
+    saved = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)
+    known = AutoTokenizer.from_pretrained(tmp_path / "model")
+    _, (text,) = data.read_texts(tmp_path, ["second.txt"])
+    _, bits = train.held_out_scores(saved, [data.passage(known, text)])
+    assert glances[-1]["glance_bits_per_byte"] == pytest.approx(bits, abs=1e-5)
     assert (tmp_path / "run/samples.txt").read_text().startswith("Once upon a time")
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "model").config.vocab_size < 4096
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from pipelines.recipes.diffusion.model import (
     build_unet,
 )
 from pipelines.recipes.diffusion.words import teach_words
-from pipelines.recipes.emoji_scenes.data import World, scene_words
+from pipelines.recipes.emoji_scenes.data import World, scene_words, world_named
 from pipelines.recipes.emoji_scenes.vocabulary import everyday
 from pipelines.recipes.vae import train as vae_recipe
 from pipelines.recipes.vae.model import build
@@ -143,6 +144,16 @@ def test_the_smoke_log_has_the_scores_of_the_saved_files(trained: Path) -> None:
     assert "autoencoder_error" in log
     assert (trained / "painter" / TRAINING_LOG).read_text() == log
     assert (trained / "vae" / TRAINING_LOG).is_file()
+
+
+def test_the_last_points_of_the_curves_are_the_scores_of_the_saved_files(trained: Path) -> None:
+    log = (trained / "run-painter/log.jsonl").read_text()
+    *_, last = (entry for entry in map(json.loads, log.splitlines()) if "held_out_kid" in entry)
+    world = world_named("everyday", smoke=True)
+    pipeline = StableDiffusionPipeline.from_pretrained(trained / "painter", dtype=torch.float32)
+    scenes = encode_scenes(pipeline.vae, world, 16, seed=2, cache=None, held_out=True)
+    again = diffusion.held_out_scores(pipeline, scenes, world, 4)
+    assert again == pytest.approx({name: last[name] for name in again}, abs=1e-5)
 
 
 def test_the_page_can_serve_what_the_recipe_saved(trained: Path, tmp_path: Path) -> None:

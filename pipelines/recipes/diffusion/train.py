@@ -19,6 +19,7 @@ from PIL import Image
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
+from pipelines.metrics.kernel import kernel_distance
 from pipelines.recipes import training
 from pipelines.recipes.diffusion.data import WINDOWS, LatentScenes, encode_scenes, encode_windows
 from pipelines.recipes.diffusion.model import (
@@ -30,10 +31,12 @@ from pipelines.recipes.diffusion.model import (
 )
 from pipelines.recipes.diffusion.words import teach_words
 from pipelines.recipes.emoji_scenes.data import (
+    EDGE,
     Pixels,
     Scene,
     World,
     add_world_option,
+    arrange,
     plain_caption,
     plural,
     scene_words,
@@ -41,6 +44,8 @@ from pipelines.recipes.emoji_scenes.data import (
 )
 from pipelines.recipes.emoji_scenes.oracle import background_colour
 from pipelines.recipes.emoji_scenes.vocabulary import COLOURS
+from pipelines.recipes.extractor import extractor_at_hand
+from pipelines.recipes.muon import MuonWithAdamW
 from pipelines.recipes.vae.train import held_out_error
 
 COVERED_WEIGHT = 4.0
@@ -49,6 +54,9 @@ LATE = 1.5
 """More of the noisy timesteps, in which the words decide: see ``spread_timesteps``."""
 PAINTED_AT_ONCE = 8
 """Pictures in a batch, where models are scored."""
+GLANCE = 32
+"""Pictures that are painted for the scores during training."""
+_GLANCE_SEED = 5
 SHEET_PROMPTS = (
     "a red apple on a white background",
     "a cat face on a blue background",
@@ -59,7 +67,7 @@ SHEET_PROMPTS = (
     "a robot above a pizza on a green background",
     "two cherries on a gray background",
 )
-WINDOWS_UNTIL = 0.5
+WINDOWS_UNTIL = 0.6
 """The share of the budget in which only windows are shown; see ``data``."""
 FULL_LENGTH = 0.25
 """The share of batches whose captions are padded as the pipeline pads them, to 32 tokens.
@@ -129,33 +137,50 @@ def averaged_painter(run: training.Run) -> Painter:
     """The painter with the moving average of its weights."""
     painter = run.averaged.module
     assert isinstance(painter, Painter)
-    return painter
+    return painter.eval()
 
 
 @torch.no_grad()
 def held_out_loss(
-    run: training.Run, tokenizer: PreTrainedTokenizerFast, scenes: LatentScenes
+    painter: Painter, tokenizer: PreTrainedTokenizerFast, scenes: LatentScenes
 ) -> float:
-    """The loss of the averaged weights on scenes never trained on, with fixed noise."""
+    """The loss on scenes never trained on, with fixed noise."""
     generator = torch.Generator().manual_seed(11)
-    painter = averaged_painter(run)
-    painter.eval()
     ids = tokenize(tokenizer, [wordings[0] for wordings in scenes.captions])
-    device = run.accelerator.device
+    device = painter.unet.device
     latents = scenes.latents.float().to(device)
     timesteps = spread_timesteps(len(latents), generator=generator).to(device)
-    with run.accelerator.autocast():
+    with torch.autocast(device.type, torch.bfloat16, training.precision() == "bf16"):
         loss = velocity_loss(
             painter, build_scheduler(), latents, ids.to(device), timesteps, generator=generator
         )
     return float(loss)
 
 
+def held_out_scores(
+    pipeline: StableDiffusionPipeline, scenes: LatentScenes, world: World, count: int
+) -> dict[str, float]:
+    """The loss; and the KID of ``count`` pictures, where the captioner is at hand.
+
+    They are held against drawings of the very scenes that were asked for.
+    """
+    painter = Painter(pipeline.text_encoder, pipeline.unet)
+    told = {"held_out_loss": held_out_loss(painter, pipeline.tokenizer, scenes)}
+    extractor = extractor_at_hand(EDGE)
+    if extractor is not None:
+        rng = np.random.default_rng(_GLANCE_SEED)
+        asked = [world.sample(rng, held_out=True) for _ in range(count)]
+        drawn = [world.draw(scene, arrange(scene, rng)) for scene in asked]
+        ours, real = (extractor.features(each) for each in (paint(pipeline, asked), drawn))
+        told["held_out_kid"] = kernel_distance(ours, real, extractor.name).value
+    return told
+
+
 def assemble(
     painter: Painter, vae: AutoencoderKL, tokenizer: PreTrainedTokenizerFast
 ) -> StableDiffusionPipeline:
     """The trained parts as the pipeline that anybody can load."""
-    return StableDiffusionPipeline(
+    pipeline = StableDiffusionPipeline(
         vae=vae,
         text_encoder=painter.text_encoder,
         tokenizer=tokenizer,
@@ -165,11 +190,12 @@ def assemble(
         feature_extractor=None,
         requires_safety_checker=False,
     )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def sample_sheet(pipeline: StableDiffusionPipeline, path: Path, steps: int = 20) -> None:
     """One picture with the eight fixed prompts, guidance 4, seed 0."""
-    pipeline.set_progress_bar_config(disable=True)
     prompts = list(SHEET_PROMPTS)
     generators = [torch.Generator().manual_seed(0) for _ in prompts]
     pictures = pipeline(
@@ -221,18 +247,15 @@ def paint(pipeline: StableDiffusionPipeline, scenes: Sequence[Scene]) -> list[Pi
     return pictures
 
 
-def score(path: Path, world: World | None = None, count: int = 96) -> dict[str, float]:
-    """What the saved checkpoint can do on held-out scenes.
+def score(pipeline: StableDiffusionPipeline, world: World, count: int) -> dict[str, float]:
+    """What a saved checkpoint can do on held-out scenes.
 
     ``colour_right`` is the share of pictures whose background is nearest to the colour that
     a plain caption asks for: the median over a frame of four pixels, by Euclidean distance
     in RGB; 20 steps of the saved scheduler, guidance 4, seed i for picture i.
     ``autoencoder_error`` is as in the recipe ``vae``.
     """
-    world = World() if world is None else world
-    pipeline = StableDiffusionPipeline.from_pretrained(path, dtype=torch.float32)
-    pipeline.set_progress_bar_config(disable=True)
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(_GLANCE_SEED)
     scenes = [world.sample(rng, held_out=True) for _ in range(count)]
     found = [background_colour(picture) for picture in paint(pipeline, scenes)]
     right = sum(a == scene.colour for a, scene in zip(found, scenes, strict=True))
@@ -259,6 +282,19 @@ def build_painter(options: training.Options, tokenizer: PreTrainedTokenizerFast)
     if pipeline.tokenizer.get_vocab() != tokenizer.get_vocab():
         raise SystemExit(f"--init-from: {options.init_from} has the words of another world")
     return Painter(pipeline.text_encoder, pipeline.unet)
+
+
+def build_optimizer(
+    painter: torch.nn.Module, learning_rate: float, weight_decay: float
+) -> MuonWithAdamW:
+    """Muon for the layers between, AdamW for what reads the latents and writes the velocity."""
+    layers = [
+        layer
+        for name, layer in painter.named_modules()
+        if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d)
+        and name not in ("unet.conv_in", "unet.conv_out")
+    ]
+    return MuonWithAdamW(painter, layers, learning_rate, weight_decay)
 
 
 def use_plain_attention(painter: Painter) -> None:
@@ -305,7 +341,7 @@ def main() -> None:
     tokenizer = build_tokenizer(scene_words(world))
     painter = build_painter(options, tokenizer)
     use_plain_attention(painter)
-    run = training.Run(options, painter)
+    run = training.Run(options, painter, optimizer=build_optimizer)
     device = run.accelerator.device
     vae.to(device)
     if run.step == 0 and options.init_from is None:
@@ -320,7 +356,7 @@ def main() -> None:
         for i, kind in enumerate(WINDOWS)
     ]
     held_out = encode_scenes(vae, world, min(count, 128), seed=2, cache=None, held_out=True)
-    scheduler = build_scheduler()
+    scheduler, glance = build_scheduler(), 4 if options.smoke else GLANCE
     for rng in run.steps():
         shown = pick(scenes, windows, run.progress, rng)
         size = options.batch_size * scenes.edge // shown.edge
@@ -337,16 +373,16 @@ def main() -> None:
         if run.is_due(50):
             run.log(loss=loss.item())
         if run.is_due(1000):
-            run.log(held_out_loss=held_out_loss(run, tokenizer, held_out))
-            sample_sheet(
-                assemble(averaged_painter(run), vae, tokenizer), options.run_dir / "samples.png"
-            )
+            pipeline = assemble(averaged_painter(run), vae, tokenizer)
+            run.log(**held_out_scores(pipeline, held_out, world, glance))
+            sample_sheet(pipeline, options.run_dir / "samples.png")
 
-    run.log(held_out_loss=held_out_loss(run, tokenizer, held_out))
-    pipeline = assemble(averaged_painter(run).eval(), vae, tokenizer)
-    sample_sheet(pipeline, options.run_dir / "samples.png", 2 if options.smoke else 20)
+    pipeline = assemble(averaged_painter(run), vae, tokenizer)
     save(pipeline, world, fit_preview(vae, scenes), options.output)
-    run.log(**score(options.output, world, 8 if options.smoke else 96))
+    saved = StableDiffusionPipeline.from_pretrained(options.output, dtype=torch.float32)
+    saved.set_progress_bar_config(disable=True)
+    run.log(**held_out_scores(saved, held_out, world, glance))
+    run.log(**score(saved, world, 8 if options.smoke else 96))
     training.keep_log(options)
 
 

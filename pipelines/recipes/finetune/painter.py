@@ -25,8 +25,8 @@ from pipelines.metrics.kernel import kernel_distance
 from pipelines.metrics.score import Score
 from pipelines.recipes import training
 from pipelines.recipes.emoji_scenes.data import to_signed
+from pipelines.recipes.extractor import Extractor, extractor_at_hand
 from pipelines.recipes.finetune import lora
-from pipelines.recipes.finetune.extractor import Extractor, extractor_at_hand
 from pipelines.recipes.finetune.plan import Plan, split, to_device
 
 CAPTION_DROPOUT = 0.1

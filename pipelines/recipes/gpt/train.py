@@ -153,6 +153,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             run.log(glance_loss=nats, glance_bits_per_byte=bits)
 
     best = save(averaged, tokenizer, options.output)
+    nats, bits = held_out_scores(best, glance)
+    run.log(glance_loss=nats, glance_bits_per_byte=bits)
     nats, bits = held_out_scores(best, held_out)
     run.log(held_out_loss=nats, held_out_bits_per_byte=bits)
     training.keep_log(options)

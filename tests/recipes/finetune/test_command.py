@@ -15,8 +15,7 @@ from huggingface_hub.repocard import metadata_load
 from PIL import Image
 
 from pipelines.publish import check_folder
-from pipelines.recipes import training
-from pipelines.recipes.finetune import extractor
+from pipelines.recipes import extractor, training
 from pipelines.recipes.finetune.__main__ import main
 from pipelines.recipes.finetune.card import licence_of
 from pipelines.recipes.finetune.plan import Plan

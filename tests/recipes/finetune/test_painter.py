@@ -14,7 +14,7 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file
 
 from pipelines.errors import InvalidValue
-from pipelines.recipes.finetune import extractor
+from pipelines.recipes import extractor
 from pipelines.recipes.finetune.painter import Painter
 from pipelines.recipes.finetune.tuning import tune
 from tests.recipes.finetune.conftest import PlanFor, train_until_killed
