@@ -67,13 +67,18 @@ class Studio:
             expected_bytes=snapshot.parameters * self.device.dtype.itemsize,
             beside=memory_of(snapshot.adapters, self.device),
         )
-        try:
-            for seconds in lease.wait():
-                yield Progress(f"Loading {snapshot.reference} · {seconds:.1f} s")
-        except BaseException:
-            lease.release()
-            raise
-        return Loaded(lease, snapshot)
+        return Loaded((yield from waited(lease, snapshot.reference)), snapshot)
+
+
+def waited(lease: Lease, name: str) -> Generator[Progress, None, Lease]:
+    """The lease, once its model is there; released where the wait ends otherwise."""
+    try:
+        for seconds in lease.wait():
+            yield Progress(f"Loading {name} · {seconds:.1f} s")
+    except BaseException:
+        lease.release()
+        raise
+    return lease
 
 
 def parameter_bytes(*modules: Any) -> int:

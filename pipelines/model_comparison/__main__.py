@@ -24,6 +24,7 @@ from pipelines.model_comparison.evaluation.files import CARD, as_json, write
 from pipelines.model_comparison.evaluation.pipeline import generate
 from pipelines.model_comparison.evaluation.report import markdown, pasted
 from pipelines.model_comparison.evaluation.request import (
+    EXTRACTORS,
     METRICS,
     TASKS,
     EvaluationRequest,
@@ -99,6 +100,10 @@ def _add_evaluate(commands: Any) -> argparse.ArgumentParser:
     evaluate.add_argument("--seed", type=int, default=0, help="of draw and models (default: 0)")
     evaluate.add_argument("--clip", help="a CLIP model on this machine (default: emoji-clip)")
     evaluate.add_argument(
+        "--extractor", choices=EXTRACTORS,
+        help="what looks at pictures for KID, FID and diversity (default: emoji-captioner)",
+    )  # fmt: skip
+    evaluate.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
         help="a setting of the task, such as steps=10 or max_new_tokens=40; may be repeated",
     )  # fmt: skip
@@ -161,6 +166,7 @@ def _evaluate(given: argparse.Namespace) -> int:
         given.seed,
         settings_from(given.task, dict(_setting(text) for text in given.settings)),
         given.clip,
+        given.extractor,
     )
     result = _told(generate(studio, request))
     if given.output is not None:

@@ -50,6 +50,7 @@ def card(result: EvaluationResult) -> Card:
             "seed": request.seed,
             "settings": asdict(cast(Generation, request.settings)),
             "clip": request.clip,
+            "extractor": request.extractor,
         },
         "device": dict(result.device),
         "versions": dict(result.versions),
@@ -137,6 +138,7 @@ def request_of(found: Card, data: DataSet) -> EvaluationRequest:
         request = EvaluationRequest(
             found["task"], data, tuple(asked["models"]), tuple(asked["metrics"]),
             asked["sample_size"], asked["seed"], settings, asked["clip"],
+            asked.get("extractor"),  # older cards know the embedded one alone
         )  # fmt: skip
         sha256 = found["data"]["sha256"]
     except (KeyError, TypeError, AttributeError) as error:

@@ -1,4 +1,7 @@
-"""Features of pictures and texts for scores, by models that are not themselves evaluated."""
+"""Readings of pictures, and features of pictures and texts in one space, for scores.
+
+They are by models that are not themselves evaluated. ``extractors`` has what FID and KID are of.
+"""
 
 from __future__ import annotations
 
@@ -20,45 +23,14 @@ from pipelines.image_captioning.pipeline import load_captioner
 from pipelines.images import open_picture
 from pipelines.loading import OFFLINE, load_model
 from pipelines.metrics.clip import PREFIX
+from pipelines.model_comparison.evaluation.request import EMBEDDED_EXTRACTOR
 from pipelines.settings import Limits, Settings
 from pipelines.studio import Loaded, Studio, parameter_bytes
 
-EXTRACTOR = "emoji-captioner"
-"""The embedded model whose encoder looks at pictures for FID, KID and diversity, and which
-reads them for the round trip."""
-
 Array = npt.NDArray[np.float64]
-_AT_ONCE = 32
+AT_ONCE = 32
 _BEAMS, _LONGEST_READING = 4, 40
 _CLIP_CLASSES = ("CLIPModel", "VisionTextDualEncoderModel")
-
-
-class PictureFeatures:
-    """Pooled states of the embedded captioner's encoder; each picture is looked at once."""
-
-    def __init__(self, loaded: Loaded, limits: Limits) -> None:
-        self._captioner = loaded.model
-        self._limits = limits
-        self._known: dict[Path, Array] = {}
-        self.name = f"{EXTRACTOR}-encoder@{weights_hash(loaded.snapshot.path)}"
-
-    def of(self, files: Sequence[Path]) -> Array:
-        """Features of pictures in files: ``(n, d)``."""
-        _fill(self._known, files, self._features)
-        return np.stack([self._known[file] for file in files])
-
-    def _features(self, files: Sequence[Path]) -> Array:
-        import torch
-
-        from pipelines.recipes.captioner.model import pool
-
-        model = self._captioner.model
-        pictures = [open_picture(file, self._limits) for file in files]
-        pixels = self._captioner.processor(images=pictures, return_tensors="pt")["pixel_values"]
-        with torch.inference_mode():
-            cells = model.get_encoder()(pixels.to(model.device, model.dtype)).last_hidden_state
-        features: Array = pool(cells).double().cpu().numpy()
-        return features
 
 
 class PictureReader:
@@ -69,11 +41,11 @@ class PictureReader:
         self._limits = limits
         self._known: dict[Path, str] = {}
         weights = weights_hash(loaded.snapshot.path)
-        self.name = f"{EXTRACTOR}@{weights},beams:{_BEAMS},tokens:{_LONGEST_READING}"
+        self.name = f"{EMBEDDED_EXTRACTOR}@{weights},beams:{_BEAMS},tokens:{_LONGEST_READING}"
 
     def of(self, files: Sequence[Path]) -> list[str]:
         """The likeliest caption of each picture."""
-        _fill(self._known, files, self._captions)
+        fill(self._known, files, self._captions)
         return [self._known[file] for file in files]
 
     def _captions(self, files: Sequence[Path]) -> list[str]:
@@ -105,12 +77,12 @@ class ClipFeatures:
 
     def of(self, files: Sequence[Path]) -> Array:
         """Features of pictures in files: ``(n, d)``."""
-        _fill(self._pictures, files, self._of_pictures)
+        fill(self._pictures, files, self._of_pictures)
         return np.stack([self._pictures[file] for file in files])
 
     def of_texts(self, texts: Sequence[str]) -> Array:
         """Features of texts: ``(n, d)``."""
-        _fill(self._texts, texts, self._of_texts)
+        fill(self._texts, texts, self._of_texts)
         return np.stack([self._texts[text] for text in texts])
 
     def _of_pictures(self, files: Sequence[Path]) -> Array:
@@ -125,20 +97,21 @@ class ClipFeatures:
         return features_of(*self._parts, texts=texts, prefix=self._prefix)[1]
 
 
-def _fill(known: dict[Any, Any], wanted: Sequence[Any], of: Callable[[Any], Any]) -> None:
+def fill(known: dict[Any, Any], wanted: Sequence[Any], of: Callable[[Any], Any]) -> None:
+    """Adds what is ``of`` those wanted ones that are not known yet, a batch at a time."""
     missing = list(dict.fromkeys(item for item in wanted if item not in known))
-    for start in range(0, len(missing), _AT_ONCE):
-        part = missing[start : start + _AT_ONCE]
+    for start in range(0, len(missing), AT_ONCE):
+        part = missing[start : start + AT_ONCE]
         known.update(zip(part, of(part), strict=True))
 
 
-def open_extractor(studio: Studio) -> Generator[Progress, None, Loaded]:
-    """The embedded captioner with its lease; ``PictureFeatures`` and ``PictureReader`` take it.
+def open_captioner(studio: Studio) -> Generator[Progress, None, Loaded]:
+    """The embedded captioner with its lease; ``PictureReader`` takes it.
 
     Raises:
         StudioError: it is not on this machine, or cannot be loaded.
     """
-    return (yield from studio.open(EXTRACTOR, "describe", load_captioner, _bytes))
+    return (yield from studio.open(EMBEDDED_EXTRACTOR, "describe", load_captioner, _bytes))
 
 
 def load_clip(name: str, settings: Settings, device: Device) -> ClipFeatures:
@@ -189,12 +162,12 @@ def _is_clip(path: Path) -> bool:
 
 
 def weights_hash(path: Path) -> str:
-    """The first sixteen digits of the SHA-256 over a model's weight files.
+    """The first sixteen digits of the SHA-256 over a folder's weight files, or over one file.
 
     The recipes name an extractor by the same digits, so that scores can be held side by side.
     """
     digest = hashlib.sha256()
-    for file in sorted(path.rglob("*.safetensors")):
+    for file in [path] if path.is_file() else sorted(path.rglob("*.safetensors")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 

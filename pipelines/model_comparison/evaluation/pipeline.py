@@ -18,11 +18,12 @@ from pipelines.errors import InvalidValue, ModelUnavailable, StudioError
 from pipelines.events import Progress
 from pipelines.hub import Snapshot, resolve
 from pipelines.model_comparison.evaluation.data import Sample
+from pipelines.model_comparison.evaluation.extractors import PictureFeatures, open_extractor
 from pipelines.model_comparison.evaluation.features import (
-    PictureFeatures,
+    AT_ONCE,
     PictureReader,
     load_clip,
-    open_extractor,
+    open_captioner,
 )
 from pipelines.model_comparison.evaluation.findings import concluded, measured
 from pipelines.model_comparison.evaluation.kinds import KINDS, Kind, Run
@@ -36,6 +37,7 @@ from pipelines.model_comparison.evaluation.result import (
 )
 from pipelines.model_comparison.evaluation.scores import (
     METRICS,
+    Array,
     Evidence,
     Lookers,
     kinds_of,
@@ -133,6 +135,7 @@ def generate(
         state.missing, state.began = len(keys) - len(found), time.monotonic()
         for todo in todos:
             yield from _computed(state, todo, [t for t in todos if t.name == todo.name])
+        yield from stream(lambda emit: _look_at_painted(state, todos, emit))
         yield Progress("Comparing", 1.0)
         return (yield from stream(lambda emit: _result(state, todos)))
 
@@ -199,22 +202,32 @@ def _opened_lookers(
 ) -> Generator[Progress, None, Lookers]:
     """What the metrics need to look at pictures; real pictures are looked at here."""
     lookers, needed = Lookers(), lookers_of(request.metrics)
-    if {"pictures", "reader"} & needed:
-        loaded = yield from open_extractor(studio)
+    if "reader" in needed:
+        loaded = yield from open_captioner(studio)
         stack.enter_context(loaded.lease)
-        pictures = PictureFeatures(loaded, studio.settings.limits)
-        reader = PictureReader(loaded, studio.settings.limits)
-        lookers = replace(lookers, pictures=pictures, reader=reader)
+        lookers = replace(lookers, reader=PictureReader(loaded, studio.settings.limits))
+    if "pictures" in needed:
+        lease, pictures = yield from open_extractor(studio, str(request.extractor))
+        stack.enter_context(lease)
+        lookers = replace(lookers, pictures=pictures)
     if "real" in needed:
-        yield Progress("Looking at the real pictures")
         files = [sample.file for sample in request.data.samples if sample.file is not None]
-        lookers = replace(lookers, real=(yield from stream(lambda emit: pictures.of(files))))
+        real = yield from stream(lambda emit: _looked(pictures, files, "the real pictures", emit))
+        lookers = replace(lookers, real=real)
     if "clip" in needed:
         yield Progress("Loading CLIP")
         name, settings = str(request.clip), studio.settings
         clip = yield from stream(lambda emit: load_clip(name, settings, studio.device))
         lookers = replace(lookers, clip=clip)
     return lookers
+
+
+def _looked(pictures: PictureFeatures, files: Sequence[Path], what: str, emit: Emit) -> Array:
+    """Features of the pictures, told batch by batch: a large extractor takes its time."""
+    for start in range(0, len(files), AT_ONCE):
+        emit(Progress(f"Looking at {what}", start / len(files)))
+        pictures.of(files[start : start + AT_ONCE])
+    return pictures.of(files)
 
 
 def _computed(
@@ -323,6 +336,14 @@ def _partial(state: _State, name: str, own: Sequence[_Todo]) -> PartialScores | 
         except InvalidValue:  # the few that are there do not make this score
             continue
     return PartialScores(name, len(evidence.samples), len(state.samples), scores)
+
+
+def _look_at_painted(state: _State, todos: Sequence[_Todo], emit: Emit) -> None:
+    """Looks at what the extractor has not seen yet, where a stop is felt; scores read it after."""
+    if state.lookers.pictures is not None:
+        for todo in todos:
+            files = state.evidence([todo]).files
+            _looked(state.lookers.pictures, files, f"the pictures of {todo.name}", emit)
 
 
 def _result(state: _State, todos: Sequence[_Todo]) -> EvaluationResult:

@@ -80,6 +80,7 @@ def compared(old: Card, new: Card) -> list[Line]:
         *_models(old, new),
         *_parts("version of", old["versions"], new["versions"]),
         *_parts("device", old["device"], new["device"]),
+        *_measured(old, new),
     ]
     outcomes = [line for pair in _pairs(old, new) for line in _outcomes(*pair)]
     lines = [line for _, line in causes] + outcomes
@@ -116,6 +117,18 @@ def _parts(what: str, old: dict[str, Any], new: dict[str, Any]) -> list[tuple[st
         text = f"{told}: {after}" if before == after else f"{told}: was {before}, is {after}"
         lines.append((told, Line(before == after, text)))
     return lines
+
+
+def _measured(old: Card, new: Card) -> list[tuple[str, Line]]:
+    """The metrics whose signature is another now: their extractor is not the same, say."""
+    lines = {}
+    for before, after in _pairs(old, new):
+        for metric, score in before["scores"].items():
+            was, now = score["signature"], after["scores"].get(metric, score)["signature"]
+            if was != now:
+                what = f"signature of {METRICS[metric].label}"
+                lines[what] = Line(False, f"{what}: was {was}, is {now}")
+    return list(lines.items())
 
 
 def _outcomes(before: dict[str, Any], after: dict[str, Any]) -> list[Line]:

@@ -85,6 +85,12 @@ _OF_REAL_PICTURES = ("kid", "fid")
 OF_CLIP = ("clip_score", "caption_clip_score")
 EMBEDDED_CLIP = "emoji-clip"
 
+OF_FEATURES = ("kid", "fid", "diversity")
+EMBEDDED_EXTRACTOR = "emoji-captioner"
+INCEPTION = "InceptionV3-2015-12-05"
+EXTRACTORS = (EMBEDDED_EXTRACTOR, INCEPTION)
+"""What may look at pictures for ``OF_FEATURES``; ``extractors`` tells which are here."""
+
 
 @dataclass(frozen=True)
 class EvaluationRequest:
@@ -93,7 +99,9 @@ class EvaluationRequest:
     ``data`` is what ``sources`` finds by one text: a name, a reference of the Hub, a file.
     ``metrics`` empty: the task's usual ones; the first is what samples are compared by.
     ``settings`` None: the task's defaults. ``clip`` names the model of CLIPScore, one of the
-    local ones; None: the embedded one. Sample ``i`` of the data set is generated with ``seed + i``.
+    local ones, and ``extractor`` what looks at pictures for KID, FID and diversity, one of
+    ``EXTRACTORS``; None: the embedded ones. Sample ``i`` of the data set is generated with
+    ``seed + i``.
     """
 
     task: Task
@@ -104,6 +112,7 @@ class EvaluationRequest:
     seed: int = 0
     settings: Generation | None = None
     clip: str | None = None
+    extractor: str | None = None
 
 
 def checked(request: EvaluationRequest, limits: Limits) -> EvaluationRequest:
@@ -125,6 +134,8 @@ def checked(request: EvaluationRequest, limits: Limits) -> EvaluationRequest:
     )
     if request.clip is None and set(OF_CLIP) & set(request.metrics):
         request = replace(request, clip=EMBEDDED_CLIP)
+    if request.extractor is None and set(OF_FEATURES) & set(request.metrics):
+        request = replace(request, extractor=EMBEDDED_EXTRACTOR)
     _check_fit(request)
     return request
 
@@ -217,3 +228,5 @@ def _check_fit(request: EvaluationRequest) -> None:
         )
     if request.clip is not None:
         validation.text("clip", request.clip, 200)
+    if request.extractor is not None:
+        validation.choice("extractor", request.extractor, EXTRACTORS)

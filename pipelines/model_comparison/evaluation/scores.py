@@ -30,11 +30,8 @@ from pipelines.metrics.score import Score
 from pipelines.metrics.variety import mean_cosine_distance
 from pipelines.metrics.wording import distinct, self_bleu
 from pipelines.model_comparison.evaluation.data import DataSet, Sample
-from pipelines.model_comparison.evaluation.features import (
-    ClipFeatures,
-    PictureFeatures,
-    PictureReader,
-)
+from pipelines.model_comparison.evaluation.extractors import PictureFeatures
+from pipelines.model_comparison.evaluation.features import ClipFeatures, PictureReader
 from pipelines.model_comparison.evaluation.kinds import halves
 from pipelines.model_comparison.evaluation.sets import kernel_distance_test, mean_distance_test
 from pipelines.model_comparison.evaluation.store import Output

@@ -20,10 +20,12 @@ from pipelines.image_captioning.pipeline import METHODS
 from pipelines.model_comparison.evaluation import files, plots
 from pipelines.model_comparison.evaluation.card import card
 from pipelines.model_comparison.evaluation.data import EMBEDDED, DataSet
+from pipelines.model_comparison.evaluation.extractors import extractor_names
 from pipelines.model_comparison.evaluation.features import clip_names
 from pipelines.model_comparison.evaluation.pipeline import generate
 from pipelines.model_comparison.evaluation.request import (
     DEFAULT_METRICS,
+    EMBEDDED_EXTRACTOR,
     METRICS,
     MOST_MODELS,
     OF_CLIP,
@@ -70,6 +72,7 @@ class _Given(NamedTuple):
     guidance_scale: gr.Slider
     clip: gr.Dropdown
     upload: gr.File
+    extractor: gr.Dropdown
 
 
 @dataclass(frozen=True)
@@ -115,8 +118,8 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
                 2, _SHOWN_SAMPLES, 64, step=1, label="Samples", elem_id="evaluate-samples",
                 info="More samples, smaller differences can be shown",
             )  # fmt: skip
-            settings = _build_settings(studio.settings)
-    given = _Given._make([task, data, models, size, *settings, upload])
+            *settings, extractor = _build_settings(studio.settings)
+    given = _Given._make([task, data, models, size, *settings, upload, extractor])
     found = _build_findings()
     started = run.click(
         _handler(studio, found), list(given), found.outputs, api_name="evaluate",
@@ -185,6 +188,11 @@ def _build_settings(settings: Settings) -> list[Any]:
                 clips, value=clips[0] if clips else None, label="CLIP model for CLIPScore",
                 interactive=True, allow_custom_value=True, elem_id="evaluate-clip",
             ),
+            gr.Dropdown(
+                extractor_names(settings), value=EMBEDDED_EXTRACTOR, visible=False,
+                label="Extractor for KID, FID and diversity", interactive=True,
+                allow_custom_value=True, elem_id="evaluate-extractor",
+            ),
         ]  # fmt: skip
 
 
@@ -228,7 +236,7 @@ def _handler(studio: Studio, found: _Found) -> Callable[..., Iterator[dict[Any, 
     def run(
         task: Any, data: str, models: list[str], sample_size: int, metrics: list[str], seed: int,
         max_new_tokens: int, temperature: float, method: str, steps: int, guidance_scale: float,
-        clip: str | None = None, upload: str | None = None,
+        clip: str | None = None, upload: str | None = None, extractor: str | None = None,
     ) -> Iterator[dict[Any, Any]]:  # fmt: skip
         """Holds models against the first of them on a data set; streams scores, then all findings.
 
@@ -246,6 +254,8 @@ def _handler(studio: Studio, found: _Found) -> Callable[..., Iterator[dict[Any, 
             guidance_scale: for paint: how closely to follow the prompt.
             clip: for the metrics of CLIPScore: a CLIP model of this page; none for the embedded.
             upload: a .txt file of texts, or a .zip of pictures with metadata.jsonl.
+            extractor: for KID, FID and diversity: "emoji-captioner", or "InceptionV3-2015-12-05"
+                where its weights are on this machine; none for the first.
         """
         settings = _settings(task, max_new_tokens, temperature, method, steps, guidance_scale)
 
@@ -254,6 +264,7 @@ def _handler(studio: Studio, found: _Found) -> Callable[..., Iterator[dict[Any, 
                 task, (yield from _data(data, upload, studio.settings)),
                 _listed("models", models), _listed("metrics", metrics), sample_size, seed,
                 settings, clip if set(OF_CLIP) & set(metrics or []) else None,
+                extractor if task == "paint" else None,
             )  # fmt: skip
             return (yield from generate(studio, request))
 
@@ -367,7 +378,7 @@ def _metric_choices(task: Task) -> list[tuple[str, str]]:
 
 def _switch(settings: Settings, given: _Given, task: Task) -> dict[Any, Any]:
     """Offers what the task has: its models, its metrics, its settings."""
-    names = names_here(settings, task)
+    names, extractors = names_here(settings, task), extractor_names(settings)
     tokens = _WRITING.max_new_tokens if task == "write" else _DESCRIBING.max_new_tokens
     temperature = _WRITING.temperature if task == "write" else _DESCRIBING.temperature
     return {
@@ -379,4 +390,7 @@ def _switch(settings: Settings, given: _Given, task: Task) -> dict[Any, Any]:
         given.steps: gr.update(visible=task == "paint"),
         given.guidance_scale: gr.update(visible=task == "paint"),
         given.clip: gr.update(visible=task in ("paint", "describe")),
+        given.extractor: gr.update(
+            choices=extractors, visible=task == "paint" and len(extractors) > 1
+        ),
     }

@@ -86,6 +86,11 @@ def test_versions_are_causes_only_where_something_came_of_them(
     assert lines[-1].text == "What differs may be because of the version of torch and device kind."
     new["versions"], new["device"] = old["versions"], old["device"]
     assert "another processor" in compared(old, new)[-1].text
+    for model in new["models"]:
+        model["scores"]["bleu"]["signature"] = "BLEU|else"
+    lines = compared(old, new)
+    assert lines[-1].text == "What differs may be because of the signature of BLEU."
+    assert any(line.text.endswith(", is BLEU|else") and not line.is_equal for line in lines)
 
 
 @pytest.mark.parametrize(

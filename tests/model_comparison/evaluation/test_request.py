@@ -123,6 +123,21 @@ def test_clip_scores_are_of_the_embedded_clip_unless_another_is_named(scenes: Da
         assert checked(replace(asked, metrics=()), LIMITS).clip is None
 
 
+def test_pictures_are_looked_at_by_the_embedded_extractor_unless_another_is_named(
+    scenes: DataSet,
+) -> None:
+    asked = EvaluationRequest("paint", scenes, MODELS)
+    for metric in ("kid", "fid", "diversity"):
+        assert checked(replace(asked, metrics=(metric,)), LIMITS).extractor == "emoji-captioner"
+    other = replace(asked, extractor="InceptionV3-2015-12-05")
+    assert checked(other, LIMITS).extractor == "InceptionV3-2015-12-05"
+    assert checked(replace(asked, metrics=("clip_score",)), LIMITS).extractor is None
+    for wrong in ("inception", "../x", "", True, float("nan"), LONG):
+        with pytest.raises(InvalidValue, match="emoji-captioner, InceptionV3-2015-12-05") as caught:
+            checked(replace(asked, extractor=wrong), LIMITS)  # type: ignore[arg-type]
+        assert len(str(caught.value)) < 400
+
+
 def test_settings_come_from_plain_fields() -> None:
     assert settings_from("paint", {"steps": 3}) == Painting(steps=3)
     with pytest.raises(InvalidValue, match=r"'steps'.*temperature"):

@@ -9,8 +9,10 @@ from typing import Any
 
 import gradio as gr
 import pytest
+import torch
 from gradio_client import Client, handle_file
 from PIL import Image
+from safetensors.torch import save_file
 
 from pipelines.model_comparison.evaluation import tab
 from pipelines.settings import Settings
@@ -31,6 +33,7 @@ FIELDS = {
     "guidance_scale": 1,
     "clip": None,
     "upload": None,
+    "extractor": None,
 }
 OUTPUTS = (
     "status verdict scores notes quality distribution comparisons costs gallery differing files"
@@ -133,9 +136,15 @@ def test_an_upload_is_a_data_set(client: Client, tmp_path: Path) -> None:
         ({"seed": None}, "seed"),
         ({"max_new_tokens": 3.5}, "max_new_tokens"),
         ({"method": "luck"}, "beams"),
+        ({"task": "paint", "metrics": [], "extractor": "luck"}, "'luck'.*InceptionV3-2015-12-05"),
+        (
+            {"task": "paint", "metrics": [], "models": ["painter-a", "painter-b"],
+             "extractor": "InceptionV3-2015-12-05"},
+            "is not on this machine",
+        ),
     ],
     ids=str,
-)
+)  # fmt: skip
 def test_bad_input_is_answered_in_words(
     client: Client, changed: dict[str, Any], words: str
 ) -> None:
@@ -143,17 +152,27 @@ def test_bad_input_is_answered_in_words(
         evaluated(client, **changed)
 
 
-def test_another_task_brings_its_models_metrics_and_settings(pairs_dir: Path) -> None:
-    settings = Settings(models_dir=pairs_dir, hub_enabled=False)
+def test_another_task_brings_its_models_metrics_and_settings(
+    pairs_dir: Path, tmp_path: Path
+) -> None:
+    settings = Settings(models_dir=pairs_dir, extra_models_dir=tmp_path, hub_enabled=False)
     with gr.Blocks():
         task, data, upload, models = tab._build_choice(settings)
-        rest = tab._build_settings(settings)
+        *rest, extractor = tab._build_settings(settings)
         size = gr.Slider()
-        given = tab._Given._make([task, data, models, size, *rest, upload])
+        given = tab._Given._make([task, data, models, size, *rest, upload, extractor])
     changed = tab._switch(settings, given, "paint")
 
     assert changed[given.models]["value"] == ["painter-a", "painter-b"]
     assert changed[given.metrics]["value"] == ["kid", "fid", "diversity"]
     assert changed[given.steps]["visible"]
     assert not changed[given.max_new_tokens]["visible"]
+    assert not changed[given.extractor]["visible"], "one alone is no choice"
     assert tab._switch(settings, given, "write")[given.max_new_tokens]["value"] == 64
+
+    header = {"Conv2d_1a_3x3.conv.weight": torch.zeros(1), "fc.weight": torch.zeros(1008, 1)}
+    save_file(header, tmp_path / "weights.safetensors")
+    offered = tab._switch(settings, given, "paint")[given.extractor]
+    assert offered["visible"]
+    assert offered["choices"] == ["emoji-captioner", "InceptionV3-2015-12-05"]
+    assert not tab._switch(settings, given, "describe")[given.extractor]["visible"]
