@@ -8,6 +8,7 @@ This module wires: it reads the environment once, builds the page and serves it.
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import os
 import sys
@@ -24,6 +25,7 @@ os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # its downloads cannot be stop
 
 from pipelines.errors import StudioError
 from pipelines.settings import Settings, gibibytes
+from pipelines.startup import import_gradio_without_stubs
 
 
 def _settings_or_exit(arguments: Sequence[str] | None) -> Settings:
@@ -96,6 +98,7 @@ def _with_arguments(settings: Settings, arguments: Sequence[str]) -> Settings:
 
 SETTINGS = _settings_or_exit(sys.argv[1:] if __name__ == "__main__" else None)
 os.environ.setdefault("GRADIO_TEMP_DIR", str(SETTINGS.data_dir / "tmp"))
+import_gradio_without_stubs()
 gc.disable()  # a sixth of the start went into looking for garbage where there is none
 
 import gradio as gr  # noqa: E402 - reads the environment when it is imported
@@ -137,7 +140,7 @@ _WARM_UP_AFTER_SECONDS = 1.5
 
 
 class _Page(gr.Blocks):
-    """Blocks whose queue holds 64 and which nobody passes by.
+    """Blocks whose queue holds 64 and which nobody passes by, told of once.
 
     The constructor calls ``queue``, which builds all of the server's routes; told only then
     how the queue is to be, it need not build them again, which takes a sixth of a second.
@@ -147,6 +150,25 @@ class _Page(gr.Blocks):
         return cast(
             gr.Blocks, super().queue(*args, **{"max_size": 64, "api_open": False, **options})
         )
+
+    def __exit__(self, *error: Any) -> None:
+        """All is built: Gradio asks four times what there is, and the answer stays the same."""
+        built = self.default_config
+        built.get_config = functools.cache(functools.partial(_lean, built.get_config))  # type: ignore[method-assign]
+        super().__exit__(*error)
+
+
+def _lean(get_config: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What a page consists of; of each component its schema once, where it is there thrice.
+
+    A quarter of what a browser fetches before it draws anything: Gradio falls back to the one.
+    """
+    told = get_config()
+    for component in told["components"]:
+        for twin in ("api_info_as_input", "api_info_as_output"):
+            if component.get(twin) == component.get("api_info"):
+                component.pop(twin, None)
+    return told
 
 
 def build_app(settings: Settings) -> gr.Blocks:
@@ -196,15 +218,13 @@ def _wire_load(
             first: ui.local_choices(studio.settings, "write"),
         }
         if link.PARAMETER in request.query_params:
-            shown |= {
-                tabs: gr.update(selected="compare"),
-                asked: request.query_params[link.PARAMETER],
-            }
+            shown[asked] = request.query_params[link.PARAMETER]
         return shown
 
     # Queued, for of what is not queued the page shows no error.
     options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    page.load(welcome, None, [device_line, first, tabs, asked], **options)
+    page.load(welcome, None, [device_line, first, asked], **options)
+    asked.change(lambda: gr.update(selected="compare"), None, [tabs], **options)
     asked.change(fill, [asked], fields, **options)
 
 

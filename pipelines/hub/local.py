@@ -11,7 +11,7 @@ from pipelines.hub.adapters import (
     CONFIG,
     DIFFUSERS_WEIGHTS,
     declared_task,
-    is_adapter,
+    is_adapter_of,
     named_base,
 )
 from pipelines.hub.families import Task, family_of, task_of_family
@@ -48,7 +48,7 @@ def local_names(settings: Settings, task: Task) -> list[str]:
 def names_of(models: dict[str, Path], task: Task, settings: Settings) -> list[str]:
     """Those of a task among models and their folders; adapters come last."""
     names = [name for name, path in models.items() if _shown_task(path, settings) == task]
-    return sorted(names, key=lambda name: is_adapter(Folder(name, models[name])))
+    return sorted(names, key=lambda name: _is_adapter(models[name]))
 
 
 def _shown_task(path: Path, settings: Settings) -> Task | None:
@@ -67,13 +67,18 @@ def task_of(path: Path, settings: Settings | None = None) -> Task | None:
     Raises:
         ModelUnavailable: the configuration is not a JSON object.
     """
-    folder = Folder(path.name, path)
-    if not is_adapter(folder):
+    if not _is_adapter(path):
         return task_of_family(family_of(path))
+    folder = Folder(path.name, path)
     base = local_models(settings).get(named_base(folder) or "") if settings is not None else None
-    if base is None or is_adapter(Folder(base.name, base)):
+    if base is None or _is_adapter(base):
         return declared_task(folder)
     return task_of_family(family_of(base))
+
+
+def _is_adapter(path: Path) -> bool:
+    """Told by the names in the folder: a picker asks of every model, at every opening."""
+    return is_adapter_of({file.name for file in path.iterdir()})
 
 
 def what_is_allowed(task: Task, settings: Settings) -> str:

@@ -26,6 +26,6 @@ def build(studio: Studio, compute: dict[str, Any]) -> sides_tab.Opening:
             opening = sides_tab.build(studio, compute)
         with gr.Tab("On a data set", id="evaluate", elem_id="tab-evaluate"):
             evaluation_tab.build(studio, compute)
-        with gr.Tab("Blind votes", id="votes", elem_id="tab-votes"):
-            votes_tab.build(studio, compute)
+        with gr.Tab("Blind votes", id="votes", elem_id="tab-votes") as votes:
+            votes_tab.build(studio, compute, votes.select)
     return opening

@@ -105,11 +105,12 @@ class _Page:
         return [self.standings, self.counts, self.warning]
 
 
-def build(studio: Studio, compute: dict[str, Any]) -> None:
+def build(studio: Studio, compute: dict[str, Any], opened: Callable[..., Any]) -> None:
     """Adds the panel's content to the current block.
 
     Args:
         compute: queue options that all computing handlers share.
+        opened: the event of the tab's opening, with which the standings are looked up.
     """
     booth = Booth(VoteLog(studio.settings.data_dir / "votes.sqlite3"))
     lead = "Several models, one input, no names: say which output is best, then see whose it was."
@@ -147,7 +148,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
             **_told(page, board),
         }
 
-    gr.on(None, look, [task], [page.notes, *page.board], **ui.FREE)  # as the page opens, too
+    gr.on([task.change, opened], look, [task], [page.notes, *page.board], **ui.FREE)
 
 
 def _build_input() -> tuple[gr.Radio, gr.Textbox, gr.Image]:

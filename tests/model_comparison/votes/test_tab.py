@@ -80,8 +80,8 @@ class Page:
 def page(tmp_path_factory: pytest.TempPathFactory, duel_models_dir: Path) -> Iterator[Page]:
     data = tmp_path_factory.mktemp("votes-page")
     studio = Studio(Settings(models_dir=duel_models_dir, data_dir=data, hub_enabled=False))
-    with gr.Blocks() as blocks:
-        build(studio, {"concurrency_id": "compute", "concurrency_limit": 1})
+    with gr.Blocks() as blocks, gr.Tab() as tab:
+        build(studio, {"concurrency_id": "compute", "concurrency_limit": 1}, tab.select)
     blocks.queue(api_open=False)
     _, url, _ = blocks.launch(
         server_port=free_port(), prevent_thread_lock=True, quiet=True, ssr_mode=False,
