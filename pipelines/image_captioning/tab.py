@@ -125,7 +125,7 @@ def _build_shown() -> _Shown:
         ui.notes_box(),
         gr.Dataframe(
             headers=["caption", "probability", "per token"], datatype="str", interactive=False,
-            label="All captions", wrap=True, column_widths=["62%", "19%", "19%"],
+            label="All captions", wrap=True, column_widths=["56%", "24%", "20%"],
             elem_id="captions",
         ),
         gr.Markdown(elem_classes="facts", elem_id="describe-facts"),

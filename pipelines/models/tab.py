@@ -86,10 +86,12 @@ def _build_finder() -> _Finder:
             label="Search", placeholder="fairy tales, llama, anime …", max_lines=1, scale=4,
             elem_id="models-query",
         )  # fmt: skip
-        look = gr.Button("Search", scale=1, variant="primary", elem_id="models-search")
+        look = gr.Button(
+            "Search", scale=1, min_width=96, variant="primary", elem_id="models-search"
+        )
     results = gr.Dataframe(
         headers=_COLUMNS, datatype="str", interactive=False, label="Models; click one",
-        column_widths=["37%", "15%", "19%", "11%", "18%"], max_height=420, wrap=True,
+        column_widths=["34%", "15%", "20%", "12%", "19%"], max_height=420, wrap=True,
         elem_id="models-results",
     )  # fmt: skip
     note = gr.Textbox(visible=False, interactive=False, label="Good to know", elem_classes="notes")

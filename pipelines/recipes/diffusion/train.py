@@ -310,13 +310,17 @@ def use_plain_attention(painter: Painter) -> None:
 
 def save(
     pipeline: StableDiffusionPipeline, world: World, preview: dict[str, object], output: Path
-) -> None:
-    """The pipeline in half precision, and what the page needs to know of it."""
+) -> StableDiffusionPipeline:
+    """Writes the pipeline in half precision, and what the page needs to know of it; returns
+    it as it reads back."""
     pipeline.to(dtype=torch.float16).save_pretrained(
         output, safe_serialization=True, max_shard_size="8MB"
     )
     training.forget_paths(output)
     write_world(world, preview, output / "world.json")
+    saved = StableDiffusionPipeline.from_pretrained(output, dtype=torch.float32)
+    saved.set_progress_bar_config(disable=True)
+    return saved
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -378,9 +382,7 @@ def main() -> None:
             sample_sheet(pipeline, options.run_dir / "samples.png")
 
     pipeline = assemble(averaged_painter(run), vae, tokenizer)
-    save(pipeline, world, fit_preview(vae, scenes), options.output)
-    saved = StableDiffusionPipeline.from_pretrained(options.output, dtype=torch.float32)
-    saved.set_progress_bar_config(disable=True)
+    saved = save(pipeline, world, fit_preview(vae, scenes), options.output)
     run.log(**held_out_scores(saved, held_out, world, glance))
     run.log(**score(saved, world, 8 if options.smoke else 96))
     training.keep_log(options)
