@@ -141,6 +141,7 @@ class Run:
         self.averaged = AveragedModel(self.model, multi_avg_fn=_moving_average(ema_decay))
         self.optimizer = (optimizer or _adamw)(self.model, options.learning_rate, weight_decay)
         self.step = 0
+        self._prepared = 0.0
         self._elapsed_before = 0.0
         self._began = self._saved_at = time.monotonic()
         self._save_every_seconds = save_every_seconds
@@ -166,12 +167,16 @@ class Run:
     def steps(self) -> Iterator[np.random.Generator]:
         """Yields a fresh random generator for each step until the budget is used.
 
-        Torch's generator is seeded alike. State is saved now and then and at the end.
+        Torch's generator is seeded alike. State is saved now and then and at the end. The
+        learning rate begins low with the first step, however long the data took to prepare.
         """
+        if self.step == 0:
+            self._prepared = self.progress
         while self.progress < 1.0:
             self.model.train()
+            trained = (self.progress - self._prepared) / (1 - self._prepared)
             for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate_at(self.progress, self.options.learning_rate)
+                group["lr"] = learning_rate_at(trained, self.options.learning_rate)
             torch.manual_seed(self.options.seed * 1_000_003 + self.step)
             yield np.random.default_rng((self.options.seed, self.step))
             self.step += 1
@@ -207,6 +212,7 @@ class Run:
             "averaged": self.averaged.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
+            "prepared": self._prepared,
             "elapsed_seconds": self.elapsed_seconds,
         }
         partial = self.options.run_dir / (STATE_FILE + ".partial")
@@ -223,6 +229,7 @@ class Run:
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
+        self._prepared = state["prepared"]
         self._elapsed_before = state["elapsed_seconds"]
 
 

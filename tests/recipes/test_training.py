@@ -126,6 +126,22 @@ def test_a_smoke_run_is_a_few_steps_of_a_small_batch() -> None:
     assert options.batch_size <= 4
 
 
+def test_the_learning_rate_begins_low_after_a_long_preparation(
+    options: training.Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A third of the minutes went into data: the first step was one at the full rate."""
+    run = training.Run(dataclasses.replace(options, steps=None, minutes=1), tiny_model())
+    monkeypatch.setattr(training.Run, "elapsed_seconds", 20.0)
+    steps = run.steps()
+    next(steps)
+    (rate,) = {group["lr"] for group in run.optimizer.param_groups}
+    assert rate < 0.01 * options.learning_rate
+    monkeypatch.setattr(training.Run, "elapsed_seconds", 40.0)
+    next(steps)
+    (rate,) = {group["lr"] for group in run.optimizer.param_groups}
+    assert rate == pytest.approx(training.learning_rate_at(0.5, options.learning_rate))
+
+
 def test_minutes_measure_progress_by_the_clock(options: training.Options) -> None:
     run = training.Run(dataclasses.replace(options, steps=None, minutes=60.0), tiny_model())
     assert 0 <= run.progress < 0.01
