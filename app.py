@@ -25,7 +25,7 @@ os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # its downloads cannot be stop
 
 from pipelines.errors import StudioError
 from pipelines.settings import Settings, gibibytes
-from pipelines.startup import import_gradio_without_stubs
+from pipelines.startup import skip_gradio_stubs
 
 
 def _settings_or_exit(arguments: Sequence[str] | None) -> Settings:
@@ -98,7 +98,7 @@ def _with_arguments(settings: Settings, arguments: Sequence[str]) -> Settings:
 
 SETTINGS = _settings_or_exit(sys.argv[1:] if __name__ == "__main__" else None)
 os.environ.setdefault("GRADIO_TEMP_DIR", str(SETTINGS.data_dir / "tmp"))
-import_gradio_without_stubs()
+skip_gradio_stubs()
 gc.disable()  # a sixth of the start went into looking for garbage where there is none
 
 import gradio as gr  # noqa: E402 - reads the environment when it is imported
@@ -140,7 +140,7 @@ _WARM_UP_AFTER_SECONDS = 1.5
 
 
 class _Page(gr.Blocks):
-    """Blocks whose queue holds 64 and which nobody passes by, told of once.
+    """Blocks whose queue holds 64 and which nobody passes by, their configuration made once.
 
     The constructor calls ``queue``, which builds all of the server's routes; told only then
     how the queue is to be, it need not build them again, which takes a sixth of a second.
@@ -152,7 +152,10 @@ class _Page(gr.Blocks):
         )
 
     def __exit__(self, *error: Any) -> None:
-        """All is built: Gradio asks four times what there is, and the answer stays the same."""
+        """All is built: Gradio asks again and again what there is, and that stays the same.
+
+        The answer is shared by all later configurations; Gradio copies it before a change.
+        """
         built = self.default_config
         built.get_config = functools.cache(functools.partial(_lean, built.get_config))  # type: ignore[method-assign]
         super().__exit__(*error)
@@ -210,7 +213,7 @@ def _wire_load(
     each that it stays as it is takes a browser half a second.
     """
     first = _named(page)["write-model"]
-    asked = gr.State("")
+    asked = gr.State(None)
 
     def welcome(request: gr.Request) -> dict[Any, Any]:
         shown = {

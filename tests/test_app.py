@@ -97,3 +97,24 @@ def test_the_servers_routes_are_built_no_more_often_than_for_an_empty_page(tmp_p
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
+
+
+def test_the_configuration_is_made_once_and_each_schema_stands_in_it_once() -> None:
+    """Clients are told the same of the endpoints as of a page of Gradio's own."""
+    script = (
+        "import app, gradio as gr; page = app.demo;"
+        "told = page.get_config_file()['components'];"
+        "assert told is page.get_config_file()['components'];"
+        "assert any('api_info' in one for one in told);"
+        "twins = ('api_info_as_input', 'api_info_as_output');"
+        "assert not any(one.get(twin) == one.get('api_info') != None"
+        " for one in told for twin in twins);"
+        "lean = page.get_api_info();"
+        "del page.default_config.get_config; page.config = page.get_config_file();"
+        "assert any(twin in one for one in page.config['components'] for twin in twins);"
+        "assert page.get_api_info() == lean; assert lean['named_endpoints']['/write']"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -17,8 +17,9 @@ SCRIPT = """
 import sys
 from pathlib import Path
 if sys.argv[2] == "without":
-    from pipelines.startup import import_gradio_without_stubs
-    import_gradio_without_stubs()
+    from pipelines.startup import skip_gradio_stubs
+    skip_gradio_stubs()
+    skip_gradio_stubs()
 finders = len(sys.meta_path)
 import gradio as gr
 import mine

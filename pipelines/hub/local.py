@@ -77,8 +77,8 @@ def task_of(path: Path, settings: Settings | None = None) -> Task | None:
 
 
 def _is_adapter(path: Path) -> bool:
-    """Told by the names in the folder: a picker asks of every model, at every opening."""
-    return is_adapter_of({file.name for file in path.iterdir()})
+    """Told by a few names: a picker asks of every model, at every opening."""
+    return is_adapter_of([name for name in _MARKS if (path / name).is_file()])
 
 
 def what_is_allowed(task: Task, settings: Settings) -> str:

@@ -46,7 +46,7 @@ class Extractor:
 
 def extractor_at_hand(edge: int, models: Path | None = None) -> Extractor | None:
     """The embedded captioner's encoder for pictures of its size; else None."""
-    path = (models or MODELS) / _CAPTIONER
+    path = (MODELS if models is None else models) / _CAPTIONER
     if edge != IMAGE_EDGE or not (path / "config.json").is_file():
         return None
     model = AutoModelForImageTextToText.from_pretrained(path, dtype=torch.float32, **OFFLINE)

@@ -1,9 +1,10 @@
-"""Muon for the matrices of a model, AdamW for all else, behind one optimiser's interface.
+"""Muon for some layers of a model, AdamW for all else, behind one optimiser's interface.
 
 Muon turns the momentum of a weight matrix into the nearest orthogonal one, so that every
 direction of it learns at the same pace (Jordan et al., 2024,
 https://kellerjordan.github.io/posts/muon). A convolution is a matrix too: a row for each
-output channel. ``torch.optim.Muon`` takes matrices alone, so it is given views.
+output channel. ``torch.optim.Muon`` takes matrices alone, so it is given views. It
+multiplies in bf16 everywhere: where a processor only emulates that, AdamW is quicker.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-BETAS = (0.9, 0.99)
+from pipelines.recipes.training import BETAS, decaying
 
 
 class MuonWithAdamW:
@@ -29,13 +30,13 @@ class MuonWithAdamW:
         model: nn.Module,
         layers: Iterable[nn.Linear | nn.Conv2d],
         learning_rate: float,
-        decay: float,
+        weight_decay: float,
     ) -> None:
         """
         Args:
             layers: linear layers and convolutions of ``model`` whose weights are Muon's. Those
                 that read the input or write the output are better left to AdamW.
-            decay: of the weights of two dimensions or more, each step, times the learning rate.
+            weight_decay: of matrices and kernels, each step, times the learning rate.
         """
         self._viewed = [(layer.weight, nn.Parameter(_rows(layer.weight.data))) for layer in layers]
         for weight, rows in self._viewed:
@@ -45,10 +46,12 @@ class MuonWithAdamW:
         self._muon = torch.optim.Muon(
             [rows for _, rows in self._viewed],
             lr=learning_rate,
-            weight_decay=decay,
+            weight_decay=weight_decay,
             adjust_lr_fn="match_rms_adamw",
         )
-        self._adamw = torch.optim.AdamW(decaying(others, decay), lr=learning_rate, betas=BETAS)
+        self._adamw = torch.optim.AdamW(
+            decaying(others, weight_decay), lr=learning_rate, betas=BETAS
+        )
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -61,11 +64,11 @@ class MuonWithAdamW:
         self._muon.step()
         self._adamw.step()
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
+    def zero_grad(self) -> None:
         for weight, _ in self._viewed:
             weight.grad = None
-        self._muon.zero_grad(set_to_none)
-        self._adamw.zero_grad(set_to_none)
+        self._muon.zero_grad()
+        self._adamw.zero_grad()
 
     def state_dict(self) -> dict[str, Any]:
         return {"muon": self._muon.state_dict(), "adamw": self._adamw.state_dict()}
@@ -73,15 +76,6 @@ class MuonWithAdamW:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._muon.load_state_dict(state["muon"])
         self._adamw.load_state_dict(state["adamw"])
-
-
-def decaying(parameters: Iterable[nn.Parameter], decay: float) -> list[dict[str, Any]]:
-    """Groups for an optimiser: matrices and kernels decay; biases and norms do not."""
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
-    return [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
 
 
 def _rows(weight: torch.Tensor) -> torch.Tensor:

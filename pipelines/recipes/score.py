@@ -43,7 +43,7 @@ from pipelines.recipes.captioner.reading import Reader, tells
 from pipelines.recipes.captioner.train import captions_of
 from pipelines.recipes.clip import model as clip
 from pipelines.recipes.clip.data import equal_pairs
-from pipelines.recipes.diffusion.train import PAINTED_AT_ONCE, paint
+from pipelines.recipes.diffusion.checkpoint import PAINTED_AT_ONCE, paint
 from pipelines.recipes.emoji_scenes.data import EDGE, Scene, World
 from pipelines.recipes.emoji_scenes.dataset import HELD_OUT, Example, read_dataset
 from pipelines.recipes.emoji_scenes.oracle import Finding, Oracle
@@ -110,6 +110,9 @@ def painter_rows(
 
     20 steps of the saved scheduler, guidance 4, picture i from seed i, plain captions.
     """
+    extractor = extractor_at_hand(EDGE, models)
+    if extractor is None:
+        raise SystemExit(f"--models: FID and KID need emoji-captioner in {models}")
     world = World()
     oracle = Oracle(world)
     pipeline = StableDiffusionPipeline.from_pretrained(path, dtype=torch.float32)
@@ -120,8 +123,6 @@ def painter_rows(
     seconds = (time.perf_counter() - began) / sum(map(len, scenes.values()))
     found = {kind: [oracle.read(p) for p in pictures] for kind, pictures in painted.items()}
     rows = _oracle_rows(scenes, found)
-    extractor = extractor_at_hand(EDGE, models)
-    assert extractor is not None, f"the distances need the captioner in {models}"
     unseen = [p for (_, seen), pictures in painted.items() if not seen for p in pictures]
     ours, theirs = (extractor.features(p) for p in (unseen, [e.pixels() for e in examples]))
     rows += [

@@ -12,7 +12,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,8 +23,8 @@ from accelerate import Accelerator
 from torch.optim.swa_utils import AveragedModel
 
 from pipelines.hub.selection import TRAINING_LOG
-from pipelines.recipes.muon import BETAS, decaying
 
+BETAS = (0.9, 0.99)
 STATE_FILE = "state.pt"
 LOG_FILE = "log.jsonl"
 _SMOKE_STEPS = 3
@@ -107,7 +107,7 @@ class Optimizer(Protocol):
 
     def step(self) -> Any: ...
 
-    def zero_grad(self, set_to_none: bool = True) -> None: ...
+    def zero_grad(self) -> None: ...
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -139,7 +139,8 @@ class Run:
         self.accelerator = Accelerator(mixed_precision=precision())
         self.model = model.to(self.accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = AveragedModel(self.model, multi_avg_fn=_moving_average(ema_decay))
-        self.optimizer = (optimizer or _adamw)(self.model, options.learning_rate, weight_decay)
+        build = adamw if optimizer is None else optimizer
+        self.optimizer = build(self.model, options.learning_rate, weight_decay)
         self.step = 0
         self._prepared = 0.0
         self._elapsed_before = 0.0
@@ -183,14 +184,13 @@ class Run:
             if time.monotonic() - self._saved_at > self._save_every_seconds:
                 self.save_state()
         self.save_state()
-        draw_curves(self.options.run_dir)
 
     def update(self, loss: torch.Tensor, clip_norm: float = 1.0) -> None:
         """One optimiser step on ``loss``, and one of the weights' moving average."""
         self.accelerator.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm)
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         self.averaged.update_parameters(self.model)
 
     def is_due(self, every: int) -> bool:
@@ -225,11 +225,15 @@ class Run:
         if not path.is_file():
             raise FileNotFoundError(f"--resume: there is no {path}; leave the option out to begin")
         state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+        if state["optimizer"].keys() != self.optimizer.state_dict().keys():
+            raise SystemExit(
+                f"--resume: {path} is of another optimiser; begin anew, --init-from its checkpoint"
+            )
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
-        self._prepared = state["prepared"]
+        self._prepared = state.get("prepared", 0.0)
         self._elapsed_before = state["elapsed_seconds"]
 
 
@@ -257,7 +261,9 @@ def draw_curves(run_dir: Path) -> None:
 
 
 def keep_log(options: Options) -> None:
-    """Copies the run's log beside the checkpoint, where an evaluation finds its curves."""
+    """Draws the run's curves, and copies its log beside the checkpoint, where an evaluation
+    finds them. The last that a recipe does, so that the saved files' scores are in both."""
+    draw_curves(options.run_dir)
     shutil.copyfile(options.run_dir / LOG_FILE, options.output / TRAINING_LOG)
 
 
@@ -298,6 +304,16 @@ def precision() -> str:
     return "bf16" if torch.cpu._is_avx512_bf16_supported() else "no"
 
 
-def _adamw(model: torch.nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
+def adamw(model: torch.nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
+    """The optimiser of all recipes that name no other."""
     groups = decaying(model.parameters(), weight_decay)
     return torch.optim.AdamW(groups, lr=learning_rate, betas=BETAS)
+
+
+def decaying(parameters: Iterable[torch.nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Groups for an optimiser: matrices and kernels decay; biases and norms do not."""
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]

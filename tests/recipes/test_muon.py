@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from pipelines.recipes.muon import BETAS, MuonWithAdamW
+from pipelines.recipes.muon import MuonWithAdamW
+from pipelines.recipes.training import BETAS
 
 
 def small_model() -> nn.Sequential:

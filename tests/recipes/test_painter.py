@@ -25,6 +25,8 @@ from pipelines.recipes.diffusion.model import (
 from pipelines.recipes.diffusion.words import teach_words
 from pipelines.recipes.emoji_scenes.data import World, scene_words, world_named
 from pipelines.recipes.emoji_scenes.vocabulary import everyday
+from pipelines.recipes.extractor import extractor_at_hand
+from pipelines.recipes.muon import MuonWithAdamW
 from pipelines.recipes.vae import train as vae_recipe
 from pipelines.recipes.vae.model import build
 
@@ -141,6 +143,7 @@ def test_no_checkpoint_tells_where_its_parts_once_lay(trained: Path) -> None:
 def test_the_smoke_log_has_the_scores_of_the_saved_files(trained: Path) -> None:
     log = (trained / "run-painter/log.jsonl").read_text()
     assert "colour_right" in log
+    assert (trained / "run-painter/curves.png").is_file()
     assert "autoencoder_error" in log
     assert (trained / "painter" / TRAINING_LOG).read_text() == log
     assert (trained / "vae" / TRAINING_LOG).is_file()
@@ -152,7 +155,7 @@ def test_the_last_points_of_the_curves_are_the_scores_of_the_saved_files(trained
     world = world_named("everyday", smoke=True)
     pipeline = StableDiffusionPipeline.from_pretrained(trained / "painter", dtype=torch.float32)
     scenes = encode_scenes(pipeline.vae, world, 16, seed=2, cache=None, held_out=True)
-    again = diffusion.held_out_scores(pipeline, scenes, world, 4)
+    again = diffusion.held_out_scores(pipeline, scenes, world, 4, extractor_at_hand(128))
     assert again == pytest.approx({name: last[name] for name in again}, abs=1e-5)
 
 
@@ -235,6 +238,27 @@ def test_captions_are_padded_to_the_longest_or_as_the_pipeline_pads_them(world: 
     assert whole.shape == (2, 32)
     assert short.shape == (2, 10)  # eight words between beginning and end
     assert torch.equal(whole[:, :10], short)
+
+
+def test_what_meets_latents_and_words_is_left_to_adamw(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And all is, where bf16 is only emulated: Muon would be slower than it learns."""
+    painter = Painter(build_text_encoder(9, 32, 1), build_unet((16, 16), text_width=32))
+    painter.to(memory_format=torch.channels_last)
+    monkeypatch.setattr(training, "precision", lambda: "bf16")
+    both = diffusion.build_optimizer(painter, 1e-3, 0.01)
+    assert isinstance(both, MuonWithAdamW)
+    _, *adamw = both.param_groups
+    names = {id(parameter): name for name, parameter in painter.named_parameters()}
+    left = {names[id(p)] for group in adamw for p in group["params"] if p.ndim > 1}
+    assert left == {
+        "unet.conv_in.weight",
+        "unet.conv_out.weight",
+        "unet.add_embedding.pool.positional_embedding",
+        "text_encoder.embeddings.token_embedding.weight",
+        "text_encoder.embeddings.position_embedding.weight",
+    }
+    monkeypatch.setattr(training, "precision", lambda: "no")
+    assert isinstance(diffusion.build_optimizer(painter, 1e-3, 0.01), torch.optim.AdamW)
 
 
 def test_late_timesteps_are_drawn_more_often() -> None:

@@ -21,7 +21,8 @@ def parsed(*arguments: str) -> argparse.Namespace:
 
 @pytest.fixture
 def options(tmp_path: Path) -> training.Options:
-    arguments = parsed("--steps", "12", "--run-dir", str(tmp_path / "run"))
+    folders = ["--run-dir", str(tmp_path / "run"), "--output", str(tmp_path / "model")]
+    arguments = parsed("--steps", "12", *folders)
     return dataclasses.replace(training.options_from(arguments), learning_rate=0.05)
 
 
@@ -162,9 +163,12 @@ def test_the_curves_are_drawn_from_the_log(options: training.Options) -> None:
     assert not (options.run_dir / "curves.png").exists(), "one point is no curve"
     for _ in run.steps():
         run.log(loss=1 / (1 + run.step), held_out_loss=0.5)
-    height = Image.open(options.run_dir / "curves.png").height
     training.draw_curves(options.run_dir)
+    height = Image.open(options.run_dir / "curves.png").height
     run.log(score=0.1)
     run.log(score=0.2)
-    training.draw_curves(options.run_dir)
+    options.output.mkdir()
+    training.keep_log(options)
     assert Image.open(options.run_dir / "curves.png").height > height
+    kept = (options.output / training.TRAINING_LOG).read_text()
+    assert kept == (options.run_dir / training.LOG_FILE).read_text()

@@ -4,6 +4,7 @@ InceptionV3 with the weights of 2015-12-05, which published FIDs use, does not s
 where the owner's model directory, or a folder in it, has these weights as a safetensors file with
 the names of the usual conversion to PyTorch (``Conv2d_1a_3x3.conv.weight`` to ``fc.weight``). A
 file is known by its header, whatever it is called: only these weights tell 1,008 classes apart.
+Scores are signed with the hash of the file, so two conversions of one pickle have two names.
 Pickles are never loaded; who has one alone is told how to convert it.
 """
 
@@ -88,6 +89,7 @@ def open_extractor(
     """
     if name == INCEPTION:
         return (yield from _open_inception(studio))
+    assert name == EMBEDDED_EXTRACTOR, name
     loaded = yield from open_captioner(studio)
     called = f"{EMBEDDED_EXTRACTOR}-encoder@{weights_hash(loaded.snapshot.path)}"
     look = partial(_pooled, loaded.model)
@@ -165,6 +167,11 @@ def _inception_file(settings: Settings) -> Path:
             others.append((path.name, classes))
     wanted = f"{INCEPTION}, the InceptionV3 of {CLASSES:,} classes that published FIDs use,"
     instead = f"Or measure with {EMBEDDED_EXTRACTOR}, which ships with this page."
+    if others and others[0][1] == 0:
+        raise ModelUnavailable(
+            f"{others[0][0]} is an InceptionV3 without its classifier, {_CLASSIFIER}, by which its "
+            f"training is known. Convert the whole file. {instead}"
+        )
     if others:
         name, classes = others[0]
         raise ModelUnavailable(
@@ -200,7 +207,7 @@ def _classes(path: Path) -> int | None:
     """How many classes an InceptionV3 tells apart, 0 without its last layer; None of others."""
     try:
         tensors = read_header(path)
-    except ModelUnavailable:  # a broken file is of no kind
+    except (ModelUnavailable, OSError):  # a broken or closed file is of no kind
         return None
     if _FIRST_LAYER not in tensors:
         return None

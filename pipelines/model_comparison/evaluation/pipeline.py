@@ -207,7 +207,8 @@ def _opened_lookers(
         stack.enter_context(loaded.lease)
         lookers = replace(lookers, reader=PictureReader(loaded, studio.settings.limits))
     if "pictures" in needed:
-        lease, pictures = yield from open_extractor(studio, str(request.extractor))
+        assert request.extractor is not None
+        lease, pictures = yield from open_extractor(studio, request.extractor)
         stack.enter_context(lease)
         lookers = replace(lookers, pictures=pictures)
     if "real" in needed:
@@ -342,7 +343,7 @@ def _look_at_painted(state: _State, todos: Sequence[_Todo], emit: Emit) -> None:
     """Looks at what the extractor has not seen yet, where a stop is felt; scores read it after."""
     if state.lookers.pictures is not None:
         for todo in todos:
-            files = state.evidence([todo]).files
+            files = state.evidence([todo]).files  # of paintings: other tasks need no extractor
             _looked(state.lookers.pictures, files, f"the pictures of {todo.name}", emit)
 
 

@@ -86,7 +86,7 @@ def compared(old: Card, new: Card) -> list[Line]:
     lines = [line for _, line in causes] + outcomes
     if all(line.is_equal for line in outcomes):
         return lines
-    changed = [name for name, line in causes if not line.is_equal]
+    changed = list(dict.fromkeys(name for name, line in causes if not line.is_equal))
     because = (
         f"What differs may be because of the {listed(changed)}."
         if changed
@@ -121,14 +121,15 @@ def _parts(what: str, old: dict[str, Any], new: dict[str, Any]) -> list[tuple[st
 
 def _measured(old: Card, new: Card) -> list[tuple[str, Line]]:
     """The metrics whose signature is another now: their extractor is not the same, say."""
-    lines = {}
+    lines = []
     for before, after in _pairs(old, new):
         for metric, score in before["scores"].items():
             was, now = score["signature"], after["scores"].get(metric, score)["signature"]
             if was != now:
                 what = f"signature of {METRICS[metric].label}"
-                lines[what] = Line(False, f"{what}: was {was}, is {now}")
-    return list(lines.items())
+                text = f"{before['name']}: {what} was {was}, is {now}"
+                lines.append((what, Line(False, text)))
+    return lines
 
 
 def _outcomes(before: dict[str, Any], after: dict[str, Any]) -> list[Line]:

@@ -134,8 +134,7 @@ def checked(request: EvaluationRequest, limits: Limits) -> EvaluationRequest:
     )
     if request.clip is None and set(OF_CLIP) & set(request.metrics):
         request = replace(request, clip=EMBEDDED_CLIP)
-    if request.extractor is None and set(OF_FEATURES) & set(request.metrics):
-        request = replace(request, extractor=EMBEDDED_EXTRACTOR)
+    request = replace(request, extractor=_checked_extractor(request))
     _check_fit(request)
     return request
 
@@ -168,6 +167,13 @@ def _texts(name: str, values: object) -> list[str]:
         if not isinstance(value, str) or not value.strip() or len(value) > 2_000:
             raise InvalidValue(f"One of the {name} is {abbreviated(value)}; give a name.")
     return [value.strip() for value in values]
+
+
+def _checked_extractor(request: EvaluationRequest) -> str | None:
+    """The one that the metrics need, if any does; a wrong name is refused all the same."""
+    asked = EMBEDDED_EXTRACTOR if request.extractor is None else request.extractor
+    known = validation.choice("extractor", asked, EXTRACTORS)
+    return known if set(OF_FEATURES) & set(request.metrics) else None
 
 
 def _checked_settings(task: Task, settings: object, limits: Limits) -> Generation:
@@ -228,5 +234,3 @@ def _check_fit(request: EvaluationRequest) -> None:
         )
     if request.clip is not None:
         validation.text("clip", request.clip, 200)
-    if request.extractor is not None:
-        validation.choice("extractor", request.extractor, EXTRACTORS)

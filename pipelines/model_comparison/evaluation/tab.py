@@ -189,9 +189,10 @@ def _build_settings(settings: Settings) -> list[Any]:
                 interactive=True, allow_custom_value=True, elem_id="evaluate-clip",
             ),
             gr.Dropdown(
-                extractor_names(settings), value=EMBEDDED_EXTRACTOR, visible=False,
+                [EMBEDDED_EXTRACTOR], value=EMBEDDED_EXTRACTOR, visible=False,
                 label="Extractor for KID, FID and diversity", interactive=True,
-                allow_custom_value=True, elem_id="evaluate-extractor",
+                allow_custom_value=True,  # the pipeline's own words for a wrong one
+                elem_id="evaluate-extractor",
             ),
         ]  # fmt: skip
 
@@ -264,7 +265,7 @@ def _handler(studio: Studio, found: _Found) -> Callable[..., Iterator[dict[Any, 
                 task, (yield from _data(data, upload, studio.settings)),
                 _listed("models", models), _listed("metrics", metrics), sample_size, seed,
                 settings, clip if set(OF_CLIP) & set(metrics or []) else None,
-                extractor if task == "paint" else None,
+                extractor,
             )  # fmt: skip
             return (yield from generate(studio, request))
 
@@ -378,7 +379,8 @@ def _metric_choices(task: Task) -> list[tuple[str, str]]:
 
 def _switch(settings: Settings, given: _Given, task: Task) -> dict[Any, Any]:
     """Offers what the task has: its models, its metrics, its settings."""
-    names, extractors = names_here(settings, task), extractor_names(settings)
+    names = names_here(settings, task)
+    extractors = extractor_names(settings) if task == "paint" else [EMBEDDED_EXTRACTOR]
     tokens = _WRITING.max_new_tokens if task == "write" else _DESCRIBING.max_new_tokens
     temperature = _WRITING.temperature if task == "write" else _DESCRIBING.temperature
     return {
@@ -390,7 +392,5 @@ def _switch(settings: Settings, given: _Given, task: Task) -> dict[Any, Any]:
         given.steps: gr.update(visible=task == "paint"),
         given.guidance_scale: gr.update(visible=task == "paint"),
         given.clip: gr.update(visible=task in ("paint", "describe")),
-        given.extractor: gr.update(
-            choices=extractors, visible=task == "paint" and len(extractors) > 1
-        ),
+        given.extractor: gr.update(choices=extractors, visible=len(extractors) > 1),
     }

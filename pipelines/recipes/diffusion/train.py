@@ -7,7 +7,6 @@ python -m pipelines.recipes.diffusion.train --minutes 60
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,12 +14,19 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline
 from diffusers.models.attention_processor import AttnProcessor
-from PIL import Image
-from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
 from pipelines.metrics.kernel import kernel_distance
 from pipelines.recipes import training
+from pipelines.recipes.diffusion.checkpoint import (
+    HELD_OUT_SEED,
+    assemble,
+    fit_preview,
+    paint,
+    sample_sheet,
+    save,
+    score,
+)
 from pipelines.recipes.diffusion.data import WINDOWS, LatentScenes, encode_scenes, encode_windows
 from pipelines.recipes.diffusion.model import (
     Painter,
@@ -32,41 +38,21 @@ from pipelines.recipes.diffusion.model import (
 from pipelines.recipes.diffusion.words import teach_words
 from pipelines.recipes.emoji_scenes.data import (
     EDGE,
-    Pixels,
-    Scene,
     World,
     add_world_option,
     arrange,
-    plain_caption,
-    plural,
     scene_words,
     world_named,
 )
-from pipelines.recipes.emoji_scenes.oracle import background_colour
-from pipelines.recipes.emoji_scenes.vocabulary import COLOURS
-from pipelines.recipes.extractor import extractor_at_hand
+from pipelines.recipes.extractor import Extractor, extractor_at_hand
 from pipelines.recipes.muon import MuonWithAdamW
-from pipelines.recipes.vae.train import held_out_error
 
 COVERED_WEIGHT = 4.0
 """How much more a cell counts in which a thing stands: things are learned last."""
 LATE = 1.5
 """More of the noisy timesteps, in which the words decide: see ``spread_timesteps``."""
-PAINTED_AT_ONCE = 8
-"""Pictures in a batch, where models are scored."""
 GLANCE = 32
 """Pictures that are painted for the scores during training."""
-_GLANCE_SEED = 5
-SHEET_PROMPTS = (
-    "a red apple on a white background",
-    "a cat face on a blue background",
-    "a dog face to the left of a rose on a yellow background",
-    "a small rocket above a big moon on a black background",
-    "a dragon on a pink background",
-    "a castle next to a tree on a cyan background",
-    "a robot above a pizza on a green background",
-    "two cherries on a gray background",
-)
 WINDOWS_UNTIL = 0.6
 """The share of the budget in which only windows are shown; see ``data``."""
 FULL_LENGTH = 0.25
@@ -134,7 +120,7 @@ def tokenize(
 
 
 def averaged_painter(run: training.Run) -> Painter:
-    """The painter with the moving average of its weights."""
+    """The painter with the moving average of its weights, to be used and not trained."""
     painter = run.averaged.module
     assert isinstance(painter, Painter)
     return painter.eval()
@@ -158,111 +144,25 @@ def held_out_loss(
 
 
 def held_out_scores(
-    pipeline: StableDiffusionPipeline, scenes: LatentScenes, world: World, count: int
+    pipeline: StableDiffusionPipeline,
+    scenes: LatentScenes,
+    world: World,
+    count: int,
+    extractor: Extractor | None,
 ) -> dict[str, float]:
-    """The loss; and the KID of ``count`` pictures, where the captioner is at hand.
+    """The loss; and the KID of ``count`` pictures, where an extractor is at hand.
 
     They are held against drawings of the very scenes that were asked for.
     """
     painter = Painter(pipeline.text_encoder, pipeline.unet)
     told = {"held_out_loss": held_out_loss(painter, pipeline.tokenizer, scenes)}
-    extractor = extractor_at_hand(EDGE)
     if extractor is not None:
-        rng = np.random.default_rng(_GLANCE_SEED)
+        rng = np.random.default_rng(HELD_OUT_SEED)
         asked = [world.sample(rng, held_out=True) for _ in range(count)]
         drawn = [world.draw(scene, arrange(scene, rng)) for scene in asked]
         ours, real = (extractor.features(each) for each in (paint(pipeline, asked), drawn))
         told["held_out_kid"] = kernel_distance(ours, real, extractor.name).value
     return told
-
-
-def assemble(
-    painter: Painter, vae: AutoencoderKL, tokenizer: PreTrainedTokenizerFast
-) -> StableDiffusionPipeline:
-    """The trained parts as the pipeline that anybody can load."""
-    pipeline = StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=painter.text_encoder,
-        tokenizer=tokenizer,
-        unet=painter.unet,
-        scheduler=build_scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-def sample_sheet(pipeline: StableDiffusionPipeline, path: Path, steps: int = 20) -> None:
-    """One picture with the eight fixed prompts, guidance 4, seed 0."""
-    prompts = list(SHEET_PROMPTS)
-    generators = [torch.Generator().manual_seed(0) for _ in prompts]
-    pictures = pipeline(
-        prompts, num_inference_steps=steps, guidance_scale=4.0, generator=generators
-    ).images
-    sheet = Image.new("RGB", (128 * 4, 128 * 2))
-    for index, picture in enumerate(pictures):
-        sheet.paste(picture, (128 * (index % 4), 128 * (index // 4)))
-    sheet.save(path)
-
-
-@torch.no_grad()
-def fit_preview(vae: AutoencoderKL, scenes: LatentScenes, count: int = 256) -> dict[str, object]:
-    """The linear map from latent cells to the mean colour of their pixels, by least squares."""
-    latents = scenes.latents[:count].float().to(vae.device)
-    pictures = torch.cat([vae.decode(part).sample for part in latents.split(16)])
-    colours = functional.avg_pool2d(pictures, pictures.shape[-1] // latents.shape[-1])
-    cells = latents.permute(0, 2, 3, 1).flatten(0, 2)
-    design = torch.cat([cells, torch.ones_like(cells[:, :1])], dim=1)
-    solution = torch.linalg.lstsq(design, colours.permute(0, 2, 3, 1).flatten(0, 2)).solution
-    return {"weights": solution[:-1].tolist(), "bias": solution[-1].tolist()}
-
-
-def write_world(world: World, preview: dict[str, object], path: Path) -> None:
-    """What this painter knows, for the page to name, and how to preview its latents."""
-    known = {
-        "schema": 1,
-        "preview": preview,
-        "names": [entry.name for entry in world.emoji],
-        "aliases": {alias: entry.name for entry in world.emoji for alias in entry.names[1:]},
-        "plurals": {plural(entry.name): entry.name for entry in world.emoji},
-        "colours": list(COLOURS),
-    }
-    path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-
-
-def paint(pipeline: StableDiffusionPipeline, scenes: Sequence[Scene]) -> list[Pixels]:
-    """A picture of each scene's plain caption: 20 steps, guidance 4, picture i from seed i."""
-    pictures: list[Pixels] = []
-    for start in range(0, len(scenes), PAINTED_AT_ONCE):
-        part = scenes[start : start + PAINTED_AT_ONCE]
-        images = pipeline(
-            [plain_caption(scene) for scene in part],
-            num_inference_steps=20,
-            guidance_scale=4.0,
-            generator=[torch.Generator().manual_seed(start + i) for i in range(len(part))],
-        ).images
-        pictures += [np.asarray(image) for image in images]
-    return pictures
-
-
-def score(pipeline: StableDiffusionPipeline, world: World, count: int) -> dict[str, float]:
-    """What a saved checkpoint can do on held-out scenes.
-
-    ``colour_right`` is the share of pictures whose background is nearest to the colour that
-    a plain caption asks for: the median over a frame of four pixels, by Euclidean distance
-    in RGB; 20 steps of the saved scheduler, guidance 4, seed i for picture i.
-    ``autoencoder_error`` is as in the recipe ``vae``.
-    """
-    rng = np.random.default_rng(_GLANCE_SEED)
-    scenes = [world.sample(rng, held_out=True) for _ in range(count)]
-    found = [background_colour(picture) for picture in paint(pipeline, scenes)]
-    right = sum(a == scene.colour for a, scene in zip(found, scenes, strict=True))
-    return {
-        "colour_right": right / count,
-        "autoencoder_error": held_out_error(pipeline.vae, world),
-    }
 
 
 def build_painter(options: training.Options, tokenizer: PreTrainedTokenizerFast) -> Painter:
@@ -286,8 +186,11 @@ def build_painter(options: training.Options, tokenizer: PreTrainedTokenizerFast)
 
 def build_optimizer(
     painter: torch.nn.Module, learning_rate: float, weight_decay: float
-) -> MuonWithAdamW:
-    """Muon for the layers between, AdamW for what reads the latents and writes the velocity."""
+) -> training.Optimizer:
+    """Muon for the layers between, AdamW for what reads the latents and writes the velocity;
+    AdamW for all where bf16 is only emulated."""
+    if training.precision() == "no":
+        return training.adamw(painter, learning_rate, weight_decay)
     layers = [
         layer
         for name, layer in painter.named_modules()
@@ -306,21 +209,6 @@ def use_plain_attention(painter: Painter) -> None:
     if not torch.cuda.is_available():
         painter.unet.set_attn_processor(AttnProcessor())
         painter.text_encoder.set_attn_implementation("eager")
-
-
-def save(
-    pipeline: StableDiffusionPipeline, world: World, preview: dict[str, object], output: Path
-) -> StableDiffusionPipeline:
-    """Writes the pipeline in half precision, and what the page needs to know of it; returns
-    it as it reads back."""
-    pipeline.to(dtype=torch.float16).save_pretrained(
-        output, safe_serialization=True, max_shard_size="8MB"
-    )
-    training.forget_paths(output)
-    write_world(world, preview, output / "world.json")
-    saved = StableDiffusionPipeline.from_pretrained(output, dtype=torch.float32)
-    saved.set_progress_bar_config(disable=True)
-    return saved
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -360,7 +248,8 @@ def main() -> None:
         for i, kind in enumerate(WINDOWS)
     ]
     held_out = encode_scenes(vae, world, min(count, 128), seed=2, cache=None, held_out=True)
-    scheduler, glance = build_scheduler(), 4 if options.smoke else GLANCE
+    scheduler, extractor = build_scheduler(), extractor_at_hand(EDGE)
+    sheet, glance = options.run_dir / "samples.png", 4 if options.smoke else GLANCE
     for rng in run.steps():
         shown = pick(scenes, windows, run.progress, rng)
         size = options.batch_size * scenes.edge // shown.edge
@@ -376,14 +265,15 @@ def main() -> None:
         run.update(loss)
         if run.is_due(50):
             run.log(loss=loss.item())
-        if run.is_due(1000):
+        if run.is_due(1000) and run.step > 0:
             pipeline = assemble(averaged_painter(run), vae, tokenizer)
-            run.log(**held_out_scores(pipeline, held_out, world, glance))
-            sample_sheet(pipeline, options.run_dir / "samples.png")
+            run.log(**held_out_scores(pipeline, held_out, world, glance, extractor))
+            sample_sheet(pipeline, sheet)
 
     pipeline = assemble(averaged_painter(run), vae, tokenizer)
-    saved = save(pipeline, world, fit_preview(vae, scenes), options.output)
-    run.log(**held_out_scores(saved, held_out, world, glance))
+    saved = save(pipeline, world, fit_preview(vae, scenes), options.output).to(device)
+    sample_sheet(saved, sheet, 2 if options.smoke else 20)
+    run.log(**held_out_scores(saved, held_out, world, glance, extractor))
     run.log(**score(saved, world, 8 if options.smoke else 96))
     training.keep_log(options)
 

@@ -30,7 +30,7 @@ from pipelines.recipes.emoji_scenes.data import (
     to_signed,
 )
 from pipelines.recipes.emoji_scenes.vocabulary import SIZES
-from pipelines.recipes.training import learning_rate_at
+from pipelines.recipes.training import BETAS, learning_rate_at
 
 MOST_ITEMS = 2
 _BATCH_SIZE = 128
@@ -109,7 +109,7 @@ def teach_words(
     text_encoder.to(device).train()
     reader = SpriteReader(text_encoder.config.hidden_size, sprites.values.shape[1]).to(device)
     parameters = [*text_encoder.parameters(), *reader.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=_LEARNING_RATE, betas=(0.9, 0.99))
+    optimizer = torch.optim.AdamW(parameters, lr=_LEARNING_RATE, betas=BETAS)
     hits: list[float] = []
     for step in range(steps):
         rng = np.random.default_rng((seed, step, 0))

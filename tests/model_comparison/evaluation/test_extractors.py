@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from pipelines.errors import LoadFailed, ModelUnavailable, OutOfBudget, StudioError
 from pipelines.events import Progress, with_result
+from pipelines.model_comparison.evaluation import extractors
 from pipelines.model_comparison.evaluation.card import card, request_of
 from pipelines.model_comparison.evaluation.data import DataSet
 from pipelines.model_comparison.evaluation.extractors import (
@@ -27,6 +28,7 @@ from pipelines.model_comparison.evaluation.pipeline import generate
 from pipelines.model_comparison.evaluation.replay import compared, replay
 from pipelines.model_comparison.evaluation.request import INCEPTION, EvaluationRequest, Painting
 from pipelines.residency import Lease
+from pipelines.settings import ROOT
 from pipelines.studio import Studio
 from tests.recipes.inception_weights import weights, write_weights
 from tests.running import finished
@@ -126,7 +128,7 @@ def _others(directory: Path) -> None:
         (_nothing, "not on this machine.*--model-dir"),
         (_others, "not on this machine.*--model-dir"),
         (_torchvision, r"inception.safetensors is an InceptionV3 of 1,000 classes.*1,008"),
-        (_headless, "of 0 classes"),
+        (_headless, "x.safetensors is an InceptionV3 without its classifier, fc.weight"),
         (_pickle, "(?s)pt_inception-2015.pth is a pickle.*save_file.*pt_inception-2015.safeten"),
     ],
 )
@@ -141,6 +143,11 @@ def test_what_is_there_in_its_place_is_told(
         opened(studio, INCEPTION)
     assert "emoji-captioner, which ships" in str(caught.value)
     assert str(tmp_path) not in str(caught.value)
+
+
+def test_the_readme_tells_the_command_that_converts() -> None:
+    told = extractors._CONVERT.format("pt_inception-2015-12-05-6726825d.pth", "inception")
+    assert told in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_pickle_is_converted_by_the_command_that_is_told(studio: Studio, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pipelines.model_comparison.evaluation.data import DataSet, from_texts
 from pipelines.model_comparison.evaluation.request import (
     DEFAULT_METRICS,
     METRICS,
+    OF_FEATURES,
     TASKS,
     Describing,
     EvaluationRequest,
@@ -131,7 +132,10 @@ def test_pictures_are_looked_at_by_the_embedded_extractor_unless_another_is_name
         assert checked(replace(asked, metrics=(metric,)), LIMITS).extractor == "emoji-captioner"
     other = replace(asked, extractor="InceptionV3-2015-12-05")
     assert checked(other, LIMITS).extractor == "InceptionV3-2015-12-05"
-    assert checked(replace(asked, metrics=("clip_score",)), LIMITS).extractor is None
+    for unused in (asked, other):
+        assert checked(replace(unused, metrics=("clip_score",)), LIMITS).extractor is None
+    needing = {name for name, metric in KNOWN.items() if "pictures" in metric.lookers}
+    assert needing == set(OF_FEATURES)
     for wrong in ("inception", "../x", "", True, float("nan"), LONG):
         with pytest.raises(InvalidValue, match="emoji-captioner, InceptionV3-2015-12-05") as caught:
             checked(replace(asked, extractor=wrong), LIMITS)  # type: ignore[arg-type]
