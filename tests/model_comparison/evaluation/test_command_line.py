@@ -65,6 +65,17 @@ def test_a_file_of_texts_or_a_zip_is_data_too(
         assert f"2 samples of {data[:-4]}" in capsys.readouterr().out
 
 
+def test_an_extractor_can_be_named(
+    pairs_dir: Path, scenes_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [
+        "evaluate", "--task", "paint", "--data", str(scenes_dir), "--samples", "2",
+        "--models", "painter-a", "painter-b", "--extractor", "InceptionV3-2015-12-05",
+    ]  # fmt: skip
+    assert main(arguments(pairs_dir, tmp_path, *command)) == 2
+    assert "InceptionV3-2015-12-05" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
