@@ -86,6 +86,11 @@ def theme() -> gr.themes.Base:
     )
 
 
+def endpoint(name: str, handler: Callable[..., Any]) -> dict[str, Any]:
+    """Options that make a handler an endpoint whose whole docstring is shown, its ``Args`` too."""
+    return {"api_name": name, "api_description": inspect.getdoc(handler)}
+
+
 def _handing_over(component: type[Component], preprocess: Callable[..., Any]) -> Any:
     """A subclass that hands over what was sent, for the pipeline's own check to answer.
 

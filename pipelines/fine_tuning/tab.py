@@ -100,7 +100,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> list[Any]:
     shown = {"show_progress": "minimal", "show_progress_on": [view.status], **queue}
     trainer = _trainer(studio, view)
     runs = [
-        train.click(trainer, form.inputs, view.outputs, api_name="fine_tune", **shown),
+        train.click(trainer, form.inputs, view.outputs, **ui.endpoint("fine_tune", trainer), **shown),
         watch.click(_watcher(studio, view), None, view.outputs, api_visibility="private", **shown),
     ]  # fmt: skip
     _wire(studio, form, report, view)

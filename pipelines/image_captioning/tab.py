@@ -75,7 +75,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
     run, inputs, outputs = _handler(studio), [*given], [*shown]
     shared = {"show_progress": "minimal", "show_progress_on": [shown.status], **compute}
     runs = [
-        buttons.describe.click(run, inputs, outputs, api_name="describe", **shared),
+        buttons.describe.click(run, inputs, outputs, **ui.endpoint("describe", run), **shared),
         examples.load_input_event.then(run, inputs, outputs, api_visibility="private", **shared),
     ]
     ui.wire_stop(buttons.stop, runs, [shown.status])

@@ -153,7 +153,7 @@ def _wire_finder(
     options = {"show_progress": "minimal", **waiting}
     gr.on(
         [finder.look.click, finder.query.submit], look, [finder.task, finder.query], found,
-        api_name="search_models", **options,
+        **ui.endpoint("search_models", look), **options,
     )  # fmt: skip
     gr.on(
         [finder.task.change, opened],
@@ -191,7 +191,7 @@ def _wire_chosen(
     checked = [chosen.verdict, chosen.facts]
     gr.on(
         [chosen.check.click, chosen.reference.submit], check, [finder.task, chosen.reference],
-        checked, api_name="check_model", show_progress="minimal", **waiting,
+        checked, **ui.endpoint("check_model", check), show_progress="minimal", **waiting,
     )  # fmt: skip
     chosen.add.click(
         add, [chosen.reference, chosen.adapter, chosen.weight], [chosen.reference], **ui.FREE

@@ -23,7 +23,6 @@ from pipelines.studio import Loaded, Studio, parameter_bytes
 from pipelines.text_generation.gaps import NOTE as GAPS_NOTE
 from pipelines.text_generation.gaps import Candidate, Filled, fill
 from pipelines.text_generation.writer import (
-    Joiner,
     Writer,
     check_room,
     encode,
@@ -54,41 +53,19 @@ class TextRequest:
     seed: int | None = None
 
 
-@dataclass(frozen=True)
-class TextDelta:
-    """All of the text so far (without the prompt), and how many tokens it took."""
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What a text took so far: tokens, and seconds since the model began.
 
-    text: str
-    new_tokens: int
-
-
-@dataclass(frozen=True)
-class TextResult:
-    """The finished text (without the prompt) and what there is to know about it.
-
-    ``family`` is ``causal``, ``seq2seq`` or ``fill-mask``. Of the last, the text is the prompt
-    with its gaps filled, and ``candidates`` has the likeliest words for each gap.
+    ``family`` is ``causal``, ``seq2seq`` or ``fill-mask``.
     """
 
-    text: str
-    prompt: str
-    seed: int
-    finish_reason: FinishReason
     prompt_tokens: int
     new_tokens: int
     context_tokens: int
     seconds: float
     first_token_seconds: float
-    load_seconds: float
-    receipt: dict[str, Any]
     family: str = "causal"
-    candidates: list[list[Candidate]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def whole(self) -> str:
-        """The prompt and what was added; of a model that fills gaps, the text is the whole."""
-        return self.text if self.family == "fill-mask" else self.prompt + self.text
 
     @property
     def tokens_per_second(self) -> float:
@@ -104,6 +81,36 @@ class TextResult:
         if self.family == "fill-mask":
             return 0
         return self.context_tokens - self.prompt_tokens - self.new_tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextDelta(Counts):
+    """All of the text so far, without the prompt, and what it took."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextResult(Counts):
+    """The finished text (without the prompt) and what there is to know about it.
+
+    Of a ``fill-mask`` model the text is the prompt with its gaps filled, and ``candidates``
+    has the likeliest words for each gap.
+    """
+
+    text: str
+    prompt: str
+    seed: int
+    finish_reason: FinishReason
+    load_seconds: float
+    receipt: dict[str, Any]
+    candidates: list[list[Candidate]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def whole(self) -> str:
+        """The prompt and what was added; of a model that fills gaps, the text is the whole."""
+        return self.text if self.family == "fill-mask" else self.prompt + self.text
 
 
 def checked(request: TextRequest, limits: Limits) -> TextRequest:
@@ -165,7 +172,7 @@ def _decode(
     budget = min(request.max_new_tokens, room)
     with applied(writer.model, adapters, _waiting(emit)):
         began = time.perf_counter()
-        collector = _Collector(joiner(writer, prompt_ids), emit)
+        collector = _Collector(writer, prompt_ids, emit)
         _run_model(writer, request, prompt_ids, budget, seed, collector)
         seconds = time.perf_counter() - began
     reason: FinishReason = "length" if budget == request.max_new_tokens else "context full"
@@ -235,8 +242,10 @@ def _waiting(emit: Emit) -> Callable[[], None]:
 class _Collector:
     """The streamer that ``generate`` feeds: the prompt first, then token by token."""
 
-    def __init__(self, joiner: Joiner, emit: Emit) -> None:
-        self._joiner = joiner
+    def __init__(self, writer: Writer, prompt_ids: torch.Tensor, emit: Emit) -> None:
+        self._joiner = joiner(writer, prompt_ids)
+        self._writer = writer
+        self._prompt_tokens = prompt_ids.shape[1]
         self._emit = emit
         self._began = time.perf_counter()
         self._has_prompt = False
@@ -247,10 +256,21 @@ class _Collector:
         if not self._has_prompt:
             self._has_prompt = True
             return
+        seconds = time.perf_counter() - self._began
         if not self.ids:
-            self.first_token_seconds = time.perf_counter() - self._began
+            self.first_token_seconds = seconds
         self.ids.append(int(value.reshape(-1)[0]))
-        self._emit(TextDelta(self.text(), len(self.ids)))
+        self._emit(
+            TextDelta(
+                text=self.text(),
+                prompt_tokens=self._prompt_tokens,
+                new_tokens=len(self.ids),
+                context_tokens=self._writer.context_tokens,
+                seconds=seconds,
+                first_token_seconds=self.first_token_seconds,
+                family=self._writer.family,
+            )
+        )
 
     def end(self) -> None:
         """Part of the streamer's protocol; the thread's end says it here."""

@@ -13,7 +13,7 @@ from pipelines import ui
 from pipelines.events import Progress, with_result
 from pipelines.settings import Limits
 from pipelines.studio import Studio
-from pipelines.text_generation.pipeline import TextDelta, TextRequest, TextResult, generate
+from pipelines.text_generation.pipeline import Counts, TextDelta, TextRequest, TextResult, generate
 
 EXAMPLES = [
     ["Once upon a time there was a poor fisherman who"],
@@ -169,7 +169,9 @@ def _updates(request: TextRequest, events: Iterator[Any]) -> Updates:
                 continue
             part = item.new_tokens / request.max_new_tokens
             bar = Progress(f"Writing · {item.new_tokens} tokens", part)
-            yield request.prompt + item.text, ui.progress_bar(bar), *[gr.skip()] * 4
+            spent = ui.facts(*_spent(item))
+            line = ui.progress_bar(bar)
+            yield request.prompt + item.text, line, gr.skip(), gr.skip(), spent, gr.skip()
         else:
             told = ui.notes_text(item.notes), _candidates(item), _facts(item)
             yield item.whole, ui.done(_ending(item)), *told, item.receipt
@@ -197,7 +199,7 @@ def _wire(
     private = {"api_visibility": "private", **shared}
     started = [given.write.click, given.prompt.submit]
     runs = [
-        gr.on(started, run, prompted, outputs, api_name="write", **shared),
+        gr.on(started, run, prompted, outputs, **ui.endpoint("write", run), **shared),
         shown.more.click(go_on, written, outputs, **private),
         shown.again.click(rewrite, prompted, outputs, **private),
         examples.load_input_event.then(run, prompted, outputs, **private),
@@ -226,11 +228,18 @@ def _ending(result: TextResult) -> str:
     return f"Done: {reasons[result.finish_reason]}"
 
 
+def _spent(counts: Counts) -> list[tuple[str, str]]:
+    """What a text has taken so far, and what is left; it stays when the text is stopped."""
+    return [
+        ("tokens", f"{counts.prompt_tokens} + {counts.new_tokens}"),
+        ("left in context", f"{counts.tokens_left:,} of {counts.context_tokens:,}"),
+        ("speed", f"{counts.tokens_per_second:.0f} tokens/s"),
+    ]
+
+
 def _facts(result: TextResult) -> str:
     return ui.facts(
-        ("tokens", f"{result.prompt_tokens} + {result.new_tokens}"),
-        ("left in context", f"{result.tokens_left:,} of {result.context_tokens:,}"),
-        ("speed", f"{result.tokens_per_second:.0f} tokens/s"),
+        *_spent(result),
         ("first token", f"{result.first_token_seconds * 1000:.0f} ms"),
         ("seed", str(result.seed)),
     )

@@ -81,7 +81,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
     shared = {"show_progress": "minimal", "show_progress_on": [shown.status], **compute}
     started = [buttons.paint.click, given.prompt.submit]
     runs = [
-        gr.on(started, *wires, api_name="paint", **shared),
+        gr.on(started, *wires, **ui.endpoint("paint", wires[0]), **shared),
         examples.load_input_event.then(*wires, api_visibility="private", **shared),
     ]
     ui.wire_stop(buttons.stop, runs, [shown.status])

@@ -128,7 +128,7 @@ def raw_captioner(picture: Image.Image) -> Call:
                 num_beams=4,
                 num_return_sequences=4,
                 early_stopping=True,
-                max_new_tokens=40,
+                max_new_tokens=32,
                 return_dict_in_generate=True,
                 output_scores=True,
             )

@@ -75,6 +75,9 @@ def test_every_tab_is_a_named_endpoint_with_documented_parameters(client: Client
     for endpoint in endpoints.values():
         assert endpoint["description"]
         assert all(p["label"] for p in endpoint["parameters"])
+    for name in ("/write", "/paint", "/describe", "/compare", "/fine_tune"):
+        told = endpoints[name]["description"]
+        assert all(f"{p['parameter_name']}:" in told for p in endpoints[name]["parameters"]), name
 
 
 def test_write_gives_the_same_text_for_the_same_seed(client: Client) -> None:
@@ -146,6 +149,7 @@ BAD_PAINT = [
     ("guidance_scale", 31, "guidance_scale"),
     ("scheduler", "magic", "magic"),
     ("count", True, "count"),
+    ("count", 0, "count"),
     ("width", 100, "multiple of 8"),
     ("height", 4096, "height"),
     ("height", -8, "height"),
@@ -216,6 +220,64 @@ def test_describe_refuses_broken_pictures_within_bounded_memory(
         call(client, "/describe", describe_fields(path))
     assert server.memory_bytes() - before < 150 * 1024**2
     call(client, "/describe", describe_fields())
+
+
+def test_describe_samples_too_and_tells_a_stranger(client: Client, tmp_path: Path) -> None:
+    _, _, note, table, _, receipt = call(
+        client, "/describe", describe_fields(method="sampling", temperature=3)
+    )
+    assert 1 < len(table["data"]) <= 3, "captions that are drawn twice are told once"
+    assert receipt["request"]["method"] == "sampling"
+    assert "nothing" not in str(note)
+    Image.effect_noise((128, 128), 120).convert("RGB").save(tmp_path / "noise.png")
+    _, _, note, *_ = call(client, "/describe", describe_fields(tmp_path / "noise.png"))
+    assert "nothing" in str(note)
+
+
+@pytest.mark.parametrize("picture", [None, {"path": "/etc/passwd"}])
+def test_describe_takes_uploads_alone(client: Client, picture: Any) -> None:
+    with pytest.raises(Exception, match=r"no picture|not an uploaded|allowed|InvalidPath|path"):
+        call(client, "/describe", {**describe_fields(), "picture": picture})
+
+
+def compare_fields(client: Client, **changed: Any) -> dict[str, Any]:
+    """The endpoint's own defaults, but for what is changed."""
+    (endpoint,) = (
+        e for name, e in client.view_api(return_format="dict")["named_endpoints"].items()
+        if name == "/compare"
+    )  # fmt: skip
+    fields = {p["parameter_name"]: p["parameter_default"] for p in endpoint["parameters"]}
+    assert set(changed) <= set(fields)
+    return {**fields, "seed": 7, "max_new_tokens": 8, **changed}
+
+
+def test_compare_writes_and_paints_with_both_models(client: Client) -> None:
+    told = client.predict(**compare_fields(client), api_name="/compare")
+    assert sum(isinstance(part, str) and part.startswith("Once upon") for part in told) == 2
+    painted = compare_fields(
+        client, task="paint", prompt="a red apple on a white background",
+        model_a="emoji-painter", model_b="emoji-painter", steps_a=2, steps_b=3,
+    )  # fmt: skip
+    assert "steps" in str(client.predict(**painted, api_name="/compare"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"task": "sing"}, "sing"),
+        ({"model_b": "no-such-model"}, "fairytale-gpt"),
+        ({"model_a": "/etc/passwd"}, "fairytale-gpt"),
+        ({"task": "describe", "model_a": "emoji-captioner", "model_b": "emoji-captioner"},
+         "picture"),
+        ({"prompt": "x" * 100_000}, "100,000"),
+        ({"max_new_tokens": True}, "max_new_tokens"),
+    ],
+)  # fmt: skip
+def test_compare_refuses_bad_input_with_words(
+    client: Client, changed: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(Exception, match=words):
+        client.predict(**compare_fields(client, **changed), api_name="/compare")
 
 
 def test_a_refused_request_does_not_disturb_a_run(client: Client) -> None:

@@ -106,7 +106,20 @@ def test_stop_ends_a_tale_and_keeps_what_is_written(page: Page) -> None:
     page.wait_for_timeout(600)
     assert page.locator("#story textarea").input_value() == stopped
     assert stopped.startswith(prompt)
-    expect(page.locator("#write-facts")).not_to_contain_text("tokens/s")
+    expect(page.locator("#write-facts")).to_contain_text("left in context")
+    expect(page.locator("#write-facts")).not_to_contain_text("seed")
+    expect_status(page, "Stopped")
+
+
+def test_paint_previews_tells_the_time_left_and_stops(page: Page) -> None:
+    open_tab(page, "Paint")
+    fix_seed(page)
+    page.get_by_label("number input for Steps").locator("visible=true").fill("150")
+    page.locator("#paint-run").click()
+    status = page.locator(".status:visible").first
+    expect(status).to_contain_text(re.compile(r"Step \d+ of 150.* s left"))
+    expect(page.locator("#paint-gallery img").first).to_be_visible()
+    page.locator("#paint-stop").click()
     expect_status(page, "Stopped")
 
 
@@ -257,7 +270,6 @@ def test_an_example_sets_task_models_and_settings_and_compares_pictures(page: Pa
     page.locator("#compare-wipe").wait_for()
     for side in "ab":
         expect(page.locator(f"#compare-{side}-model input")).to_have_value("emoji-painter")
-    page.locator("#compare-run").click()
     expect(page.locator("#compare-verdict")).to_contain_text("A and B differ in steps")
     assert page.locator("#compare-wipe img").count() == 2
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -58,6 +58,12 @@ Opening = tuple[Callable[..., Any], list[Any]]
 """What takes the text of a link, and the fields that it fills in."""
 
 
+class _Buttons(NamedTuple):
+    compare: gr.Button
+    stop: gr.Button
+    card: gr.UploadButton
+
+
 def build(studio: Studio, compute: dict[str, Any]) -> Opening:
     """Adds Side by side to the current block.
 
@@ -66,6 +72,45 @@ def build(studio: Studio, compute: dict[str, Any]) -> Opening:
     """
     lead = "Two models, or one with two settings: one input, one seed, one run after the other."
     gr.Markdown(lead, elem_classes="lead")
+    given, buttons = _build_given(studio.settings)
+    examples = gr.Row()
+    with gr.Row(equal_height=False):
+        settings = {side: build_settings(studio.settings, side) for side in SIDES}
+    with gr.Row(equal_height=False):
+        out = {side: build_output(side) for side in SIDES}
+    page = Page(given, settings, out, *build_findings())
+    with examples, gr.Column():
+        shown = _build_examples(studio.settings, page)
+
+    def switch(chosen: Task, prompt: str, *models: str) -> dict[Any, Any]:
+        return _switch(studio.settings, page, chosen, prompt, models)
+
+    # Not whenever the task changes: a card or a link sets models beside it, which have to stay.
+    switched = list(switch("write", ""))
+    given.task.input(switch, [given.task, given.prompt], switched, **ui.FREE)
+    chosen = [given.task, given.prompt, *(settings[side].model for side in SIDES)]
+    ready = shown.load_input_event.then(switch, chosen, switched, **ui.FREE)
+    run, fields, outputs = _handler(studio, page), page.inputs, page.outputs
+    shared = {"show_progress": "minimal", "show_progress_on": page.statuses, **compute}
+    started = [buttons.compare.click, given.prompt.submit]
+    runs = [
+        gr.on(started, run, fields, outputs, **ui.endpoint("compare", run), **shared),
+        ready.then(run, fields, outputs, api_visibility="private", **shared),
+    ]
+    ui.wire_stop(buttons.stop, runs, page.statuses)
+    opened = list(dict.fromkeys([*switched, *page.inputs]))
+    buttons.card.upload(
+        ui.shows_errors(lambda path: _opened_card(studio.settings, page, path)),
+        [buttons.card], opened, **{**ui.FREE, "queue": True},  # unqueued errors are not shown
+    )  # fmt: skip
+
+    def from_link(text: str) -> dict[Any, Any]:
+        return _opened(studio.settings, page, link.decode(text, studio.settings.limits))
+
+    return ui.shows_errors(from_link), opened
+
+
+def _build_given(settings: Settings) -> tuple[Given, _Buttons]:
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=300):
             task, prompt, picture = build_given()
@@ -78,41 +123,11 @@ def build(studio: Studio, compute: dict[str, Any]) -> Opening:
             )
             seed = ui.seed_box(elem_id="compare-seed")
             tokens = ui.slider(
-                1, studio.settings.limits.new_tokens, 100, step=1, label="New tokens",
+                1, settings.limits.new_tokens, 100, step=1, label="New tokens",
                 info="At most so many", elem_id="compare-tokens",
             )  # fmt: skip
-    examples = gr.Row()
-    with gr.Row(equal_height=False):
-        settings = {side: build_settings(studio.settings, side) for side in SIDES}
-    with gr.Row(equal_height=False):
-        out = {side: build_output(side) for side in SIDES}
-    page = Page(Given(task, prompt, picture, seed, tokens), settings, out, *build_findings())
-    with examples, gr.Column():
-        shown = _build_examples(studio.settings, page)
-    runs = gr.on(
-        [compare.click, prompt.submit], _handler(studio, page), page.inputs, page.outputs,
-        api_name="compare", show_progress="minimal", show_progress_on=page.statuses, **compute,
-    )  # fmt: skip
-    ui.wire_stop(stop, [runs], page.statuses)
-
-    def switch(chosen: Task, prompt: str, *models: str) -> dict[Any, Any]:
-        return _switch(studio.settings, page, chosen, prompt, models)
-
-    # Not whenever the task changes: a card or a link sets models beside it, which have to stay.
-    switched = list(switch("write", ""))
-    task.input(switch, [task, prompt], switched, **ui.FREE)
-    chosen = [settings[side].model for side in SIDES]
-    shown.load_input_event.then(switch, [task, prompt, *chosen], switched, **ui.FREE)
-    opened = list(dict.fromkeys([*switched, *page.inputs]))
-    card_button.upload(
-        ui.shows_errors(lambda path: _opened_card(studio.settings, page, path)),
-        [card_button], opened, **{**ui.FREE, "queue": True},  # unqueued errors are not shown
-    )  # fmt: skip
-
-    def from_link(text: str) -> dict[Any, Any]:
-        return _opened(studio.settings, page, link.decode(text, studio.settings.limits))
-
-    return ui.shows_errors(from_link), opened
+    given = Given(task, prompt, picture, seed, tokens)
+    return given, _Buttons(compare, stop, card_button)
 
 
 def _build_examples(settings: Settings, page: Page) -> Any:
