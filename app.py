@@ -107,7 +107,6 @@ from pipelines import ui  # noqa: E402
 from pipelines.fine_tuning import tab as fine_tune_tab  # noqa: E402
 from pipelines.hub import Task  # noqa: E402
 from pipelines.image_captioning import tab as describe_tab  # noqa: E402
-from pipelines.model_comparison import link  # noqa: E402
 from pipelines.model_comparison import tab as compare_tab  # noqa: E402
 from pipelines.model_comparison.replay import tab as replay_panel  # noqa: E402
 from pipelines.models import tab as models_tab  # noqa: E402
@@ -194,7 +193,7 @@ def build_app(settings: Settings) -> gr.Blocks:
         ui.models_panel(studio)
         replay_panel.build(studio, compute)
         _keep_pickers_fresh(studio, page, made)
-        _wire_load(studio, page, device_line, tabs, *openings["compare"])
+        _wire_load(studio, page, device_line, tabs, openings["compare"])
     return cast(gr.Blocks, page)
 
 
@@ -205,30 +204,36 @@ def _named(page: gr.Blocks) -> dict[str | None, Any]:
 
 def _wire_load(
     studio: Studio, page: gr.Blocks, device_line: gr.Markdown, tabs: gr.Tabs,
-    fill: Callable[..., Any], fields: list[Any],
+    openings: list[compare_tab.Opening],
 ) -> None:  # fmt: skip
     """What happens when the page is opened: little, for people wait for it.
 
-    Only where the address has a comparison are Compare's many fields touched: to be told of
-    each that it stays as it is takes a browser half a second.
+    Only where the address has a comparison are its many fields touched: to be told of each
+    that it stays as it is takes a browser half a second.
     """
     first = _named(page)["write-model"]
-    asked = gr.State(None)
+    asked = {opening.parameter: gr.State(None) for opening in openings}
 
     def welcome(request: gr.Request) -> dict[Any, Any]:
-        shown = {
+        given = request.query_params
+        return {
             device_line: _welcome(studio),
             first: ui.local_choices(studio.settings, "write"),
+            **{state: given[name] for name, state in asked.items() if name in given},
         }
-        if link.PARAMETER in request.query_params:
-            shown[asked] = request.query_params[link.PARAMETER]
-        return shown
 
     # Queued, for of what is not queued the page shows no error.
     options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    page.load(welcome, None, [device_line, first, asked], **options)
-    asked.change(lambda: gr.update(selected="compare"), None, [tabs], **options)
-    asked.change(fill, [asked], fields, **options)
+    page.load(welcome, None, [device_line, first, *asked.values()], **options)
+    for opening in openings:
+        state = asked[opening.parameter]
+        state.change(_shows(opening.panel), None, [tabs, opening.panels], **options)
+        state.change(opening.fill, [state], opening.fields, **options)
+
+
+def _shows(panel: str) -> Callable[[], list[Any]]:
+    """A handler that turns to a panel of Compare."""
+    return lambda: [gr.update(selected="compare"), gr.update(selected=panel)]
 
 
 def _build_workshop(studio: Studio, compute: dict[str, Any], page: gr.Blocks) -> list[Any]:

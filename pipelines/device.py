@@ -6,8 +6,11 @@ The only place that decides this. Importing it loads no torch.
 from __future__ import annotations
 
 import os
+import platform
 import threading
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 _MIB = 1024**2
+_CPU_INFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,34 @@ def choose_device() -> Device:
     if torch.backends.mps.is_available():
         return Device("mps", "float16", "Apple GPU: half precision")
     return Device("cpu", "float32", "no GPU found; a CPU computes float16 slower than float32")
+
+
+def hardware() -> str:
+    """What this machine computes with, for cards: its GPUs, and its processor."""
+    import torch
+
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}; {processor()}"
+    gpu = "an Apple GPU" if torch.backends.mps.is_available() else "no GPU"
+    return f"{processor()}; {gpu}"
+
+
+@cache
+def processor() -> str:
+    """``"8 cores of NAME (x86_64)"``: the CPU, as far as the machine tells."""
+    name = _cpu_model() or platform.processor() or "a CPU"
+    return f"{os.cpu_count()} cores of {name} ({platform.machine()})"
+
+
+def _cpu_model() -> str | None:
+    """Linux alone has the name in a file, and some of its machines have it not."""
+    if not _CPU_INFO.is_file():
+        return None
+    for line in _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return None
 
 
 def memory_in_use_bytes(device_kind: str) -> int:

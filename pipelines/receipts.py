@@ -13,7 +13,7 @@ from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from pipelines.device import Device
+from pipelines.device import Device, hardware
 from pipelines.errors import InvalidValue
 from pipelines.hub import Snapshot, Task
 
@@ -52,7 +52,12 @@ def make_receipt(
             ],
         },
         "request": fields,
-        "device": {"kind": device.kind, "dtype": device.dtype_name, "machine": platform.machine()},
+        "device": {
+            "kind": device.kind,
+            "dtype": device.dtype_name,
+            "machine": platform.machine(),
+            "hardware": hardware(),
+        },
         "versions": versions(),
         "timings_seconds": {name: round(value, 4) for name, value in timings.items()},
         "output_sha256": output_hash,
@@ -116,7 +121,8 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What is not the same in two receipts, a line each.
 
     Timings do not count, nor how the model was asked for: its reference and commit do, and
-    those of its adapters. A receipt from before there were adapters has none.
+    those of its adapters. A receipt from before there were adapters has none, and one from
+    before hardware was told is of any.
     """
     lines = []
     for part in ("model", "device", "versions", "request"):
@@ -125,6 +131,8 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         if part == "model":
             before.setdefault("adapters", [])
             after = {"adapters": [], **after}
+        if part == "device" and "hardware" not in before:
+            after = {name: value for name, value in after.items() if name != "hardware"}
         for name in sorted({*before, *after}):
             if (part, name) != ("request", "model") and before.get(name) != after.get(name):
                 lines.append(f"{part} {name}: was {before.get(name)}, is {after.get(name)}")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from pipelines.device import hardware
 from pipelines.errors import InvalidValue
 from pipelines.events import with_result
 from pipelines.hub import Adapter, resolve
@@ -223,6 +224,18 @@ def test_differences_name_what_changed_and_leave_timings_out() -> None:
         "versions torch: was 2.12, is 2.13",
         "the output itself",
     ]
+
+
+def test_the_hardware_counts_where_the_receipt_tells_it(studio: Studio) -> None:
+    request = writing.TextRequest("tiny-writer", "Once", max_new_tokens=3, seed=0)
+    snapshot = resolve("tiny-writer", "write", studio.settings)
+    new = make_receipt("write", snapshot, request, 0, studio.device, {}, "aa")
+    assert new["device"]["hardware"] == hardware()
+    old = through_json(new)
+    old["device"]["hardware"] = "another"
+    assert differences(old, new) == [f"device hardware: was another, is {hardware()}"]
+    del old["device"]["hardware"]
+    assert differences(old, new) == []
 
 
 def test_adapters_are_in_the_receipt_and_old_receipts_have_none(studio: Studio) -> None:

@@ -99,8 +99,9 @@ def build(studio: Studio, compute: dict[str, Any]) -> list[Any]:
     queue = compute | {"concurrency_id": "training", "concurrency_limit": 8}
     shown = {"show_progress": "minimal", "show_progress_on": [view.status], **queue}
     trainer = _trainer(studio, view)
+    public = ui.endpoint("fine_tune", trainer)
     runs = [
-        train.click(trainer, form.inputs, view.outputs, **ui.endpoint("fine_tune", trainer), **shown),
+        train.click(trainer, form.inputs, view.outputs, **public, **shown),
         watch.click(_watcher(studio, view), None, view.outputs, api_visibility="private", **shown),
     ]  # fmt: skip
     _wire(studio, form, report, view)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from pipelines.errors import InvalidValue
 from pipelines.metrics.score import Score
 
@@ -35,6 +37,6 @@ def proportion(hits: Sequence[bool], judge: str, higher_is_better: bool = True) 
         low=0.0 if count == 0 else centre - reach,
         high=1.0 if count == n else centre + reach,
         samples=n,
-        signature=f"share|judge:{judge}|samples:{n}|ci:wilson",
+        signature=f"share|judge:{judge}|samples:{n}|ci:wilson|numpy:{np.__version__}",
         higher_is_better=higher_is_better,
     )

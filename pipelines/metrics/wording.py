@@ -57,7 +57,7 @@ def distinct(texts: Sequence[str], n: int = 2) -> Score:
         max(0.0, low),
         min(1.0, high),
         len(counted),
-        f"distinct-{n}|texts:{len(counted)}|tok:blanks-lc|ci:jackknife",
+        f"distinct-{n}|texts:{len(counted)}|tok:blanks-lc|ci:jackknife|numpy:{np.__version__}",
         higher_is_better=True,
     )
 

@@ -54,7 +54,10 @@ example:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; 0 if all went well and, for a replay, if all is equal."""
-    given = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:1] == ["--replay"]:  # the command, spelled as an option
+        words[0] = "replay"
+    given = _parser().parse_args(words)
     try:
         code: int = given.run(given)
     except StudioError as error:
@@ -81,8 +84,9 @@ def _add_evaluate(commands: Any) -> argparse.ArgumentParser:
     lines = (f"  {task}: {', '.join(METRICS[task])}\n" for task in TASKS)
     evaluate: argparse.ArgumentParser = commands.add_parser(
         "evaluate",
-        help="hold models against the first of them on a data set",
-        description="Holds two to eight models against the first of them on a data set.",
+        help="hold models against the first of them on a data set, or measure one",
+        description="Holds up to eight models against the first of them on a data set. One model "
+        "alone is measured.",
         epilog=_EPILOG.format(metrics="".join(lines)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -98,7 +102,9 @@ def _add_evaluate(commands: Any) -> argparse.ArgumentParser:
     )  # fmt: skip
     evaluate.add_argument("--samples", type=int, default=64, help="how many (default: 64)")
     evaluate.add_argument("--seed", type=int, default=0, help="of draw and models (default: 0)")
-    evaluate.add_argument("--clip", help="a CLIP model on this machine (default: emoji-clip)")
+    evaluate.add_argument(
+        "--clip", help="a CLIP model: a name on this machine, or owner/repo (default: emoji-clip)"
+    )
     evaluate.add_argument(
         "--extractor", choices=EXTRACTORS,
         help="what looks at pictures for KID, FID and diversity (default: emoji-captioner)",
@@ -168,7 +174,7 @@ def _evaluate(given: argparse.Namespace) -> int:
         given.clip,
         given.extractor,
     )
-    result = _told(generate(studio, request))
+    result = _told(generate(studio, request, fewest_models=1))
     if given.output is not None:
         write(result, given.output)
     print((pasted if given.table else markdown)(card(result)))

@@ -3,6 +3,7 @@
 A link fills fields in and runs nothing. It comes from a stranger, so it is checked like any
 visitor's input: of bounded length, with just the fields of its task, each in its range, and
 models by name or Hub reference, never by path. A picture does not fit into it.
+The links of evaluations are of the same letters, ``evaluation/link.py``.
 """
 
 from __future__ import annotations
@@ -74,14 +75,7 @@ def encode(setup: Setup) -> str:
     for side in SIDES:
         own = getattr(setup, side)
         content[NAMES[side]] = {n: getattr(own, n) for n in ("model", *_SETTINGS[task])}
-    told = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    text = base64.urlsafe_b64encode(told.encode()).decode().rstrip("=")
-    if len(text) > MOST_CHARACTERS:
-        raise InvalidValue(
-            f"A link to this comparison would have {len(text):,} characters; at most "
-            f"{MOST_CHARACTERS:,} are allowed. Shorten the prompt, or hand on the card."
-        )
-    return text
+    return packed(content, "Shorten the prompt, or hand on the card.")
 
 
 def decode(text: object, limits: Limits) -> Setup:
@@ -91,13 +85,13 @@ def decode(text: object, limits: Limits) -> Setup:
         InvalidValue: it is none, too long, damaged, or a field is missing, unknown or wrong.
         ModelUnavailable: the parts of a composed model are malformed.
     """
-    content = _content(text)
+    content = unpacked(text)
     task = validation.choice("task of the link", content.get("task"), TASKS)
     shared = ("task", *_SHARED[task])
     names = [NAMES[side] for side in SIDES]
-    _check_fields("The link", content, (*shared, *names))
+    check_fields("The link", content, (*shared, *names))
     for name in names:
-        _check_fields(f"{name} of the link", content[name], ("model", *_SETTINGS[task]))
+        check_fields(f"{name} of the link", content[name], ("model", *_SETTINGS[task]))
     given = _empty(task, *(content[name]["model"] for name in names))
     left, right = (
         replace(getattr(given, side), **content[name])
@@ -155,7 +149,7 @@ def checked(setup: Setup, limits: Limits) -> Setup:
         "max_new_tokens": lambda name, value: validation.whole_number(
             name, value, 1, limits.new_tokens
         ),
-        "model": _model,
+        "model": model_name,
         "temperature": lambda name, value: validation.number(name, value, 0.0, 5.0),
         "steps": lambda name, value: validation.whole_number(name, value, 0, limits.steps),
         "guidance_scale": lambda name, value: validation.number(
@@ -183,19 +177,6 @@ def _seed(value: object) -> int:
     return -1 if seed is None else seed
 
 
-def _model(name: str, value: object) -> str:
-    """A name of this machine or a Hub reference, composed or plain; never a path."""
-    model = validation.text(name, value, _LONGEST_MODEL)
-    for part in parse_composition(model):
-        is_name = _LOCAL_NAME.fullmatch(part.text) is not None
-        if not model.isprintable() or (not is_name and parse_reference(part.text) is None):
-            raise InvalidValue(
-                f"{name} is {abbreviated(value)}; give a model of the page by its name, or a Hub "
-                "reference such as owner/repo."
-            )
-    return model
-
-
 def _empty(task: str, left: Any, right: Any) -> Setup:
     """A setup of two models with everything else as requests have it by default."""
     write, paint, describe = (_REQUESTS[name] for name in ("write", "paint", "describe"))
@@ -207,7 +188,31 @@ def _empty(task: str, left: Any, right: Any) -> Setup:
     return Setup(shared, replace(side, model=left), replace(side, model=right))
 
 
-def _content(text: object) -> dict[str, Any]:
+def packed(content: Mapping[str, Any], advice: str) -> str:
+    """Fields by name as a link's parameter, in letters that need no escaping.
+
+    Args:
+        advice: what to do where it would be too long.
+
+    Raises:
+        InvalidValue: it would be longer than ``MOST_CHARACTERS``.
+    """
+    told = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    text = base64.urlsafe_b64encode(told.encode()).decode().rstrip("=")
+    if len(text) > MOST_CHARACTERS:
+        raise InvalidValue(
+            f"A link to this comparison would have {len(text):,} characters; at most "
+            f"{MOST_CHARACTERS:,} are allowed. {advice}"
+        )
+    return text
+
+
+def unpacked(text: object) -> dict[str, Any]:
+    """The fields by name that a link's parameter holds, their values yet to be checked.
+
+    Raises:
+        InvalidValue: it holds none, is too long, or damaged.
+    """
     if not isinstance(text, str) or re.fullmatch(r"[A-Za-z0-9_-]+", text) is None:
         raise InvalidValue(f"The link holds {abbreviated(text)}, no comparison. Copy it whole.")
     if len(text) > MOST_CHARACTERS:
@@ -225,6 +230,25 @@ def _content(text: object) -> dict[str, Any]:
     return content
 
 
-def _check_fields(what: str, value: object, names: tuple[str, ...]) -> None:
+def check_fields(what: str, value: object, names: tuple[str, ...]) -> None:
+    """Raises InvalidValue where ``value`` has other fields than these."""
     if not isinstance(value, dict) or set(value) != set(names):
         raise InvalidValue(f"{what} must have just the fields {', '.join(names)}. Copy it whole.")
+
+
+def model_name(name: str, value: object) -> str:
+    """A name of this machine or a Hub reference, composed or plain; never a path.
+
+    Raises:
+        InvalidValue: it is neither.
+        ModelUnavailable: the parts of a composed model are malformed.
+    """
+    model = validation.text(name, value, _LONGEST_MODEL)
+    for part in parse_composition(model):
+        is_name = _LOCAL_NAME.fullmatch(part.text) is not None
+        if not model.isprintable() or (not is_name and parse_reference(part.text) is None):
+            raise InvalidValue(
+                f"{name} is {abbreviated(value)}; give a model of the page by its name, or a Hub "
+                "reference such as owner/repo."
+            )
+    return model

@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
+from pipelines.model_comparison import link
+from pipelines.model_comparison.evaluation import link as evaluation_link
 from pipelines.model_comparison.evaluation import tab as evaluation_tab
+from pipelines.model_comparison.opening import PANELS
+from pipelines.model_comparison.replay.cards import COMPARISON, EVALUATION, VOTES
 from pipelines.model_comparison.sides import tab as sides_tab
 from pipelines.model_comparison.votes import tab as votes_tab
 from pipelines.studio import Studio
 
 
-def build(studio: Studio, compute: dict[str, Any]) -> sides_tab.Opening:
+@dataclass(frozen=True)
+class Opening:
+    """What a link opens: ``fill`` takes the text of ``parameter`` in the page's address.
+
+    It fills ``fields`` in, in the panel with the id ``panel`` of ``panels``.
+    """
+
+    parameter: str
+    panels: gr.Tabs
+    panel: str
+    fill: Callable[..., Any]
+    fields: list[Any]
+
+
+def build(studio: Studio, compute: dict[str, Any]) -> list[Opening]:
     """Adds the tab's content to the current block: three ways to compare.
 
     Args:
         compute: queue options that all computing handlers share.
 
     Returns:
-        What fills the fields in from a link's text.
+        What links open.
     """
-    with gr.Tabs():
-        with gr.Tab("Side by side", id="sides", elem_id="tab-sides"):
-            opening = sides_tab.build(studio, compute)
-        with gr.Tab("On a data set", id="evaluate", elem_id="tab-evaluate"):
-            evaluation_tab.build(studio, compute)
-        with gr.Tab("Blind votes", id="votes", elem_id="tab-votes") as votes:
+    with gr.Tabs() as panels:
+        with gr.Tab(PANELS[COMPARISON], id="sides", elem_id="tab-sides"):
+            sides = sides_tab.build(studio, compute)
+        with gr.Tab(PANELS[EVALUATION], id="evaluate", elem_id="tab-evaluate"):
+            evaluation = evaluation_tab.build(studio, compute)
+        with gr.Tab(PANELS[VOTES], id="votes", elem_id="tab-votes") as votes:
             votes_tab.build(studio, compute, votes.select)
-    return opening
+    return [
+        Opening(link.PARAMETER, panels, "sides", *sides),
+        Opening(evaluation_link.PARAMETER, panels, "evaluate", *evaluation),
+    ]

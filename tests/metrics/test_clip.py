@@ -53,6 +53,43 @@ def test_order_repetition_and_length_of_features_do_not_matter() -> None:
     assert scaled.value == pytest.approx(score.value)
 
 
+def test_order_repetition_and_length_leave_the_score_with_references() -> None:
+    references = [TEXTS[:1], TEXTS[1:3], PICTURES[2:], TEXTS]
+    score = ref_clip_score(PICTURES, TEXTS, references, MODEL)
+    mixed = [3, 0, 2, 1]
+    shuffled = [references[i] for i in mixed]
+    assert ref_clip_score(PICTURES[mixed], TEXTS[mixed], shuffled, MODEL) == score
+    again = [np.repeat(answers, 3, 0) for answers in references]
+    assert ref_clip_score(PICTURES, TEXTS, again, MODEL).value == pytest.approx(score.value)
+    twice = ref_clip_score(
+        np.repeat(PICTURES, 2, 0), np.repeat(TEXTS, 2, 0), [r for r in again for _ in "ab"], MODEL
+    )
+    assert twice.value == pytest.approx(score.value)
+    assert twice.high - twice.low < score.high - score.low
+    scaled = ref_clip_score(PICTURES * 1e25, TEXTS, [r * 1e-25 for r in references], MODEL)
+    assert scaled.value == pytest.approx(score.value)
+
+
+def test_equal_features_with_references_leave_no_doubt() -> None:
+    score = ref_clip_score(np.ones((5, 3)), np.ones((5, 3)), [np.ones((2, 3))] * 5, MODEL)
+    expected = 2 * 2.5 / 3.5
+    assert (score.value, score.low, score.high) == pytest.approx((expected,) * 3)
+    opposite = ref_clip_score(np.ones((2, 3)), -np.ones((2, 3)), [np.ones((1, 3))] * 2, MODEL)
+    assert opposite.value == 0
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_fewer_than_two_pairs_have_no_score_with_references(count: int) -> None:
+    rows = np.ones((count, 3))
+    with pytest.raises(InvalidValue, match="give at least 2 rows"):
+        ref_clip_score(rows, rows, [np.ones((1, 3))] * count, MODEL)
+
+
+def test_a_picture_without_references_is_refused() -> None:
+    with pytest.raises(InvalidValue, match="give at least 1 row"):
+        ref_clip_score(PICTURES, TEXTS, [TEXTS, TEXTS, TEXTS, TEXTS[:0]], MODEL)
+
+
 def test_equal_features_leave_no_doubt() -> None:
     score = clip_score(np.ones((5, 3)), np.ones((5, 3)), MODEL)
     assert (score.value, score.low, score.high) == pytest.approx((2.5, 2.5, 2.5))

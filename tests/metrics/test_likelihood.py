@@ -119,6 +119,22 @@ def test_a_guess_among_all_tokens_is_as_perplexed_as_there_are_tokens() -> None:
     assert (broken.value, broken.low, broken.high) == (math.inf, math.inf, math.inf)
 
 
+def test_order_and_repetition_of_passages_leave_the_perplexity() -> None:
+    rng = np.random.default_rng(0)
+    nats, counts = rng.uniform(1, 9, 30).tolist(), rng.integers(1, 9, 30).tolist()
+    score = perplexity(nats, counts, TEXT, BPE, WINDOWS)
+    assert perplexity(nats[::-1], counts[::-1], TEXT, BPE, WINDOWS) == score
+    twice = perplexity(nats * 2, counts * 2, TEXT, BPE, WINDOWS)
+    assert twice.value == pytest.approx(score.value)
+    assert twice.high - twice.low < score.high - score.low
+
+
+@pytest.mark.parametrize("passages", [0, 1])
+def test_the_perplexity_of_fewer_than_two_passages_is_refused(passages: int) -> None:
+    with pytest.raises(InvalidValue, match="at least 2 passages"):
+        perplexity([1.0] * passages, [1] * passages, TEXT, BPE, WINDOWS)
+
+
 def test_perplexity_is_checked() -> None:
     with pytest.raises(InvalidValue, match="tokenizer is 'bpe'"):
         perplexity([1, 2], [1, 2], TEXT, "bpe", WINDOWS)

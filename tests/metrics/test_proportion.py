@@ -36,6 +36,27 @@ def test_nineteen_of_twenty_intervals_hold_the_true_share() -> None:
     assert np.mean([s.low <= 0.3 <= s.high for s in draws]) == pytest.approx(0.95, abs=0.02)
 
 
+def test_order_does_not_matter_and_samples_twice_leave_less_doubt() -> None:
+    hits = [True, False, False, True, True]
+    once, twice = proportion(hits, "hand"), proportion(hits * 2, "hand")
+    assert proportion(hits[::-1], "hand") == once
+    assert twice.value == once.value
+    assert twice.high - twice.low < once.high - once.low
+
+
+@pytest.mark.parametrize("hit", [True, False])
+def test_one_sample_is_a_share_that_says_little(hit: bool) -> None:
+    score = proportion([hit], "hand")
+    assert score.value == hit
+    assert (score.low, score.high) == pytest.approx((0.2065, 1) if hit else (0, 0.7935), abs=5e-5)
+
+
+def test_a_signature_names_the_judge_and_the_count() -> None:
+    score = proportion([True, False], "hand", higher_is_better=False)
+    assert score.signature == f"share|judge:hand|samples:2|ci:wilson|numpy:{np.__version__}"
+    assert (score.samples, score.higher_is_better) == (2, False)
+
+
 def test_no_samples_have_no_share() -> None:
     with pytest.raises(InvalidValue, match="no samples"):
         proportion([], "hand")

@@ -164,8 +164,10 @@ def test_ten_thousand_votes_take_less_than_a_second() -> None:
     assert [r.name for r in found.ratings] == [f"model {i}" for i in range(7, -1, -1)]
 
 
-def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
-    assert coverage(models=4, votes=150, simulations=60) == pytest.approx(0.95, abs=0.05)
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    """93 to 97% of them. The four of one simulation hang together, so 1,600 are worth 400 at
+    least: a binomial standard error of at most 1.1 points, and the margin is 1.8 of them."""
+    assert coverage(models=4, votes=150, simulations=400) == pytest.approx(0.95, abs=0.02)
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,43 @@ def test_order_and_length_do_not_matter() -> None:
     assert scores[1].value < scores[5].value < scores[10].value
 
 
+def test_order_length_and_repetition_leave_the_median_rank() -> None:
+    rng = np.random.default_rng(0)
+    queries, answers = rng.normal(size=(31, 4)), rng.normal(size=(40, 4))
+    is_right = rng.random((31, 40)) < 0.1
+    is_right[~is_right.any(axis=1), 0] = True
+    score = median_rank(queries, answers, is_right, MODEL)
+    assert 1 < score.low < score.value < score.high
+    columns = rng.permutation(40)
+    turned = is_right[::-1][:, columns]
+    assert median_rank(queries[::-1], answers[columns], turned, MODEL) == score
+    assert median_rank(queries * 1e20, answers / 1e20, is_right, MODEL) == score
+    twice = median_rank(np.repeat(queries, 2, 0), answers, np.repeat(is_right, 2, 0), MODEL)
+    assert twice.value == score.value
+    assert twice.high - twice.low <= score.high - score.low
+
+
+def test_one_query_and_one_answer_are_enough() -> None:
+    alone = at([0.3]), at([1.2]), np.array([[True]]), MODEL
+    assert recall(*alone)[1].value == 1
+    score = median_rank(*alone)
+    assert (score.low, score.value, score.high) == (1, 1, 1)
+
+
+def test_the_median_rank_of_equal_features_is_the_last() -> None:
+    same = np.full((20, 3), 0.1)
+    score = median_rank(same, same, np.eye(20, dtype=bool), MODEL)
+    assert (score.low, score.value, score.high) == (20, 20, 20)
+
+
+@pytest.mark.parametrize("metric", [recall, median_rank])
+@pytest.mark.parametrize("shape", [(0, 4), (4, 0)])
+def test_neither_queries_nor_answers_may_be_missing(metric: Any, shape: tuple[int, int]) -> None:
+    queries, answers = (np.ones((count, 2)) for count in shape)
+    with pytest.raises(InvalidValue, match="give at least 1 row"):
+        metric(queries, answers, np.ones(shape, dtype=bool), MODEL)
+
+
 def test_a_signature_names_the_model_and_the_counts() -> None:
     score = recall(at([0.0]), at(ANGLES), np.array([[True, False, False, False]]), MODEL)[5]
     assert score.signature == (

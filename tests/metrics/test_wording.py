@@ -41,7 +41,9 @@ def test_distinct_leaves_out_each_text() -> None:
     without = [distinct(TEXTS[:i] + TEXTS[i + 1 :], n=2).value for i in range(len(TEXTS))]
     reach = 1.959964 * np.sqrt(np.var(without) * (len(TEXTS) - 1))
     assert score.high - score.value == pytest.approx(reach)
-    assert score.signature == "distinct-2|texts:6|tok:blanks-lc|ci:jackknife"
+    assert score.signature == (
+        f"distinct-2|texts:6|tok:blanks-lc|ci:jackknife|numpy:{np.__version__}"
+    )
 
 
 def test_self_bleu_is_sacrebleus_of_each_text_against_the_others() -> None:

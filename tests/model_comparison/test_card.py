@@ -12,6 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from pipelines.device import hardware
 from pipelines.errors import InvalidValue, StudioError
 from pipelines.events import Progress, with_result
 from pipelines.image_captioning.pipeline import CaptionRequest
@@ -63,6 +64,7 @@ def test_a_card_is_json_and_says_what_was_run(
         assert made["request"][side]["seed"] == 3
         assert made["measures"][side]["seconds"] > 0
     assert made["versions"]["torch"] and made["device"]["machine"]
+    assert made["device"]["hardware"] == hardware()
     assert made["verdict"].startswith("A and B differ in ")
 
 
@@ -105,6 +107,17 @@ def test_a_card_run_again_is_equal_line_by_line(
     assert f"A ({model}): the same files" in texts
     assert f"B ({model}): 1 of 1 outputs are equal" in texts
     assert any(text.startswith("version of torch: ") for text in texts)
+
+
+def test_a_card_from_before_hardware_was_told_is_run_again(
+    module_studio: Studio, results: dict[str, ComparisonResult]
+) -> None:
+    made = json.loads(as_json(card(results["write"])))
+    for part in (made, *made["receipts"].values()):
+        del part["device"]["hardware"]
+    *_, again = with_result(replay(module_studio, made))
+    assert again.is_equal
+    assert not any("hardware" in line.text for line in again.lines)
 
 
 def test_what_differs_is_told_with_its_cause(

@@ -12,6 +12,11 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from pipelines.model_comparison.evaluation.data import DataSet
+from pipelines.model_comparison.evaluation.link import encode
+from pipelines.model_comparison.evaluation.request import EvaluationRequest, Painting
+from pipelines.model_comparison.evaluation.setup import named_setup
+from pipelines.settings import Limits
 from tests.page.conftest import ROOT, Server
 
 AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
@@ -305,6 +310,23 @@ def test_a_link_that_is_broken_says_so_and_changes_nothing(page: Page, server: S
     page.goto(server.url + "?compare=%3Cb%3Enonsense")
     expect(page.get_by_test_id("toast-body")).to_contain_text("link")
     expect(page.locator("#compare-prompt textarea")).to_have_value(re.compile("fisherman"))
+
+
+def test_an_evaluation_s_link_opens_its_panel_with_the_fields_filled_in(
+    page: Page, server: Server
+) -> None:
+    models = ("emoji-painter-night", "emoji-painter")
+    request = EvaluationRequest(
+        "paint", DataSet("", "", ()), models, sample_size=12, settings=Painting(7, 2.5)
+    )
+    page.goto(f"{server.url}?evaluate={encode(named_setup(request, 'emoji-scenes', Limits()))}")
+    expect(page.locator("#evaluate-samples input[type=number]")).to_have_value("12")
+    expect(page.get_by_role("tab", name="On a data set")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#evaluate-task").get_by_label("Paint", exact=True)).to_be_checked()
+    expect(page.locator("#evaluate-models")).to_contain_text(re.compile(r"night.*emoji-painter"))
+    page.locator("button.label-wrap:visible", has_text="Settings").first.click()
+    expect(page.locator("#evaluate-steps input[type=number]")).to_have_value("7")
+    expect(page.locator("#evaluate-method")).to_have_count(0)
 
 
 def test_a_model_is_checked_and_chosen_for_its_tab(page: Page) -> None:

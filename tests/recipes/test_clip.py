@@ -30,7 +30,7 @@ from pipelines.recipes.clip import train
 from pipelines.recipes.clip.data import draw_batch
 from pipelines.recipes.clip.model import build, contrastive_loss, encode, features_of
 from pipelines.recipes.diffusion.model import build_tokenizer
-from pipelines.recipes.emoji_scenes.data import Scene, World, scene_words
+from pipelines.recipes.emoji_scenes.data import Scene, World, scene_words, world_named
 from pipelines.recipes.emoji_scenes.vocabulary import everyday
 
 NOWHERE = Path("there is no captioner")
@@ -227,7 +227,12 @@ def test_a_smoke_run_leaves_a_checkpoint_with_its_card_and_resumes(tmp_path: Pat
     assert f"| recall: picture at 10 | {last['picture_at_10']:.3f} |" in card
     assert "| steps | 3 of 4 pictures |" in card
     assert "On 16 held-out scenes" in card
-    AutoModel.from_pretrained(tmp_path / "emoji-clip")
+    saved = AutoModel.from_pretrained(tmp_path / "emoji-clip", dtype=torch.float32)
+    known = AutoTokenizer.from_pretrained(tmp_path / "emoji-clip")
+    rng = np.random.default_rng(train.HELD_OUT_SEED)
+    batch = draw_batch(world_named("everyday", smoke=True), 16, rng, held_out=True)
+    again = train.held_out_scores(saved, known, batch)
+    assert again == pytest.approx({name: last[name] for name in again}, abs=1e-5)
     train.main(["--smoke", "--resume", *places])
     assert json.loads((tmp_path / "run/log.jsonl").read_text().splitlines()[-1])["step"] == 3
 

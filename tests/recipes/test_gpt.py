@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from pipelines.hub.selection import TRAINING_LOG
+from pipelines.metrics.likelihood import bits_per_byte
 from pipelines.recipes.gpt import data, train
 from pipelines.recipes.gpt.model import CONTEXT, END, build, train_tokenizer
 
@@ -137,6 +138,17 @@ def test_scores_count_every_token_once(tokenizer: PreTrainedTokenizerBase) -> No
     assert bits == pytest.approx(told * math.log2(len(tokenizer)) / held_out.bytes, rel=1e-5)
 
 
+def test_scores_are_the_metric_s(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Which wants two passages at least; a run may have one."""
+    model = build(tokenizer, width=32, layers=1)
+    passages = [data.passage(tokenizer, PAGE), data.passage(tokenizer, PAGE[:300])]
+    told = [list(train.window_scores(model, passage)) for passage in passages]
+    nats = [sum(nats for nats, _, _ in windows) for windows in told]
+    score = bits_per_byte(nats, [passage.bytes for passage in passages], "page@01234567")
+    _, bits = train.held_out_scores(model, passages)
+    assert bits == pytest.approx(score.value)
+
+
 def test_a_passage_knows_its_size_in_bytes(tokenizer: PreTrainedTokenizerBase) -> None:
     assert data.passage(tokenizer, "Märchen").bytes == 8
     assert data.passage(tokenizer, "Märchen", characters=3).bytes == 4
@@ -166,6 +178,7 @@ def test_a_smoke_run_leaves_a_checkpoint_and_samples(tmp_path: Path) -> None:
     _, (text,) = data.read_texts(tmp_path, ["second.txt"])
     _, bits = train.held_out_scores(saved, [data.passage(known, text)])
     assert glances[-1]["glance_bits_per_byte"] == pytest.approx(bits, abs=1e-5)
+    assert lines[-1]["held_out_bits_per_byte"] == pytest.approx(bits, abs=1e-5)
     assert (tmp_path / "run/samples.txt").read_text().startswith("Once upon a time")
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "model").config.vocab_size < 4096
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline
+from PIL import Image
 from safetensors.torch import load_file
 
 from pipelines.hub.selection import TRAINING_LOG
@@ -144,6 +145,8 @@ def test_the_smoke_log_has_the_scores_of_the_saved_files(trained: Path) -> None:
     log = (trained / "run-painter/log.jsonl").read_text()
     assert "colour_right" in log
     assert (trained / "run-painter/curves.png").is_file()
+    assert Image.open(trained / "run-painter/samples.png").size == (512, 256)
+    assert (trained / "run-vae/samples.png").is_file()
     assert "autoencoder_error" in log
     assert (trained / "painter" / TRAINING_LOG).read_text() == log
     assert (trained / "vae" / TRAINING_LOG).is_file()
@@ -157,6 +160,13 @@ def test_the_last_points_of_the_curves_are_the_scores_of_the_saved_files(trained
     scenes = encode_scenes(pipeline.vae, world, 16, seed=2, cache=None, held_out=True)
     again = diffusion.held_out_scores(pipeline, scenes, world, 4, extractor_at_hand(128))
     assert again == pytest.approx({name: last[name] for name in again}, abs=1e-5)
+
+
+def test_the_autoencoder_s_curve_ends_with_the_error_of_its_saved_file(trained: Path) -> None:
+    *_, last = map(json.loads, (trained / "vae" / TRAINING_LOG).read_text().splitlines())
+    vae = AutoencoderKL.from_pretrained(trained / "vae", dtype=torch.float32)
+    again = vae_recipe.held_out_error(vae, world_named("everyday", smoke=True))
+    assert last["held_out_error"] == pytest.approx(again, abs=1e-5)
 
 
 def test_the_page_can_serve_what_the_recipe_saved(trained: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +15,24 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.device import Device
-from pipelines.errors import LoadFailed, ModelUnavailable, abbreviated
+from pipelines.errors import LoadFailed
 from pipelines.events import Progress
-from pipelines.hub import Snapshot, local_models, read_json
-from pipelines.hub.local import content_hash
+from pipelines.hub import Snapshot
 from pipelines.image_captioning.pipeline import load_captioner
 from pipelines.images import open_picture
 from pipelines.loading import OFFLINE, load_model
 from pipelines.metrics.clip import PREFIX
+from pipelines.model_comparison.evaluation.clips import clip_names as clip_names
+from pipelines.model_comparison.evaluation.clips import resolve_clip
 from pipelines.model_comparison.evaluation.request import EMBEDDED_EXTRACTOR
-from pipelines.settings import Limits, Settings
-from pipelines.studio import Loaded, Studio, parameter_bytes
+from pipelines.residency import Lease
+from pipelines.settings import Limits
+from pipelines.streaming import stream
+from pipelines.studio import Loaded, Studio, parameter_bytes, waited
 
 Array = npt.NDArray[np.float64]
 AT_ONCE = 32
 _BEAMS, _LONGEST_READING = 4, 40
-_CLIP_CLASSES = ("CLIPModel", "VisionTextDualEncoderModel")
 
 
 class PictureReader:
@@ -65,15 +67,31 @@ class PictureReader:
 
 
 class ClipFeatures:
-    """Features of pictures and texts in one space."""
+    """Features of pictures and texts in one space, by the CLIP of a snapshot.
 
-    def __init__(self, parts: tuple[Any, Any, Any], name: str, prefix: str, limits: Limits) -> None:
+    Args:
+        parts: its model, tokenizer and image processor.
+    """
+
+    def __init__(self, parts: tuple[Any, Any, Any], snapshot: Snapshot, limits: Limits) -> None:
         self._parts = parts
-        self._prefix = prefix
         self._limits = limits
         self._pictures: dict[Path, Array] = {}
         self._texts: dict[str, Array] = {}
-        self.name = name
+        # CLIP of photographs was trained on sentences; one of a world of its own knows none of
+        # that.
+        self._prefix = PREFIX if parts[0].config.model_type == "clip" else ""
+        called = re.sub(r"[@|\s]+", "-", snapshot.reference)
+        if not self._prefix:
+            called += "-without-prefix"
+        self.name = f"{called}@{weights_hash(snapshot.path)}"
+        self.snapshot = snapshot
+
+    @property
+    def reference(self) -> str:
+        """What finds the same model again: of the Hub at its commit."""
+        found = self.snapshot.reference
+        return f"{found}@{self.snapshot.commit}" if "/" in found else found
 
     def of(self, files: Sequence[Path]) -> Array:
         """Features of pictures in files: ``(n, d)``."""
@@ -114,51 +132,46 @@ def open_captioner(studio: Studio) -> Generator[Progress, None, Loaded]:
     return (yield from studio.open(EMBEDDED_EXTRACTOR, "describe", load_captioner, _bytes))
 
 
-def load_clip(name: str, settings: Settings, device: Device) -> ClipFeatures:
-    """A CLIP model of this machine, by its name.
+def open_clip(
+    studio: Studio, name: str, in_use: Collection[str] = ()
+) -> Generator[Progress, None, tuple[Lease, ClipFeatures]]:
+    """A CLIP model of this machine or of the Hub, with the lease that keeps it in memory.
+
+    Args:
+        in_use: commits that must stay on disk when room is made for a download.
 
     Raises:
-        ModelUnavailable: there is none of that name.
-        LoadFailed: it cannot be loaded.
+        StudioError: there is none of that name, or it cannot be fetched or loaded.
     """
+    keep = {*studio.residency.commits(), *in_use}
+    snapshot = yield from stream(
+        lambda emit: resolve_clip(name, studio.settings, studio.device, emit, keep),
+        may_go_on=True,
+    )
+    lease = studio.residency.lease(
+        f"{snapshot.reference}@{snapshot.commit[:12]}",
+        lambda: _load_clip(snapshot, studio.device),
+        lambda parts: parameter_bytes(parts[0]),
+        expected_bytes=snapshot.parameters * studio.device.dtype.itemsize,
+    )
+    yield from waited(lease, snapshot.reference)
+    return lease, ClipFeatures(lease.model, snapshot, studio.settings.limits)
+
+
+def _load_clip(snapshot: Snapshot, device: Device) -> tuple[Any, Any, Any]:
+    """Model, tokenizer and image processor."""
     from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
-    path = _clip_models(settings).get(name)
-    if path is None:
-        names = ", ".join(_clip_models(settings)) or "none"
-        raise ModelUnavailable(
-            f"There is no CLIP model {abbreviated(name)} on this machine; there are: {names}. Give "
-            "one that is there as clip, or leave CLIPScore out."
-        )
-    snapshot = Snapshot(name, path, content_hash(path), "describe", 0, 0, "clip")
     try:
         model = load_model(AutoModel, snapshot, device)
-        tokenizer = AutoTokenizer.from_pretrained(str(path), **OFFLINE)
-        processor = AutoImageProcessor.from_pretrained(str(path), **OFFLINE)
-    except (OSError, ValueError) as error:
-        raise LoadFailed(f"{name} could not be loaded ({type(error).__name__}).") from error
-    # CLIP of photographs was trained on sentences; one of a world of its own knows none of that.
-    prefix = PREFIX if model.config.model_type == "clip" else ""
-    called = re.sub(r"[@|\s]+", "-", name) + ("" if prefix else "-without-prefix")
-    signed = f"{called}@{weights_hash(path)}"
-    return ClipFeatures((model, tokenizer, processor), signed, prefix, settings.limits)
-
-
-def clip_names(settings: Settings) -> list[str]:
-    """The names of the CLIP models on this machine."""
-    return list(_clip_models(settings))
-
-
-def _clip_models(settings: Settings) -> dict[str, Path]:
-    return {name: path for name, path in local_models(settings).items() if _is_clip(path)}
-
-
-def _is_clip(path: Path) -> bool:
-    try:
-        found = read_json(path / "config.json").get("architectures")
-    except ModelUnavailable:  # a broken folder is of no kind; who asks for it by name is told
-        return False
-    return isinstance(found, list) and found[:1] in [[name] for name in _CLIP_CLASSES]
+        tokenizer = AutoTokenizer.from_pretrained(str(snapshot.path), **OFFLINE)
+        processor = AutoImageProcessor.from_pretrained(str(snapshot.path), **OFFLINE)
+    except (OSError, ValueError, ImportError) as error:
+        raise LoadFailed(
+            f"{snapshot.reference} could not be loaded ({type(error).__name__}). Give another CLIP "
+            "model, or leave CLIPScore out."
+        ) from error
+    return model, tokenizer, processor
 
 
 def weights_hash(path: Path) -> str:

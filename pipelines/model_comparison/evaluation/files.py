@@ -22,7 +22,7 @@ def write(result: EvaluationResult, folder: Path) -> list[Path]:
     figures = plots.drawn(found)
     texts = {
         CARD: as_json(found),
-        MARKDOWN: markdown(found),
+        MARKDOWN: markdown(found, figures),
         REPORT: html_report(result, figures),
     }
     for number, model in enumerate(result.models, start=1):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.device import hardware
 from pipelines.errors import InvalidValue
 from pipelines.hub import Snapshot
 from pipelines.metrics import paired
@@ -57,7 +58,11 @@ def concluded(
     request: EvaluationRequest, samples: Sequence[Sample], models: tuple[ModelResult, ...],
     device: Mapping[str, str],
 ) -> EvaluationResult:  # fmt: skip
-    """The models held against the first of them."""
+    """The models held against the first of them.
+
+    Args:
+        device: what of it the samples depend on; the findings tell the hardware beside it.
+    """
     differing_by, differing = _differing(request, samples, models)
     return EvaluationResult(
         request=request,
@@ -66,7 +71,7 @@ def concluded(
         comparisons=_comparisons(request, models),
         differing=differing,
         differing_by=differing_by,
-        device=device,
+        device={**device, "hardware": hardware()},
         versions=versions() | {name: metadata.version(name) for name in _LIBRARIES},
         notes=(*request.data.notes, *_notes(models)),
     )
@@ -134,6 +139,8 @@ def _differing(
 def _notes(models: Sequence[ModelResult]) -> tuple[str, ...]:
     """Remarks on models and on prompts, those of many samples told once."""
     notes = [note for model in models for note in model.snapshot.notes]
+    clip = models[0].evidence.lookers.clip
+    notes += clip.snapshot.notes if clip is not None else ()
     for model in models:
         outputs = [output for each in model.evidence.outputs.values() for output in each]
         remarked = [output for output in outputs if output.notes]

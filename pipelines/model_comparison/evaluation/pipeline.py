@@ -1,4 +1,4 @@
-"""Evaluates: two to eight models on the same samples, one after the other, with scores.
+"""Evaluates: up to eight models on the same samples, one after the other, with scores.
 
 Each model is loaded once and only if a sample is missing. What is computed is kept at once;
 stopping, a closed page or a killed process lose the batch that was at work. It says which
@@ -8,7 +8,7 @@ differences the samples show and which they do not.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,18 +22,23 @@ from pipelines.model_comparison.evaluation.extractors import PictureFeatures, op
 from pipelines.model_comparison.evaluation.features import (
     AT_ONCE,
     PictureReader,
-    load_clip,
     open_captioner,
+    open_clip,
 )
 from pipelines.model_comparison.evaluation.findings import concluded, measured
 from pipelines.model_comparison.evaluation.kinds import KINDS, Kind, Run
-from pipelines.model_comparison.evaluation.request import EvaluationRequest, checked
+from pipelines.model_comparison.evaluation.request import (
+    FEWEST_MODELS,
+    EvaluationRequest,
+    checked,
+)
 from pipelines.model_comparison.evaluation.result import (
     EvaluationResult,
     ModelResult,
     PartialScores,
     costs_of,
     identity,
+    shown_kind,
 )
 from pipelines.model_comparison.evaluation.scores import (
     METRICS,
@@ -108,19 +113,21 @@ class _State:
 
 
 def generate(
-    studio: Studio, request: EvaluationRequest, folder: Path | None = None
-) -> Generator[Progress | PartialScores, None, EvaluationResult]:
+    studio: Studio, request: EvaluationRequest, folder: Path | None = None,
+    fewest_models: int = FEWEST_MODELS,
+) -> Generator[Progress | PartialScores, None, EvaluationResult]:  # fmt: skip
     """Yields progress and partial scores; returns what was found.
 
     Closing the generator stops within one token or step, and keeps all finished samples.
 
     Args:
         folder: where samples are kept and looked up; the page's data directory by default.
+        fewest_models: 1 to measure a model alone as well.
 
     Raises:
         StudioError: a field, a sample or a model is at fault.
     """
-    request = checked(request, studio.settings.limits)
+    request = checked(request, studio.settings.limits, fewest_models)
     samples = request.data.drawn(request.sample_size, request.seed)
     with ExitStack() as stack:
         store = stack.enter_context(closing(Store(folder or studio.settings.data_dir)))
@@ -128,7 +135,10 @@ def generate(
         yield from stream(lambda emit: _check_pictures(studio, request, samples, emit))
         yield Progress("Importing libraries")
         yield from stream(lambda emit: import_libraries(request.task))
-        lookers = yield from _opened_lookers(studio, request, stack)
+        in_use = {request.data.name.partition("@")[2], *(t.snapshot.commit for t in todos)}
+        lookers = yield from _opened_lookers(studio, request, in_use, stack)
+        if lookers.clip is not None:
+            request = replace(request, clip=lookers.clip.reference)
         keys = [key for todo in todos for key in todo.keys]
         found = store.found(keys)
         state = _State(studio, store, request, samples, lookers, found, {})
@@ -198,7 +208,7 @@ def _check_pictures(
 
 
 def _opened_lookers(
-    studio: Studio, request: EvaluationRequest, stack: ExitStack
+    studio: Studio, request: EvaluationRequest, in_use: Collection[str], stack: ExitStack
 ) -> Generator[Progress, None, Lookers]:
     """What the metrics need to look at pictures; real pictures are looked at here."""
     lookers, needed = Lookers(), lookers_of(request.metrics)
@@ -217,8 +227,8 @@ def _opened_lookers(
         lookers = replace(lookers, real=real)
     if "clip" in needed:
         yield Progress("Loading CLIP")
-        name, settings = str(request.clip), studio.settings
-        clip = yield from stream(lambda emit: load_clip(name, settings, studio.device))
+        lease, clip = yield from open_clip(studio, str(request.clip), in_use)
+        stack.enter_context(lease)
         lookers = replace(lookers, clip=clip)
     return lookers
 
@@ -356,10 +366,11 @@ def _result(state: _State, todos: Sequence[_Todo]) -> EvaluationResult:
 
 
 def _model_result(state: _State, own: Sequence[_Todo]) -> ModelResult:
-    shown = own[-1]
+    kind = shown_kind([todo.kind.name for todo in own])
+    shown = next(todo for todo in own if todo.kind.name == kind)
     cost = state.store.cost(shown.cost_key)
     assert cost is not None
     evidence = state.evidence(own)
-    costs = costs_of(evidence.outputs[shown.kind.name], cost, shown.snapshot)
+    costs = costs_of(evidence.outputs[kind], cost, shown.snapshot)
     computed = state.computed[shown.name]
     return measured(shown.name, shown.snapshot, evidence, state.request.metrics, costs, computed)

@@ -18,6 +18,11 @@ _COLOURS = (
 )  # fmt: skip
 _SIZE = (6.4, 3.6)
 QUALITY, DISTRIBUTION, TRAINING = "quality.png", "distribution.png", "training.png"
+TITLES = {
+    QUALITY: "Quality against cost",
+    DISTRIBUTION: "Distribution over the samples",
+    TRAINING: "Training",
+}
 MOST_FIELDS = 4
 
 

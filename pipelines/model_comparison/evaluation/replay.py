@@ -58,7 +58,8 @@ def replay(
     with whole_card():
         pinned = tuple(_pinned(model) for model in old["models"])
     with tempfile.TemporaryDirectory(prefix="triptych-replay-") as folder:
-        result = yield from generate(studio, replace(request, models=pinned), Path(folder))
+        asked = replace(request, models=pinned)
+        result = yield from generate(studio, asked, Path(folder), fewest_models=1)
         new = card(result)
     with whole_card():
         return Replayed(new, tuple(compared(old, new)))
@@ -79,7 +80,7 @@ def compared(old: Card, new: Card) -> list[Line]:
     causes = [
         *_models(old, new),
         *_parts("version of", old["versions"], new["versions"]),
-        *_parts("device", old["device"], new["device"]),
+        *_parts("device", old["device"], _told_by(old["device"], new["device"])),
         *_measured(old, new),
     ]
     outcomes = [line for pair in _pairs(old, new) for line in _outcomes(*pair)]
@@ -107,6 +108,11 @@ def _models(old: Card, new: Card) -> list[tuple[str, Line]]:
         text = f"{name}: the same files" if was == now else f"{name}: files were {was}, are {now}"
         lines.append((f"files of {name}", Line(was == now, text)))
     return lines
+
+
+def _told_by(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The new device as far as the old one is told: cards of earlier versions name no hardware."""
+    return {name: value for name, value in new.items() if name in old or name != "hardware"}
 
 
 def _parts(what: str, old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, Line]]:

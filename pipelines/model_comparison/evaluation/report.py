@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,32 +30,39 @@ from pipelines.model_comparison.evaluation.tables import (
     Table,
     comparison_table,
     cost_table,
+    differing_table,
     figure,
     score_table,
 )
 
-HOW_TO_READ = (
+HOW_TO_READ = "Intervals are of 95%. A value with (!) has too few samples to be compared."
+HOW_TO_READ_DIFFERENCES = (
     "Differences are against the first model, on the same samples: paired bootstrap and "
     "approximate randomisation, the latter's p-values with Holm's correction over all rows. "
     "Shown means below 0.05 after it; anything else is no difference shown, which is not the "
-    "same as none. Intervals are of 95%. A value with (!) has too few samples to be compared."
+    "same as none."
 )
 _TITLES = {"write": "Writing", "describe": "Describing", "paint": "Painting"}
 _EDGE = 192
 
 
-def markdown(found: Card) -> str:
-    """The card as Markdown: verdict, tables, and what is needed to run it again."""
+def markdown(found: Card, figures: Iterable[str] = ()) -> str:
+    """The card as Markdown: verdict, tables, and what is needed to run it again.
+
+    Args:
+        figures: names of ``plots.drawn`` that lie as files beside it; they are shown.
+    """
     parts = [
         f"# {escaped(_heading(found))}",
         *(escaped(line) for line in found["verdict"].splitlines()),
         "## Scores",
         markdown_table(*score_table(found)),
-        "## Differences",
-        markdown_table(*comparison_table(found)),
         HOW_TO_READ,
+        *(f"![{plots.TITLES[name]}]({name})" for name in figures),
+        *_markdown_differences(found),
         "## Cost",
         markdown_table(*cost_table(found)),
+        *_markdown_samples(found),
         "## How it was made",
         *(f"- {escaped(line)}" for line in _made(found)),
     ]
@@ -88,10 +95,9 @@ def html_report(result: EvaluationResult, figures: Mapping[str, bytes] | None = 
         f"<h1>{html.escape(_heading(found))}</h1>",
         f'<p class="verdict">{html.escape(found["verdict"])}</p>',
         _html_table(score_table(found)),
-        *(image(png, "Figure") for png in shown.values()),
-        "<h2>Differences</h2>",
-        _html_table(comparison_table(found)),
-        f'<p class="small">{html.escape(HOW_TO_READ)}</p>',
+        _small(HOW_TO_READ),
+        *(image(png, plots.TITLES[name]) for name, png in shown.items()),
+        *_html_differences(found),
         "<h2>Cost</h2>",
         _html_table(cost_table(found)),
         _html_samples(found, result),
@@ -119,7 +125,7 @@ def model_index(found: Card, model: str) -> str:
         Measured(
             metric,
             f"{found['metrics'][metric]['label']}, 95% interval {figure(score['low'])} to "
-            f"{figure(score['high'])}, n = {score['samples']}",
+            f"{figure(score['high'])}, n = {score['samples']}{_warned(score)}",
             score["value"],
             score["signature"],
         )
@@ -130,9 +136,15 @@ def model_index(found: Card, model: str) -> str:
     return documents.model_index(model, found["task"], of, measured)
 
 
+def _warned(score: dict[str, Any]) -> str:
+    """A score that must not be ranked says so wherever it goes."""
+    return "" if score["warning"] is None else f". Not to be ranked: {score['warning']}"
+
+
 def _heading(found: Card) -> str:
-    count, name = len(found["samples"]), found["data"]["name"]
-    return f"{_TITLES[found['task']]}: {len(found['models'])} models on {count} samples of {name}"
+    samples, name, models = len(found["samples"]), found["data"]["name"], found["models"]
+    who = "1 model" if len(models) == 1 else f"{len(models)} models"
+    return f"{_TITLES[found['task']]}: {who} on {samples} samples of {name}"
 
 
 def _made(found: Card) -> list[str]:
@@ -165,6 +177,34 @@ def _model_line(model: dict[str, Any]) -> str:
     return f"{model['name']}: {' + '.join([model['reference'] + '@' + model['commit'], *adapters])}"
 
 
+def _markdown_differences(found: Card) -> list[str]:
+    """The tests; a model alone has none."""
+    if not found["comparisons"]:
+        return []
+    table = markdown_table(*comparison_table(found))
+    return ["## Differences", table, HOW_TO_READ_DIFFERENCES]
+
+
+def _markdown_samples(found: Card) -> list[str]:
+    """The samples on which the models are farthest apart, in words alone."""
+    headers, rows = differing_table(found)
+    if not rows:
+        return []
+    by = f"By {escaped(found['differing']['by'])}, whose values are in brackets."
+    return ["## Samples that differ most", by, markdown_table(headers, rows)]
+
+
+def _html_differences(found: Card) -> list[str]:
+    if not found["comparisons"]:
+        return []
+    table = _html_table(comparison_table(found))
+    return ["<h2>Differences</h2>", table, _small(HOW_TO_READ_DIFFERENCES)]
+
+
+def _small(text: str) -> str:
+    return f'<p class="small">{html.escape(text)}</p>'
+
+
 def _html_table(table: Table) -> str:
     headers, rows = table
     return html_table(headers, [list(map(html.escape, row)) for row in rows])
@@ -186,11 +226,8 @@ def _html_samples(found: Card, result: EvaluationResult) -> str:
             told_value = f'<span class="small">{figure(value)}</span>'
             cells.append(f"{looks}<br>{html.escape(output.text)}<br>{told_value}")
         rows.append(cells)
-    return (
-        "<h2>Samples that differ most</h2>"
-        f'<p class="small">By {html.escape(result.differing_by)}.</p>'
-        f"{html_table(['sample', *names], rows)}"
-    )
+    by = _small(f"By {result.differing_by}.")
+    return f"<h2>Samples that differ most</h2>{by}{html_table(['sample', *names], rows)}"
 
 
 def _thumbnail(file: Path | None) -> str:

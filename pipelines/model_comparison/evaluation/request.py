@@ -15,6 +15,8 @@ from pipelines.settings import Limits
 from pipelines.text_to_image.families import SCHEDULERS
 
 FEWEST_MODELS, MOST_MODELS = 2, 8
+"""In one comparison; only who asks for it measures one model alone."""
+
 MOST_SAMPLES = 2_000
 MOST_CONTEXT = 8_192
 
@@ -98,10 +100,10 @@ class EvaluationRequest:
 
     ``data`` is what ``sources`` finds by one text: a name, a reference of the Hub, a file.
     ``metrics`` empty: the task's usual ones; the first is what samples are compared by.
-    ``settings`` None: the task's defaults. ``clip`` names the model of CLIPScore, one of the
-    local ones, and ``extractor`` what looks at pictures for KID, FID and diversity, one of
-    ``EXTRACTORS``; None: the embedded ones. Sample ``i`` of the data set is generated with
-    ``seed + i``.
+    ``settings`` None: the task's defaults. ``clip`` names the model of CLIPScore, one of this
+    machine or a reference of the Hub, and ``extractor`` what looks at pictures for KID, FID and
+    diversity, one of ``EXTRACTORS``; None: the embedded ones. Sample ``i`` of the data set is
+    generated with ``seed + i``.
     """
 
     task: Task
@@ -115,7 +117,9 @@ class EvaluationRequest:
     extractor: str | None = None
 
 
-def checked(request: EvaluationRequest, limits: Limits) -> EvaluationRequest:
+def checked(
+    request: EvaluationRequest, limits: Limits, fewest_models: int = FEWEST_MODELS
+) -> EvaluationRequest:
     """The request with every field of its type and in its range, and nothing left to default.
 
     Raises:
@@ -126,7 +130,7 @@ def checked(request: EvaluationRequest, limits: Limits) -> EvaluationRequest:
         raise InvalidValue(f"data is {abbreviated(request.data)}; choose a data set.")
     request = replace(
         request,
-        models=_checked_models(request.models),
+        models=_checked_models(request.models, fewest_models),
         metrics=_checked_metrics(request.task, request.metrics),
         sample_size=validation.whole_number("sample_size", request.sample_size, 2, MOST_SAMPLES),
         seed=validation.whole_number("seed", request.seed, 0, 2**62),
@@ -139,11 +143,11 @@ def checked(request: EvaluationRequest, limits: Limits) -> EvaluationRequest:
     return request
 
 
-def _checked_models(models: object) -> tuple[str, ...]:
+def _checked_models(models: object, fewest: int) -> tuple[str, ...]:
     names = _texts("models", models)
-    if not FEWEST_MODELS <= len(names) <= MOST_MODELS:
+    if not fewest <= len(names) <= MOST_MODELS:
         raise InvalidValue(
-            f"There are {len(names)} models; choose from {FEWEST_MODELS} to {MOST_MODELS}, the one "
+            f"There are {len(names)} models; choose from {fewest} to {MOST_MODELS}, the one "
             "to compare with first."
         )
     for name in names:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,9 @@ class PartialScores:
 class Costs:
     """What one model took.
 
-    Latencies are of single samples, the first after the load and the median of all such;
+    Latencies are of samples that came alone, the first after the load and the median of all
+    such. Where none of a draw came alone, for an earlier and larger one had made them all in
+    batches, they are a sample's share of its batch, which is less than it takes alone.
     ``samples_per_second`` is of batches, where there were any. ``peak_bytes`` is the most that
     the whole process held while the model ran (on a GPU, what torch held there), and
     ``weight_bytes`` the size of its weight files, adapters included.
@@ -62,8 +64,8 @@ class ModelResult:
     """Samples that were computed now; the others were there from an earlier run."""
 
     def output_of(self, place: int) -> Output:
-        """What people look at of the sample at that place: the kind that was generated."""
-        return list(self.evidence.outputs.values())[-1][place]
+        """What people look at of the sample at that place."""
+        return self.evidence.outputs[shown_kind(self.evidence.outputs)][place]
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ class EvaluationResult:
     def verdict(self) -> str:
         """In a sentence for each model and metric, what was shown and what was not."""
         base = self.models[0].name
+        if len(self.models) == 1:
+            return f"{base} was measured alone: there is no other model to hold it against."
         lines = []
         for model in self.models[1:]:
             found = [self.comparison(metric, model.name) for metric in self.request.metrics]
@@ -145,15 +149,21 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def shown_kind(kinds: Iterable[str]) -> str:
+    """Of these kinds of output the one that people look at and whose times are the costs: what
+    was generated, and the likelihood where nothing else was made."""
+    return next((kind for kind in kinds if kind != "likelihood"), "likelihood")
+
+
 def costs_of(outputs: Sequence[Output], run: RunCost, snapshot: Snapshot) -> Costs:
     """Costs from the samples' times; those that came alone tell latency, batches throughput."""
     alone = [output.seconds for output in outputs if output.batch == 1]
     batched = [output.seconds / output.batch for output in outputs if output.batch > 1]
-    each = batched or alone
+    latencies, each = alone or batched, batched or alone
     return Costs(
         load_seconds=run.load_seconds,
-        first_latency_seconds=alone[0],
-        median_latency_seconds=statistics.median(alone),
+        first_latency_seconds=latencies[0],
+        median_latency_seconds=statistics.median(latencies),
         samples_per_second=len(each) / max(sum(each), 1e-9),
         peak_bytes=run.peak_bytes,
         weight_bytes=snapshot.weight_bytes + sum(a.weight_bytes for a in snapshot.adapters),

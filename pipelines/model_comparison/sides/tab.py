@@ -16,10 +16,10 @@ from pipelines.events import Progress, with_result
 from pipelines.hub import Task, local_models, local_names, names_here
 from pipelines.image_captioning.pipeline import METHODS
 from pipelines.model_comparison import link
-from pipelines.model_comparison.card import card, setup_of
+from pipelines.model_comparison.card import KIND, card, setup_of
 from pipelines.model_comparison.claims import claims
-from pipelines.model_comparison.evaluation.data import read_bounded
 from pipelines.model_comparison.fields import SharedFields, SideFields, compare_request
+from pipelines.model_comparison.opening import read_card
 from pipelines.model_comparison.pipeline import (
     SIDES,
     CompareRequest,
@@ -31,7 +31,6 @@ from pipelines.model_comparison.pipeline import (
     generate,
 )
 from pipelines.model_comparison.published import write
-from pipelines.model_comparison.replay.cards import read
 from pipelines.model_comparison.report import measures_table, verdict
 from pipelines.model_comparison.sides.form.tab import (
     SCENE,
@@ -359,5 +358,5 @@ def _opened(settings: Settings, page: Page, setup: link.Setup) -> dict[Any, Any]
 
 
 def _opened_card(settings: Settings, page: Page, path: str) -> dict[Any, Any]:
-    found = read(read_bounded(Path(path)).decode(errors="replace"))
+    found = read_card(Path(path), KIND)
     return _opened(settings, page, setup_of(found, settings.limits))

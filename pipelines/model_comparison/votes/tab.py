@@ -1,4 +1,4 @@
-"""The panel for blind votes: widgets and their handlers. It formats; the booth decides.
+"""The panel for blind votes: what happens on it. It formats; the booth decides.
 
 Nothing of an open duel reaches the page but its token and its outputs, all at once.
 """
@@ -8,10 +8,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 from gradio.events import api
@@ -20,89 +19,31 @@ from pipelines import ui
 from pipelines.events import with_result
 from pipelines.hub import Task, names_here
 from pipelines.images import open_picture
-from pipelines.model_comparison.votes.ballot import (
-    ALL_BAD,
-    FEWEST_MODELS,
-    PLACES,
-    TIE,
-    choices,
-)
+from pipelines.model_comparison.opening import read_card
+from pipelines.model_comparison.votes.ballot import FEWEST_MODELS, choices
 from pipelines.model_comparison.votes.booth import Booth, Cast, Shown
-from pipelines.model_comparison.votes.card import card
+from pipelines.model_comparison.votes.card import KIND, card
 from pipelines.model_comparison.votes.duel import DuelRequest
+from pipelines.model_comparison.votes.form.tab import (
+    SCENE,
+    TALE,
+    Given,
+    Page,
+    build_input,
+    build_outputs,
+    build_picker,
+)
 from pipelines.model_comparison.votes.leaderboard import Leaderboard, leaderboard
 from pipelines.model_comparison.votes.log import VoteLog
 from pipelines.model_comparison.votes.published import write
 from pipelines.model_comparison.votes.report import (
-    BOARD_HEADERS,
-    NAMES_HEADERS,
     board_rows,
     names_rows,
     what_is_lacking,
 )
+from pipelines.model_comparison.votes.setup import setup_of
 from pipelines.settings import Settings
 from pipelines.studio import Studio
-
-_TALE = "The princess opened the little golden door, and"
-_SCENE = "a small rocket above a big moon on a black background"
-
-
-class _Given(NamedTuple):
-    """What a duel is started with, in the order of the handler's parameters."""
-
-    task: gr.Radio
-    prompt: gr.Textbox
-    models: gr.Dropdown
-    seed: gr.Number
-    picture: gr.Image
-
-
-@dataclass(frozen=True)
-class _Slot:
-    """One place: text or picture is shown, as the task is."""
-
-    column: gr.Column
-    text: gr.Textbox
-    picture: gr.Image
-    best: gr.Button
-
-
-@dataclass(frozen=True)
-class _Page:
-    """All widgets that a handler reads or writes."""
-
-    given: _Given
-    token: gr.Textbox
-    status: gr.HTML
-    notes: gr.Textbox
-    slots: list[_Slot]
-    tie: gr.Button
-    all_bad: gr.Button
-    names: gr.Dataframe
-    receipt: gr.JSON
-    standings: gr.Dataframe
-    counts: gr.Markdown
-    warning: gr.Textbox
-
-    @property
-    def outputs(self) -> list[Any]:
-        """The endpoint's outputs: token, texts from A on, pictures from A on; then the rest."""
-        texts, pictures = [s.text for s in self.slots], [s.picture for s in self.slots]
-        return [
-            self.token, *texts, *pictures, self.status, self.names, self.receipt,
-            *(slot.column for slot in self.slots), *self.buttons.values(),
-        ]  # fmt: skip
-
-    @property
-    def buttons(self) -> dict[str, gr.Button]:
-        """Choices, and what is clicked to make them."""
-        best = {PLACES[index]: slot.best for index, slot in enumerate(self.slots)}
-        return {**best, TIE: self.tie, ALL_BAD: self.all_bad}
-
-    @property
-    def board(self) -> list[Any]:
-        """What tells of all votes of a task."""
-        return [self.standings, self.counts, self.warning]
 
 
 def build(studio: Studio, compute: dict[str, Any], opened: Callable[..., Any]) -> None:
@@ -117,104 +58,66 @@ def build(studio: Studio, compute: dict[str, Any], opened: Callable[..., Any]) -
     gr.Markdown(lead, elem_classes="lead")
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=300):
-            task, prompt, picture = _build_input()
+            task, prompt, picture = build_input()
         with gr.Column(scale=2, min_width=300):
-            models = _build_picker(studio.settings)
+            models = build_picker(studio.settings)
             with gr.Row():
                 start = gr.Button("Start a duel", variant="primary", elem_id="votes-run", scale=2)
                 stop = gr.Button("Stop", variant="stop", elem_id="votes-stop", scale=1)
+            card_button = gr.UploadButton(
+                "Open a card", file_types=[".json"], size="sm", elem_id="votes-open"
+            )
             seed = ui.seed_box(elem_id="votes-seed")
-    given = _Given(task, prompt, models, seed, picture)
-    page = _build_outputs(given)
+    given = Given(task, prompt, models, seed, picture)
+    page = build_outputs(given)
+    duel = _duel_handler(studio, booth, page)
     run = gr.on(
-        [start.click, prompt.submit], _duel_handler(studio, booth, page),
-        list(given), page.outputs, api_name="duel",
+        [start.click, prompt.submit], duel,
+        list(given), page.outputs, **ui.endpoint("duel", duel),
         show_progress="minimal", show_progress_on=[page.status], **compute,
     )  # fmt: skip
     ui.wire_stop(stop, [run], [page.status])
     _wire_votes(booth, page)
     _build_export(booth.log, studio.settings.data_dir, task)
+    _wire_task(studio.settings, booth.log, page, opened, card_button)
+
+
+def _wire_task(
+    settings: Settings, log: VoteLog, page: Page, opened: Callable[..., Any],
+    card_button: gr.UploadButton,
+) -> None:  # fmt: skip
+    """What the task brings with it: chosen, told by a card, or looked up with the tab's opening."""
+    given = page.given
 
     def switch(chosen: Task, prompt: str) -> dict[Any, Any]:
-        return _switch(studio.settings, page, chosen, prompt)
-
-    task.change(switch, [task, prompt], list(switch("write", "")), **ui.FREE)
+        return _switch(settings, page, chosen, prompt)
 
     @ui.shows_errors
     def look(chosen: Task) -> dict[Any, Any]:
-        board = leaderboard(booth.log.ballots(chosen), chosen)
-        return {
-            page.notes: ui.notes_text(what_is_lacking(studio.settings, chosen)),
-            **_told(page, board),
-        }
+        lacking = ui.notes_text(what_is_lacking(settings, chosen))
+        return {page.notes: lacking, **_told(page, leaderboard(log.ballots(chosen), chosen))}
 
-    gr.on([task.change, opened], look, [task], [page.notes, *page.board], **ui.FREE)
+    @ui.shows_errors
+    def from_card(path: str, prompt: str) -> dict[Any, Any]:
+        setup = setup_of(read_card(Path(path), KIND))
+        changed = {**look(setup.task), **switch(setup.task, prompt), given.task: setup.task}
+        changed[given.models] = {**changed[given.models], "value": list(setup.models)}
+        notes = [*setup.notes, *what_is_lacking(settings, setup.task)]
+        return {**changed, page.notes: ui.notes_text(notes)}
 
-
-def _build_input() -> tuple[gr.Radio, gr.Textbox, gr.Image]:
-    return (
-        gr.Radio(ui.TASKS, value="write", label="Task", elem_id="votes-task"),
-        ui.textbox(value=_TALE, label="Prompt", lines=3, elem_id="votes-prompt"),
-        ui.picture(
-            label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"],
-            height=280, image_mode=None, elem_id="votes-picture", visible=False,
-        ),
+    # Not whenever the task changes: a card sets models and notes beside it, which have to stay.
+    switched, looked = list(switch("write", "")), [page.notes, *page.board]
+    given.task.input(switch, [given.task, given.prompt], switched, **ui.FREE)
+    gr.on([given.task.input, opened], look, [given.task], looked, **ui.FREE)
+    card_button.upload(
+        from_card, [card_button, given.prompt],
+        list(dict.fromkeys([given.task, *switched, *looked])),
+        **{**ui.FREE, "queue": True},  # unqueued errors are not shown
     )  # fmt: skip
-
-
-def _build_picker(settings: Settings) -> gr.Dropdown:
-    names = names_here(settings, "write")
-    return gr.Dropdown(
-        names, value=names[:FEWEST_MODELS], multiselect=True, max_choices=len(PLACES),
-        label="Models", allow_custom_value=True, interactive=True, elem_id="votes-models",
-        info=f"{FEWEST_MODELS} to {len(PLACES)}. A Hub reference can be typed as well.",
-    )  # fmt: skip
-
-
-def _build_outputs(given: _Given) -> _Page:
-    status = ui.status_line()
-    notes = ui.notes_box()
-    token = ui.textbox(label="Token", visible=False)
-    with gr.Row(equal_height=False):
-        slots = [_build_slot(place) for place in PLACES]
-    with gr.Row():
-        tie = gr.Button("Tie", interactive=False, elem_id="votes-tie")
-        all_bad = gr.Button("All bad", interactive=False, elem_id="votes-all-bad")
-    names = gr.Dataframe(
-        headers=list(NAMES_HEADERS), datatype="str", interactive=False,
-        wrap=True, label="Who was who", visible=False, elem_id="votes-names",
-    )  # fmt: skip
-    receipt = ui.receipt_box("Receipt of the duel", elem_id="votes-receipt")
-    standings = gr.Dataframe(
-        headers=list(BOARD_HEADERS), datatype="str", interactive=False, wrap=True,
-        label="Leaderboard", elem_id="votes-board",
-    )  # fmt: skip
-    counts = gr.Markdown(elem_classes="facts", elem_id="votes-counts")
-    return _Page(
-        given, token, status, notes, slots, tie, all_bad, names, receipt, standings, counts,
-        warning=ui.notes_box(),
-    )  # fmt: skip
-
-
-def _build_slot(place: str) -> _Slot:
-    slug = f"votes-{place.lower()}"
-    with gr.Column(min_width=240, visible=False) as column:
-        return _Slot(
-            column,
-            gr.Textbox(
-                label=f"Text {place}", lines=6, max_lines=20, interactive=False,
-                elem_id=f"{slug}-text",
-            ),
-            gr.Image(
-                label=f"Picture {place}", interactive=False, format="png", visible=False,
-                buttons=["fullscreen"], elem_id=f"{slug}-picture",
-            ),
-            gr.Button(f"{place} is best", interactive=False, elem_id=f"{slug}-best"),
-        )  # fmt: skip
 
 
 def _duel_handler(
-    studio: Studio, booth: Booth, page: _Page
+    studio: Studio, booth: Booth, page: Page
 ) -> Callable[..., Iterator[dict[Any, Any]]]:
     @ui.shows_errors
     def run(
@@ -266,7 +169,7 @@ def _in_files(shown: Shown, data_dir: Path) -> Iterator[list[str | None]]:
         yield paths
 
 
-def _cleared(page: _Page) -> dict[Any, Any]:
+def _cleared(page: Page) -> dict[Any, Any]:
     """Nothing of an earlier duel stays, and nothing can be voted on."""
     empty: dict[Any, Any] = {page.token: "", page.status: ui.done("Getting ready")}
     for slot in page.slots:
@@ -275,7 +178,7 @@ def _cleared(page: _Page) -> dict[Any, Any]:
     return {**empty, **closed, page.names: gr.update(value=[], visible=False), page.receipt: None}
 
 
-def _shown(page: _Page, shown: Shown, pictures: list[str | None]) -> dict[Any, Any]:
+def _shown(page: Page, shown: Shown, pictures: list[str | None]) -> dict[Any, Any]:
     """All outputs at once, and the ways to vote on them."""
     update = _cleared(page)
     update[page.token] = shown.token
@@ -289,7 +192,7 @@ def _shown(page: _Page, shown: Shown, pictures: list[str | None]) -> dict[Any, A
     return update
 
 
-def _wire_votes(booth: Booth, page: _Page) -> None:
+def _wire_votes(booth: Booth, page: Page) -> None:
     """A handler for each button, and one endpoint for programs."""
     changed = [page.token, page.status, page.names, page.receipt, *page.board]
     changed += page.buttons.values()
@@ -315,10 +218,10 @@ def _wire_votes(booth: Booth, page: _Page) -> None:
         """
         return booth.vote(token, choice).receipt
 
-    api(vote, api_name="vote")
+    api(vote, **ui.endpoint("vote", vote))
 
 
-def _after_vote(page: _Page, cast: Cast, log: VoteLog) -> dict[Any, Any]:
+def _after_vote(page: Page, cast: Cast, log: VoteLog) -> dict[Any, Any]:
     board = leaderboard(log.ballots(cast.ballot.task), cast.ballot.task)
     rows = names_rows(cast.ballot, board)
     closed = dict.fromkeys(page.buttons.values(), gr.update(interactive=False))
@@ -332,7 +235,7 @@ def _after_vote(page: _Page, cast: Cast, log: VoteLog) -> dict[Any, Any]:
     }
 
 
-def _told(page: _Page, board: Leaderboard) -> dict[Any, Any]:
+def _told(page: Page, board: Leaderboard) -> dict[Any, Any]:
     """The leaderboard. Its warning quotes names of models, so it is no Markdown."""
     counts = ui.facts(
         ("votes", str(board.votes)), ("ties", str(board.ties)), ("all bad", str(board.all_bad))
@@ -366,11 +269,11 @@ def _build_export(log: VoteLog, data_dir: Path, task: gr.Radio) -> None:
     export.click(export_files, [task], [files], **{**ui.FREE, "queue": True})
 
 
-def _switch(settings: Settings, page: _Page, task: Task, prompt: str) -> dict[Any, Any]:
+def _switch(settings: Settings, page: Page, task: Task, prompt: str) -> dict[Any, Any]:
     """Shows what the task needs, offers its models, and drops a duel of another task."""
     given, names = page.given, names_here(settings, task)
-    if prompt in (_TALE, _SCENE):
-        prompt = _TALE if task == "write" else _SCENE
+    if prompt in (TALE, SCENE):
+        prompt = TALE if task == "write" else SCENE
     changed = _cleared(page)
     for slot in page.slots:
         changed[slot.text] = gr.update(value="", visible=task != "paint")

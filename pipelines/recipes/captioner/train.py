@@ -25,6 +25,8 @@ from transformers import (
     VisionEncoderDecoderModel,
 )
 
+from pipelines.metrics.bleu import corpus_bleu
+from pipelines.metrics.proportion import proportion
 from pipelines.recipes import training
 from pipelines.recipes.captioner.data import PARTS, Batch, draw_batch, words_of
 from pipelines.recipes.captioner.familiarity import describe_world, foreign_shares
@@ -105,7 +107,8 @@ def held_out_scores(
 ) -> dict[str, float]:
     """Loss on unseen scenes, and how many greedy captions name what is there.
 
-    ``named``: the right emoji and colour; ``told``: and a place that is true as well.
+    ``named``: the right emoji and colour; ``told``: and a place that is true as well;
+    ``bleu``: against the batch's own captions.
     """
     lesson.train(False)
     words, cells = lesson(batch)
@@ -114,11 +117,13 @@ def held_out_scores(
     readings = [reader.read(text) for text in captions]
     named = [names_all(r, s) for r, s in zip(readings, batch.scenes, strict=True)]
     told = [tells(*each) for each in zip(readings, batch.scenes, batch.boxes, strict=True)]
+    right = tokenizer.batch_decode(batch.tokens, skip_special_tokens=True)
     return {
         "held_out_loss": words.item(),
         "held_out_cells": cells.item(),
-        "named": float(np.mean(named)),
-        "told": float(np.mean(told)),
+        "named": proportion(named, "scene").value,
+        "told": proportion(told, "scene").value,
+        "bleu": corpus_bleu(captions, [[text] for text in right]).value,
     }
 
 

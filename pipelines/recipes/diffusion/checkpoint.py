@@ -130,6 +130,7 @@ def save(
 ) -> StableDiffusionPipeline:
     """Writes the pipeline in half precision, and what the page needs to know of it; returns
     it as it reads back."""
+    pipeline.tokenizer("", padding="max_length")  # how it pads is saved, as it was used last
     pipeline.to(dtype=torch.float16).save_pretrained(
         output, safe_serialization=True, max_shard_size="8MB"
     )

@@ -126,10 +126,13 @@ class Captioner:
         return nats.sum() / tokens.sum()
 
     def held_out(self) -> dict[str, float]:
+        return self.glance(self.model)
+
+    def glance(self, model: Any) -> dict[str, float]:
         """Nats a token and BLEU of greedy captions, on the first held-out pictures."""
         few = self._held_out[:GLANCE]
-        means = self._mean_nats(self.model, few)
-        captions = self.captions(self.model, few)
+        means = self._mean_nats(model, few)
+        captions = self.captions(model, few)
         bleu = corpus_bleu(captions, [[pair.text] for pair in few])
         return {"held_out_loss": float(np.mean(means)), "held_out_bleu": bleu.value}
 

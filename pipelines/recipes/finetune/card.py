@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
 from huggingface_hub import EvalResult, ModelCardData
 
+from pipelines.device import hardware
 from pipelines.hub.sources import Folder, card_entry
 from pipelines.metrics.score import Score
 from pipelines.recipes.finetune.plan import Plan
@@ -103,13 +101,6 @@ def _rounded(value: float) -> float:
 def licence_of(base: Path) -> str:
     """The base's licence, as its card says; ``unknown`` where it does not."""
     return card_entry(Folder(base.name, base), "license") or "unknown"
-
-
-def hardware() -> str:
-    """What computed, as far as the machine tells."""
-    if torch.cuda.is_available():
-        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
-    return f"{os.cpu_count()} cores of a CPU ({platform.machine()}); no GPU"
 
 
 def _body(plan: Plan, facts: Facts) -> str:

@@ -131,9 +131,9 @@ class Painter:
         latents: torch.Tensor = torch.cat(parts) * vae.config.scaling_factor
         return latents
 
-    def _hidden(self, texts: Sequence[str]) -> torch.Tensor:
-        """What the text encoder makes of captions, ``(B, L, C)``."""
-        tokenizer = self.pipeline.tokenizer
+    def _hidden(self, pipeline: Any, texts: Sequence[str]) -> torch.Tensor:
+        """What a pipeline's text encoder makes of captions, ``(B, L, C)``."""
+        tokenizer = pipeline.tokenizer
         ids = tokenizer(
             list(texts),
             padding="max_length",
@@ -142,14 +142,14 @@ class Painter:
             return_tensors="pt",
         )["input_ids"]
         with torch.no_grad():
-            hidden: torch.Tensor = self.pipeline.text_encoder(to_device(ids)).last_hidden_state
+            hidden: torch.Tensor = pipeline.text_encoder(to_device(ids)).last_hidden_state
         return hidden
 
     def _errors(
         self,
         unet: Any,
         chosen: torch.Tensor,
-        texts: Sequence[str],
+        hidden: torch.Tensor,
         timesteps: torch.Tensor,
         generator: torch.Generator | None = None,
     ) -> torch.Tensor:
@@ -158,7 +158,7 @@ class Painter:
         noise = torch.randn(latents.shape, generator=generator)
         latents, noise, timesteps = map(to_device, (latents, noise, timesteps))
         noisy = self._schedule.add_noise(latents, noise, timesteps)
-        told = unet(noisy, timesteps, self._hidden(texts)).sample.float()
+        told = unet(noisy, timesteps, hidden).sample.float()
         match self._schedule.config.prediction_type:
             case "v_prediction":
                 target = self._schedule.get_velocity(latents, noise, timesteps)
@@ -183,17 +183,22 @@ class Painter:
         ]
         # Spread over the batch, each jittered: one batch has seen the whole schedule.
         spread = (np.arange(size) + rng.random(size)) / size * self._timesteps
-        return self._errors(self.model, chosen, texts, torch.from_numpy(spread.astype(int))).mean()
+        timesteps = torch.from_numpy(spread.astype(int))
+        hidden = self._hidden(self.pipeline, texts)
+        return self._errors(self.model, chosen, hidden, timesteps).mean()
 
     def held_out(self) -> dict[str, float]:
+        return self.glance(self.pipeline)
+
+    def glance(self, pipeline: Any) -> dict[str, float]:
         """The loss; FID and KID of a few pictures, where an extractor is at hand."""
-        loss = float(np.mean(self._held_out_errors(self.model, GLANCE)))
-        distances = self._distances(self.pipeline, PAINTED_AT_A_GLANCE)
+        loss = float(np.mean(self._held_out_errors(pipeline, GLANCE)))
+        distances = self._distances(pipeline, PAINTED_AT_A_GLANCE)
         told = {f"held_out_{name}": score.value for name, score in distances.items()}
         return {"held_out_loss": loss, **told}
 
     @torch.no_grad()
-    def _held_out_errors(self, unet: Any, most: int) -> list[float]:
+    def _held_out_errors(self, pipeline: Any, most: int) -> list[float]:
         """Of each held-out picture, with the same noise and timesteps at every call."""
         generator = torch.Generator().manual_seed(11)
         chosen = self._held_out[:most]
@@ -203,13 +208,14 @@ class Painter:
             chosen.split(PAINTED_AT_ONCE), spread.long().split(PAINTED_AT_ONCE), strict=True
         ):
             texts = [self._texts[index] for index in few.tolist()]
-            errors += self._errors(unet, few, texts, steps, generator).tolist()
+            hidden = self._hidden(pipeline, texts)
+            errors += self._errors(pipeline.unet, few, hidden, steps, generator).tolist()
         return errors
 
     def measure(self, pipeline: Any) -> dict[str, Score]:
         """The held-out loss; FID and KID of pictures painted from held-out captions, where an
         extractor is at hand that knows pictures of this size."""
-        errors = np.array(self._held_out_errors(pipeline.unet, len(self._held_out)))
+        errors = np.array(self._held_out_errors(pipeline, len(self._held_out)))
         mean, variance = float(errors.mean()), float(errors.var(ddof=1) / len(errors))
         kind = self._schedule.config.prediction_type
         scores = {

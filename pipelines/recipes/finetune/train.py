@@ -1,6 +1,7 @@
 """One fine-tune from top to bottom: base, data, training, save, compare, card.
 
-What is measured and shown is read back from the saved files, as anybody would load them.
+What is measured and shown is read back from the saved files, as anybody would load them;
+so are the last points of the curves.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def save_and_compare(plan: Plan, lesson: Any, tuned: Tuned) -> None:
     before, shown_before = lesson.measure(base), lesson.show(base)
     model = lesson.open_tuned(base, output)
     after, shown_after = lesson.measure(model), lesson.show(model)
+    tuned.log(**lesson.glance(model))
     samples = lesson.write_samples(shown_before, shown_after, output)
     training.keep_log(plan.options)
     comparisons = [Comparison(name, before[name], after[name]) for name in after]

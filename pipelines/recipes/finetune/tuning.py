@@ -90,13 +90,17 @@ class Weights(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Tuned:
-    """How a run went; the model holds its best weights."""
+    """How a run went; the model holds its best weights.
+
+    ``log`` adds a line at the run's last step, for the scores of what was saved.
+    """
 
     steps: int
     seconds: float
     stopped_early: bool
     best_value: float
     trained_parameters: int
+    log: Callable[..., None]
 
 
 def tune(lesson: Lesson, options: training.Options, patience: int | None) -> Tuned:
@@ -146,7 +150,7 @@ def tune(lesson: Lesson, options: training.Options, patience: int | None) -> Tun
     lesson.model.train(False)
     trained = sum(parameter.numel() for parameter in weights.trained)
     stopped_early = run.progress < 1
-    return Tuned(run.step, run.elapsed_seconds, stopped_early, weights.best_value, trained)
+    return Tuned(run.step, run.elapsed_seconds, stopped_early, weights.best_value, trained, run.log)
 
 
 def evaluation_interval(options: training.Options, every: int) -> int:

@@ -88,14 +88,16 @@ class Writer:
         return next_token_loss(self.model, to_device(tokens))
 
     def held_out(self) -> dict[str, float]:
+        return self.glance(self.model)
+
+    def glance(self, model: Any) -> dict[str, float]:
         """Nats a token, and bits a byte, of the first held-out passages."""
         rows = self._held_out[:GLANCE_PASSAGES]
-        nats = [self._nats(self.model, row) for row in rows]
+        nats = [self._nats(model, row) for row in rows]
         tokens = sum(len(row) - 1 for row in rows)
-        size = sum(len(text.encode()) for text in self.texts.held_out[: len(rows)])
         return {
             "held_out_loss": sum(nats) / tokens,
-            "held_out_bits_per_byte": float(sum(nats) / np.log(2) / size),
+            "held_out_bits_per_byte": self._bits_per_byte(nats).value,
         }
 
     @torch.no_grad()
@@ -111,9 +113,12 @@ class Writer:
     def measure(self, model: Any) -> dict[str, Score]:
         """Bits per byte of all held-out passages."""
         nats = [self._nats(model, row) for row in self._held_out]
-        sizes = [len(text.encode()) for text in self.texts.held_out]
-        name = f"held-out-passages@{self.texts.sha256[:16]}"
-        return {"bits_per_byte": bits_per_byte(nats, sizes, name)}
+        return {"bits_per_byte": self._bits_per_byte(nats)}
+
+    def _bits_per_byte(self, nats: Sequence[float]) -> Score:
+        """Of as many held-out passages, from the first."""
+        sizes = [len(text.encode()) for text in self.texts.held_out[: len(nats)]]
+        return bits_per_byte(nats, sizes, f"held-out-passages@{self.texts.sha256[:16]}")
 
     def save(self, folder: Path) -> None:
         """The adapter, or the whole model with its tokenizer; in half precision."""

@@ -149,11 +149,13 @@ def main() -> None:
 
     best: AutoencoderKL = run.averaged.module
     best.eval()
-    run.log(held_out_error=held_out_error(best, world))
     set_scaling(best, world, 8 if options.smoke else 256)
-    sample_sheet(best, world, options.run_dir / "samples.png")
     best.to(torch.float16).save_pretrained(options.output, safe_serialization=True)
     training.forget_paths(options.output)
+    saved = AutoencoderKL.from_pretrained(options.output, dtype=torch.float32)
+    saved.to(run.accelerator.device)
+    run.log(held_out_error=held_out_error(saved, world))
+    sample_sheet(saved, world, options.run_dir / "samples.png")
     training.keep_log(options)
 
 

@@ -42,13 +42,29 @@ def test_an_evaluation_is_written_and_can_be_run_again(
     assert main(arguments(tmp_path / "models", tmp_path, *command, "--table")) == 0
     assert capsys.readouterr().out.startswith("| model | BLEU ↑ |")
 
-    again = ["replay", str(output / "card.json"), "--data", str(scenes_dir)]
+    again = ["--replay", str(output / "card.json"), "--data", str(scenes_dir)]
     assert main(arguments(tmp_path / "models", tmp_path, *again)) == 0
     assert "equal    third: 6 of 6 outputs are equal" in capsys.readouterr().out
     card["models"][0]["outputs"][0] = "0" * 16
     (output / "card.json").write_text(json.dumps(card))
     assert main(arguments(tmp_path / "models", tmp_path, *again)) == 1
     assert "differs  other-captioner: 5 of 6" in capsys.readouterr().out
+
+
+def test_a_model_alone_has_a_table_and_can_be_run_again(
+    pairs_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tales.txt").write_text("once upon a time\na king and a queen\n")
+    data = ["--data", str(tmp_path / "tales.txt")]
+    command = ["evaluate", "--task", "write", *data, "--samples", "2", "--models", "writer-a",
+               "--table", "--output", str(tmp_path / "out")]  # fmt: skip
+    assert main(arguments(pairs_dir, tmp_path, *command)) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("| model | Bits per byte ↓ | Perplexity ↓ |")
+    assert "writer-a was measured alone" in told
+    again = ["replay", str(tmp_path / "out" / "card.json"), *data]
+    assert main(arguments(pairs_dir, tmp_path, *again)) == 0
+    assert "equal    writer-a: 2 of 2 outputs are equal" in capsys.readouterr().out
 
 
 def test_a_file_of_texts_or_a_zip_is_data_too(

@@ -10,14 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.errors import ModelUnavailable
+from pipelines.errors import LoadFailed
 from pipelines.events import with_result
 from pipelines.model_comparison.evaluation.data import DataSet
 from pipelines.model_comparison.evaluation.features import (
     PictureReader,
     clip_names,
-    load_clip,
     open_captioner,
+    open_clip,
     weights_hash,
 )
 from pipelines.model_comparison.evaluation.pipeline import generate
@@ -71,8 +71,8 @@ def test_clip_score_is_of_picture_and_prompt(
     assert 0 <= score.value <= 2.5
     assert len(set(result.models[0].values["clip_score"])) > 1
     assert result.comparison("clip_score", "painter-b").difference is not None
-    with pytest.raises(ModelUnavailable, match=r"scene clip\. .* leave CLIPScore out"):
-        load_clip("nobody", studio.settings, studio.device)
+    assert result.request.clip == "scene clip"
+    assert all(resident.users == 0 for resident in studio.residency.residents())
 
 
 def test_a_caption_is_held_against_its_picture(
@@ -80,7 +80,9 @@ def test_a_caption_is_held_against_its_picture(
 ) -> None:
     path = make_clip(tmp_path / "extra" / "scene-clip")
     settings = replace(studio.settings, extra_models_dir=tmp_path / "extra")
-    lookers = Lookers(clip=load_clip("scene-clip", settings, studio.device))
+    *_, (lease, features) = with_result(open_clip(Studio(settings), "scene-clip"))
+    lease.release()
+    lookers = Lookers(clip=features)
     captions = ["a cat", "a dog", "a cat face on a white background"]
     metric = METRICS["caption_clip_score"]
 
@@ -99,6 +101,15 @@ def test_a_caption_is_held_against_its_picture(
     assert values[1] == turned[1]  # the same caption of the same picture
     assert values[0] != turned[2]  # the same caption of another picture
     assert lookers_of(["bleu", "caption_clip_score"]) == {"clip"}
+
+
+def test_a_clip_that_cannot_be_opened_is_told(studio: Studio, tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "extra" / "scene-clip")
+    (path / "preprocessor_config.json").unlink()
+    studio = Studio(replace(studio.settings, extra_models_dir=tmp_path / "extra"))
+    with pytest.raises(LoadFailed, match=r"scene-clip could not be loaded .* leave CLIPScore out"):
+        list(with_result(open_clip(studio, "scene-clip")))
+    assert studio.residency.residents() == []
 
 
 def test_a_round_trip_is_what_the_reader_sees_against_the_prompt(

@@ -30,7 +30,11 @@ from pipelines.model_comparison.evaluation.request import (
     Painting,
     Writing,
 )
-from pipelines.model_comparison.evaluation.result import EvaluationResult, PartialScores
+from pipelines.model_comparison.evaluation.result import (
+    EvaluationResult,
+    PartialScores,
+    shown_kind,
+)
 from pipelines.settings import ROOT, Settings
 from pipelines.studio import Studio
 from pipelines.text_generation import pipeline as writing
@@ -422,6 +426,35 @@ def test_costs_are_of_single_samples_and_of_batches(studio: Studio, scenes: Data
         assert costs.load_seconds > 0
         assert costs.peak_bytes > 10 * 1024**2
         assert costs.weight_bytes == model.snapshot.weight_bytes > 0
+
+
+def test_a_smaller_draw_of_what_came_in_batches_costs_a_share_of_them(
+    studio: Studio, scenes: DataSet
+) -> None:
+    # The five that this seed draws are none of the first four, which ran alone.
+    request = captioners(scenes, seed=1)
+    larger = finished(generate, studio, request)
+    result = finished(generate, studio, replace(request, sample_size=5))
+
+    assert min(sample.index for sample in result.samples) >= ALONE
+    for model, before in zip(result.models, larger.models, strict=True):
+        share = before.evidence.outputs["caption"][ALONE].seconds / 8
+        assert model.computed == 0
+        assert model.costs.first_latency_seconds == pytest.approx(share)
+        assert model.costs.median_latency_seconds == pytest.approx(share)
+        assert model.costs.samples_per_second == pytest.approx(1 / share)
+
+
+@pytest.mark.parametrize("metrics", [("chrf", "bits_per_byte"), ("bits_per_byte", "chrf")], ids=str)
+def test_what_was_written_is_shown_and_timed_whatever_is_measured_first(
+    studio: Studio, metrics: tuple[str, ...]
+) -> None:
+    result = finished(generate, studio, writers(metrics=metrics))
+    for model in result.models:
+        written = model.evidence.outputs["continuation"]
+        assert model.output_of(2) is written[2]
+        assert model.costs.first_latency_seconds == written[0].seconds
+    assert shown_kind(["likelihood"]) == "likelihood"
 
 
 def test_a_composition_with_an_adapter_is_a_model_of_its_own(

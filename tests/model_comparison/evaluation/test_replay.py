@@ -94,6 +94,21 @@ def test_versions_are_causes_only_where_something_came_of_them(
     assert [text.partition(":")[0] for text in told] == [m["name"] for m in new["models"]]
 
 
+def test_another_machine_is_told_and_an_older_card_knows_of_none(
+    studio: Studio, scenes: DataSet
+) -> None:
+    old = evaluated(studio, scenes)
+    new = copy.deepcopy(old)
+    new["device"]["hardware"] = "another"
+    (told,) = [line for line in compared(old, new) if not line.is_equal]
+    assert told.text == f"device hardware: was {old['device']['hardware']}, is another"
+    new["models"][0]["outputs"][0] = "0" * 16
+    assert compared(old, new)[-1].text == "What differs may be because of the device hardware."
+
+    del old["device"]["hardware"]
+    assert replayed(studio, old, scenes).is_equal
+
+
 @pytest.mark.parametrize(
     "changed", [{"models": None}, {"models": [{}]}, {"versions": 1}, {"models": [1, 2]}], ids=str
 )

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from pipelines.device import hardware
 from pipelines.errors import InvalidValue
+from pipelines.model_comparison import documents
 from pipelines.model_comparison.evaluation import files, plots
 from pipelines.model_comparison.evaluation.card import card, request_of
 from pipelines.model_comparison.evaluation.data import DataSet, from_texts, read_folder
@@ -167,6 +169,48 @@ def test_markdown_tells_how_it_was_made(described: EvaluationResult) -> None:
     assert "no difference shown, which is not the same as none" in " ".join(text.split())
 
 
+def test_a_report_names_the_figures_beside_it_and_the_samples_that_differ(
+    described: EvaluationResult, tmp_path: Path
+) -> None:
+    paths = {path.name: path for path in files.write(described, tmp_path)}
+    text = paths["report.md"].read_text(encoding="utf-8")
+    named = re.findall(r"!\[[A-Z][\w ]+\]\((\S+)\)", text)
+
+    assert sorted(named) == sorted(name for name in paths if name.endswith(".png"))
+    assert named[0] == plots.QUALITY
+    assert f"By {described.differing_by}, whose values" in text
+    assert documents.markdown_table(*differing_table(card(described))) in text
+    assert "](" not in markdown(card(described)), "without files there is nothing to name"
+    assert "differ most" not in markdown(card(replace(described, differing=())))
+
+
+def test_a_model_alone_is_measured_and_held_against_none(described: EvaluationResult) -> None:
+    request = replace(described.request, models=described.request.models[:1])
+    alone = replace(
+        described, request=request, models=described.models[:1], comparisons=(), differing=()
+    )
+    told, page = markdown(card(alone)), html_report(alone)
+
+    assert alone.verdict == (
+        "emoji-captioner was measured alone: there is no other model to hold it against."
+    )
+    for text in (told, page):
+        assert "Describing: 1 model on 6 samples of scenes" in text
+        assert alone.verdict in text
+        assert "Intervals are of 95%" in text
+        assert "Differences" not in text
+        assert "Holm" not in text
+    assert alone.verdict in pasted(card(alone))
+
+
+def test_a_card_tells_the_hardware(described: EvaluationResult) -> None:
+    found = card(described)
+
+    assert found["device"]["hardware"] == hardware()
+    assert found["device"]["kind"] == "cpu"
+    assert f"device cpu, float32, {hardware()}" in html_report(described)
+
+
 def test_a_table_to_paste_has_intervals_and_says_of_what(described: EvaluationResult) -> None:
     text = pasted(card(described))
     headers, rows = score_table(card(described))
@@ -230,8 +274,21 @@ def test_a_model_card_gets_a_section_that_the_hub_reads(described: EvaluationRes
     assert results["rouge_l"].metric_value == described.models[1].scores["rouge_l"].value
     assert results["rouge_l"].task_type == "image-to-text"
     assert results["rouge_l"].dataset_revision == described.request.data.sha256
+    assert "ranked" not in section
     with pytest.raises(InvalidValue, match="nobody"):
         model_index(card(described), "nobody")
+
+
+def test_a_score_with_a_warning_is_not_published_without_it(described: EvaluationResult) -> None:
+    from huggingface_hub import ModelCard
+
+    found = card(described)
+    found["models"][0]["scores"]["bleu"]["warning"] = "6 samples; give more."
+    read: Any = ModelCard(f"---\n{model_index(found, 'emoji-captioner')}\n---\n").data
+    names = {result.metric_type: result.metric_name for result in read.eval_results or []}
+
+    assert names["bleu"].endswith("n = 6. Not to be ranked: 6 samples; give more.")
+    assert names["cider"].endswith("n = 6")
 
 
 def test_plots_have_what_there_is(described: EvaluationResult) -> None:

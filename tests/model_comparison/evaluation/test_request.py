@@ -83,6 +83,17 @@ def test_a_faulty_field_is_named(scenes: DataSet, field: str, value: Any, words:
     assert len(str(caught.value)) < 400
 
 
+def test_one_model_alone_is_measured_where_it_is_asked_for(scenes: DataSet) -> None:
+    alone = EvaluationRequest("describe", scenes, ("one",))
+
+    assert checked(alone, LIMITS, fewest_models=1).models == ("one",)
+    for models in ((), tuple(f"m{i}" for i in range(9))):
+        with pytest.raises(InvalidValue, match=f"are {len(models)} models; choose from 1 to 8"):
+            checked(replace(alone, models=models), LIMITS, fewest_models=1)
+    with pytest.raises(InvalidValue, match="from 2 to 8"):
+        checked(alone, LIMITS)
+
+
 @pytest.mark.parametrize(
     ("task", "settings", "words"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,14 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from pipelines.model_comparison.evaluation import tab
-from pipelines.settings import Settings
+from pipelines.model_comparison.evaluation.form import tab as form
+from pipelines.model_comparison.evaluation.link import decode, encode
+from pipelines.model_comparison.evaluation.request import Painting, Writing
+from pipelines.model_comparison.evaluation.setup import setup_of
+from pipelines.settings import Limits, Settings
 from pipelines.studio import Studio
 from tests.model_comparison.evaluation.conftest import make_scenes, zipped
+from tests.model_comparison.evaluation.test_setup import card_of
 
 FIELDS = {
     "task": "describe",
@@ -36,14 +42,18 @@ FIELDS = {
     "extractor": None,
 }
 OUTPUTS = (
-    "status verdict scores notes quality distribution comparisons costs gallery differing files"
+    "status verdict scores notes quality distribution comparisons costs gallery differing files "
+    "training address"
 ).split()
 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory, pairs_dir: Path) -> Iterator[Client]:
     data_dir = tmp_path_factory.mktemp("page")
-    studio = Studio(Settings(models_dir=pairs_dir, data_dir=data_dir, hub_enabled=False))
+    models = shutil.copytree(pairs_dir, data_dir / "models")
+    log = "".join(f'{{"step": {step}, "loss": {9 - step}}}\n' for step in range(3))
+    (models / "other-captioner" / "training_log.jsonl").write_text(log)
+    studio = Studio(Settings(models_dir=models, data_dir=data_dir, hub_enabled=False))
     with gr.Blocks(analytics_enabled=False) as page:
         tab.build(studio, {"concurrency_id": "compute", "concurrency_limit": 1})
     page.queue(api_open=False)
@@ -77,7 +87,7 @@ def test_an_evaluation_gives_everything_that_was_found(client: Client) -> None:
     assert [row[0] for row in found["scores"]["data"]] == FIELDS["models"]
     assert len(found["comparisons"]["data"]) == 2
     assert len(found["costs"]["data"]) == 2
-    for name in ("quality", "distribution"):
+    for name in ("quality", "distribution", "training"):
         with Image.open(found[name]) as figure:
             assert figure.format == "PNG"
     assert len(found["gallery"]) == len(found["differing"]["data"]) > 0
@@ -85,7 +95,14 @@ def test_an_evaluation_gives_everything_that_was_found(client: Client) -> None:
     names = {Path(path).name for path in found["files"]}
     assert {"card.json", "report.md", "report.html"} < names
     (card,) = (path for path in found["files"] if Path(path).name == "card.json")
-    assert json.loads(Path(card).read_text())["request"]["seed"] == 0
+    made = json.loads(Path(card).read_text())
+    assert made["request"]["seed"] == 0
+    address = found["address"]
+    assert address.startswith("?evaluate=")
+    linked, told = decode(address.removeprefix("?evaluate="), Limits()), setup_of(made, Limits())
+    assert linked.data == "emoji-scenes"
+    assert linked.request.models == told.request.models == tuple(FIELDS["models"])
+    assert linked.request.settings == told.request.settings
     assert "Done · 0 samples computed now" in evaluated(client)["status"], "all were kept"
 
 
@@ -103,6 +120,7 @@ def test_the_other_tasks_run_too(
 
     assert [row[0] for row in found["scores"]["data"]] == models
     assert found["verdict"]
+    assert found["training"] is None, "there is no log"
     assert len(found["gallery"] or []) == count * len(found["differing"]["data"])
 
 
@@ -110,6 +128,8 @@ def test_an_upload_is_a_data_set(client: Client, tmp_path: Path) -> None:
     archive = zipped(make_scenes(tmp_path / "scenes", 4), tmp_path / "mine.zip")
     found = evaluated(client, data="upload", upload=handle_file(str(archive)), sample_size=3)
     assert len(found["gallery"]) <= 3
+    assert found["address"] is None
+    assert "There is no link to an evaluation on a file" in found["notes"]
     texts = tmp_path / "tales.txt"
     texts.write_text("once upon a time\nthere was a king\n")
     found = evaluated(
@@ -157,22 +177,117 @@ def test_another_task_brings_its_models_metrics_and_settings(
 ) -> None:
     settings = Settings(models_dir=pairs_dir, extra_models_dir=tmp_path, hub_enabled=False)
     with gr.Blocks():
-        task, data, upload, models = tab._build_choice(settings)
-        *rest, extractor = tab._build_settings(settings)
-        size = gr.Slider()
-        given = tab._Given._make([task, data, models, size, *rest, upload, extractor])
-    changed = tab._switch(settings, given, "paint")
+        task, data, upload, models = form.build_choice(settings)
+        size = form.build_size()
+        *rest, extractor = form.build_settings(settings)
+        given = form.Given._make([task, data, models, size, *rest, upload, extractor])
+    changed = form.switch(settings, given, "paint")
 
     assert changed[given.models]["value"] == ["painter-a", "painter-b"]
     assert changed[given.metrics]["value"] == ["kid", "fid", "diversity"]
     assert changed[given.steps]["visible"]
     assert not changed[given.max_new_tokens]["visible"]
     assert not changed[given.extractor]["visible"], "one alone is no choice"
-    assert tab._switch(settings, given, "write")[given.max_new_tokens]["value"] == 64
+    assert form.switch(settings, given, "write")[given.max_new_tokens]["value"] == 64
 
     header = {"Conv2d_1a_3x3.conv.weight": torch.zeros(1), "fc.weight": torch.zeros(1008, 1)}
     save_file(header, tmp_path / "weights.safetensors")
-    offered = tab._switch(settings, given, "paint")[given.extractor]
+    offered = form.switch(settings, given, "paint")[given.extractor]
     assert offered["visible"]
     assert offered["choices"] == ["emoji-captioner", "InceptionV3-2015-12-05"]
-    assert not tab._switch(settings, given, "describe")[given.extractor]["visible"]
+    assert not form.switch(settings, given, "describe")[given.extractor]["visible"]
+
+
+class Panel:
+    """The panel without a server: what a card or a link changes, by the widgets' ids."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.file = folder / "card.json"
+        with gr.Blocks() as self.blocks:
+            self.from_link, self.fields = tab.build(Studio(settings), {})
+
+    def listeners(self, elem_id: str, event: str) -> list[Any]:
+        (widget,) = (b for b in self.blocks.blocks.values() if b.elem_id == elem_id)
+        functions = self.blocks.fns.values()
+        return [each.fn for each in functions if (widget._id, event) in each.targets]
+
+    def opened(self, content: Any) -> dict[str, Any]:
+        self.file.write_text(json.dumps(content))
+        (open_card,) = self.listeners("evaluate-open", "upload")
+        return self.by_id(open_card(str(self.file)))
+
+    def by_id(self, changed: dict[Any, Any]) -> dict[str, Any]:
+        assert set(changed) <= set(self.fields), "only what is an output may change"
+        told = {w.elem_id or w.label: update for w, update in changed.items()}
+        return {str(name).removeprefix("evaluate-"): update for name, update in told.items()}
+
+
+@pytest.fixture
+def panel(pairs_dir: Path, tmp_path: Path) -> Panel:
+    settings = Settings(models_dir=pairs_dir, data_dir=tmp_path, hub_enabled=False)
+    return Panel(settings, tmp_path)
+
+
+def test_a_card_fills_the_panel_in_and_clears_what_was_found_before(panel: Panel) -> None:
+    changed = panel.opened(card_of())
+
+    values = {name: update["value"] for name, update in changed.items() if "value" in update}
+    expected = {
+        "task": "describe", "data": "emoji-scenes",
+        "models": ["one", "ada/two@c1 + ada/lora@c2:0.5"],
+        "metrics": ["cider", "bleu", "rouge_l", "exact_match"], "samples": 12, "seed": 7,
+        "method": "sampling", "temperature": 0.3, "tokens": 9, "upload": None,
+        "scores": None, "verdict": None, "files": None, "link": None, "training": None,
+    }  # fmt: skip
+    assert {name: values[name] for name in expected} == expected
+    assert not changed["upload"]["visible"]
+    assert not changed["Good to know"]["visible"]
+    assert changed["method"]["visible"] and not changed["steps"]["visible"]
+
+
+def test_a_card_of_an_upload_asks_for_the_file(panel: Panel) -> None:
+    changed = panel.opened({**card_of(), "data": {"name": "mine", "sha256": "ab" * 32}})
+
+    assert changed["data"]["value"] == "upload"
+    assert changed["upload"]["visible"]
+    assert "'mine'" in changed["Good to know"]["value"]
+    assert "abababababababab" in changed["Good to know"]["value"]
+    assert changed["Good to know"]["visible"]
+
+
+def test_a_card_of_another_task_brings_its_fields(panel: Panel) -> None:
+    painting = Painting(7, 2.5, "Euler")
+    changed = panel.opened(
+        card_of(painting, sample_size=1_000, extractor="InceptionV3-2015-12-05",
+                metrics=["kid", "clip_score"], clip="my-clip")
+    )  # fmt: skip
+
+    assert changed["steps"]["value"] == 7 and changed["steps"]["visible"]
+    assert changed["guidance"]["value"] == 2.5
+    assert changed["samples"]["value"] == changed["samples"]["maximum"] == 1_000
+    assert changed["clip"]["value"] == "my-clip"
+    assert changed["extractor"]["value"] == "InceptionV3-2015-12-05"
+    assert changed["extractor"]["visible"], "what is asked for is seen, here or not"
+    assert "scheduler is 'Euler'" in changed["Good to know"]["value"]
+
+
+def test_a_card_of_another_kind_is_refused_with_the_panel_that_opens_it(panel: Panel) -> None:
+    with pytest.raises(gr.Error, match="Open it in Compare, Blind votes"):
+        panel.opened({"schema": 1, "kind": "votes"})
+
+
+def test_a_link_fills_the_panel_in(panel: Panel) -> None:
+    text = encode(setup_of(card_of(Writing(max_new_tokens=5, temperature=3)), Limits()))
+    changed = panel.by_id(panel.from_link(text))
+
+    assert changed["task"]["value"] == "write"
+    assert changed["tokens"]["value"] == 5
+    assert changed["temperature"]["value"] == changed["temperature"]["maximum"] == 3
+    assert changed["metrics"]["value"] == ["bits_per_byte", "perplexity"]
+    with pytest.raises(gr.Error, match="The link"):
+        panel.from_link("<b>nonsense")
+
+
+def test_models_that_a_card_set_stay_when_the_task_changes_with_them(panel: Panel) -> None:
+    assert len(panel.listeners("evaluate-task", "input")) == 1
+    assert panel.listeners("evaluate-task", "change") == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -16,12 +17,13 @@ from gradio_client import Client
 from PIL import Image
 
 from pipelines.model_comparison.votes.ballot import from_lines
-from pipelines.model_comparison.votes.card import ballots_of
+from pipelines.model_comparison.votes.card import ballots_of, card
 from pipelines.model_comparison.votes.log import VoteLog
 from pipelines.model_comparison.votes.tab import build
 from pipelines.receipts import hash_text
 from pipelines.settings import ROOT, Settings
 from pipelines.studio import Studio
+from tests.model_comparison.votes.ballots import duels
 from tests.model_comparison.votes.conftest import NAMES
 from tests.page.conftest import free_port
 
@@ -64,9 +66,12 @@ class Page:
     def upload(self, picture: Image.Image) -> dict[str, Any]:
         buffer = io.BytesIO()
         picture.save(buffer, "PNG")
-        files = {"files": ("mine.png", buffer.getvalue())}
+        return self.upload_file("mine.png", buffer.getvalue())
+
+    def upload_file(self, name: str, content: bytes) -> dict[str, Any]:
+        files = {"files": (name, content)}
         (path,) = httpx.post(f"{self.url}gradio_api/upload", files=files).json()
-        return {"path": path, "meta": {"_type": "gradio.FileData"}}
+        return {"path": path, "orig_name": name, "meta": {"_type": "gradio.FileData"}}
 
     def secrets(self) -> list[str]:
         """Names, commits and folders of all models that were loaded."""
@@ -206,6 +211,32 @@ def test_files_say_nothing_of_a_duel_that_is_open(page: Page) -> None:
     made = httpx.get(files["card.json"])
     assert made.json()["log"]["votes"] == before
     assert "987654" not in made.text and hash_text("A secret prompt") not in made.text
+
+
+def opened(page: Page, found: dict[str, Any]) -> str:
+    file = page.upload_file("card.json", json.dumps(found).encode())
+    return page.sent("votes-open", file, "my own prompt")
+
+
+def test_a_card_fills_task_and_models_in_and_says_that_it_holds_no_prompt(page: Page) -> None:
+    sent = opened(page, card(duels(2, 9, task="paint"), "paint"))
+
+    (data,) = (
+        json.loads(line.removeprefix("data:"))["output"]["data"]
+        for line in sent.splitlines()
+        if '"process_completed"' in line
+    )
+    updates = [each for each in data if isinstance(each, dict)]
+    assert "paint" in data, "the task"
+    assert ["y", "x"] in [each.get("value") for each in updates]
+    assert "my own prompt" in [each.get("value") for each in updates]
+    assert "holds no prompts" in sent
+
+
+def test_a_card_of_another_kind_is_refused_with_the_panel_that_opens_it(page: Page) -> None:
+    sent = opened(page, {"schema": 1, "kind": "evaluation"})
+    assert "Open it in Compare, On a data set." in sent
+    assert '"success":false' in sent.replace(" ", "")
 
 
 BAD: list[tuple[int, Any, str]] = [

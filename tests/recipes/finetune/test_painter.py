@@ -127,7 +127,7 @@ def test_the_base_says_what_is_to_be_told(
         errors = painter._errors(
             lambda *inputs: Oracle,
             chosen,
-            ["a dog", "a cat"],
+            painter._hidden(painter.pipeline, ["a dog", "a cat"]),
             steps,
             torch.Generator().manual_seed(5),
         )

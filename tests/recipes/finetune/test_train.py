@@ -1,0 +1,54 @@
+"""A fine-tune from top to bottom: what its curves end with is what its files are worth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.recipes import extractor
+from pipelines.recipes.finetune.captioner import Captioner
+from pipelines.recipes.finetune.painter import Painter
+from pipelines.recipes.finetune.train import finetune
+from pipelines.recipes.finetune.writer import Writer
+from tests.recipes.finetune.conftest import PlanFor
+
+NAMES = {
+    "writer": {"held_out_loss", "held_out_bits_per_byte"},
+    "painter": {"held_out_loss", "held_out_fid", "held_out_kid"},
+    "captioner": {"held_out_loss", "held_out_bleu"},
+}
+
+
+@pytest.mark.parametrize(
+    ("mode", "rank"), [("writer", None), ("painter", 4), ("painter", None), ("captioner", 4)]
+)
+def test_the_last_points_of_the_curves_are_the_scores_of_the_saved_files(
+    mode: str,
+    rank: int | None,
+    tale: Path,
+    imagefolder: Path,
+    models_dir: Path,
+    plan_for: PlanFor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(extractor, "MODELS", models_dir)
+    monkeypatch.setattr(extractor, "_CAPTIONER", "tiny-captioner")
+    data = tale if mode == "writer" else imagefolder
+    plan = plan_for(mode, data, rank=rank, validation=0.4)
+    finetune(plan)
+    log = (plan.options.output / "training_log.jsonl").read_text().splitlines()
+    assert (plan.options.run_dir / "log.jsonl").read_text().splitlines() == log
+    *curve, last = [line for line in map(json.loads, log) if NAMES[mode] <= line.keys()]
+    lesson: Any
+    if mode == "writer":
+        lesson = Writer(plan)
+    else:
+        lesson = (Painter if mode == "painter" else Captioner)(plan, data)
+    again = lesson.glance(lesson.open_tuned(lesson.open_base(), plan.options.output))
+    assert again.keys() == NAMES[mode]
+    assert again == pytest.approx({name: last[name] for name in again}, abs=1e-5)
+    assert last["step"] == 6
+    assert len(curve) == 6, "the moving average at every step stands before it"
