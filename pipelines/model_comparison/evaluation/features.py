@@ -22,7 +22,6 @@ from pipelines.image_captioning.pipeline import load_captioner
 from pipelines.images import open_picture
 from pipelines.loading import OFFLINE, load_model
 from pipelines.metrics.clip import PREFIX
-from pipelines.model_comparison.evaluation.clips import clip_names as clip_names
 from pipelines.model_comparison.evaluation.clips import resolve_clip
 from pipelines.model_comparison.evaluation.request import EMBEDDED_EXTRACTOR
 from pipelines.residency import Lease

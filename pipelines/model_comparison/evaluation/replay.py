@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.events import Progress
-from pipelines.hub.references import composed_name
 from pipelines.model_comparison.evaluation.card import Card, card, request_of
 from pipelines.model_comparison.evaluation.data import DataSet
 from pipelines.model_comparison.evaluation.pipeline import generate
 from pipelines.model_comparison.evaluation.result import PartialScores, listed
 from pipelines.model_comparison.evaluation.scores import METRICS
 from pipelines.model_comparison.evaluation.tables import figure
+from pipelines.model_comparison.pinned import pinned
 from pipelines.model_comparison.replay.pipeline import whole_card
 from pipelines.studio import Studio
 
@@ -56,23 +56,13 @@ def replay(
     """
     request = request_of(old, data)
     with whole_card():
-        pinned = tuple(_pinned(model) for model in old["models"])
+        models = tuple(pinned(model) for model in old["models"])
     with tempfile.TemporaryDirectory(prefix="triptych-replay-") as folder:
-        asked = replace(request, models=pinned)
+        asked = replace(request, models=models)
         result = yield from generate(studio, asked, Path(folder), fewest_models=1)
         new = card(result)
     with whole_card():
         return Replayed(new, tuple(compared(old, new)))
-
-
-def _pinned(model: dict[str, Any]) -> str:
-    """The model's reference with the commits of what is on the Hub."""
-
-    def at(part: dict[str, Any]) -> str:
-        reference = str(part["reference"])
-        return f"{reference}@{part['commit']}" if "/" in reference else reference
-
-    return composed_name(at(model), [(at(a), float(a["weight"])) for a in model["adapters"]])
 
 
 def compared(old: Card, new: Card) -> list[Line]:

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pipelines import validation
+from pipelines.device import processor
 from pipelines.errors import InvalidValue, abbreviated
 from pipelines.model_comparison.pipeline import TASKS
 from pipelines.model_comparison.votes.ballot import Ballot, ballot_of, to_lines
@@ -46,7 +47,7 @@ def card(ballots: Sequence[Ballot], task: str) -> Card:
             "first": min(ballot.time for ballot in ballots),
             "last": max(ballot.time for ballot in ballots),
         },
-        "device": {"machine": platform.machine()},
+        "device": {"machine": platform.machine(), "hardware": processor()},
         "versions": _versions(),
         "models": [
             {**asdict(contenders[standing.key]), **_standing(standing)}

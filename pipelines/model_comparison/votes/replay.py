@@ -67,6 +67,8 @@ def _parts(old: Card, new: Card) -> list[_Cause]:
     causes = []
     for what, part in (("version of", "versions"), ("device", "device")):
         for name, now in new[part].items():
+            if name == "hardware" and name not in old[part]:
+                continue  # cards of earlier versions name none
             told, was = f"{what} {name}", old[part].get(name)
             text = f"{told}: {now}" if was == now else f"{told}: was {was}, is {now}"
             causes.append((told, Line(was == now, text)))

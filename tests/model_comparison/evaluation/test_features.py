@@ -12,10 +12,10 @@ from PIL import Image
 
 from pipelines.errors import LoadFailed
 from pipelines.events import with_result
+from pipelines.model_comparison.evaluation.clips import clip_names
 from pipelines.model_comparison.evaluation.data import DataSet
 from pipelines.model_comparison.evaluation.features import (
     PictureReader,
-    clip_names,
     open_captioner,
     open_clip,
     weights_hash,

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from pipelines.device import processor
 from pipelines.errors import InvalidValue
 from pipelines.model_comparison.evaluation.replay import Replayed
 from pipelines.model_comparison.published import as_json
@@ -47,6 +48,7 @@ def test_a_card_says_what_was_voted_and_what_follows(made: dict[str, Any]) -> No
     assert second["rating"]["low"] < second["rating"]["points"] < second["rating"]["high"]
     assert third["rating"] is None
     assert made["versions"]["numpy"] and made["device"]["machine"]
+    assert made["device"]["hardware"] == processor()
     assert [vote["seed"] for vote in made["ballots"]][:3] == [0, 1, 2]
 
 
@@ -108,6 +110,14 @@ def test_another_version_is_named_as_a_cause(made: dict[str, Any]) -> None:
     forged["models"][0]["rating"]["low"] -= 3
     found = told(replay(forged))
     assert not found["What differs may be because of the version of numpy."]
+
+
+def test_a_card_from_before_hardware_was_told_is_worked_out_again(made: dict[str, Any]) -> None:
+    older = json.loads(json.dumps(made))
+    del older["device"]["hardware"]
+    assert replay(older).is_equal
+    older["device"]["hardware"] = "another"
+    assert not told(replay(older))[f"device hardware: was another, is {processor()}"]
 
 
 DAMAGES: list[dict[str, Any]] = [
