@@ -15,7 +15,7 @@ from pipelines.events import with_result
 from pipelines.model_comparison.evaluation.card import card
 from pipelines.model_comparison.evaluation.data import DataSet
 from pipelines.model_comparison.evaluation.pipeline import generate
-from pipelines.model_comparison.evaluation.replay import Replayed, _pinned, compared, replay
+from pipelines.model_comparison.evaluation.replay import Replayed, compared, replay
 from pipelines.model_comparison.evaluation.request import Describing, EvaluationRequest
 from pipelines.model_comparison.evaluation.store import FILE
 from pipelines.studio import Studio
@@ -115,14 +115,3 @@ def test_another_machine_is_told_and_an_older_card_knows_of_none(
 def test_a_damaged_card_is_told(studio: Studio, scenes: DataSet, changed: Any) -> None:
     with pytest.raises(InvalidValue):
         replayed(studio, {**evaluated(studio, scenes), **changed}, scenes)
-
-
-def test_models_of_the_hub_are_pinned_to_their_commits() -> None:
-    adapters = [
-        {"reference": "me/lora", "commit": "b" * 40, "weight": 0.5},
-        {"reference": "here", "commit": "c" * 40, "weight": 1.0},
-    ]
-    model = {"reference": "owner/repo", "commit": "a" * 40, "adapters": adapters}
-
-    assert _pinned(model) == f"owner/repo@{'a' * 40} + me/lora@{'b' * 40}:0.5 + here"
-    assert _pinned({**model, "reference": "local", "adapters": []}) == "local"
