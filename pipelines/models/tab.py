@@ -128,7 +128,12 @@ def _wire_finder(
 ) -> None:
     @ui.shows_errors
     def look(task: Task, query: str) -> tuple[list[list[str]], dict[str, Any]]:
-        """Models of a task by words: those on this machine, then the Hub's."""
+        """Models of a task by words: those on this machine, then the Hub's.
+
+        Args:
+            task: "write", "paint" or "describe".
+            query: words of a name or a subject; none for what is here and what is suggested.
+        """
         answer = search(task, query, studio.settings)
         return [_row(found) for found in answer.found], ui.notes_text(
             [answer.note] if answer.note else []
@@ -171,7 +176,12 @@ def _wire_chosen(
 ) -> None:
     @ui.shows_errors
     def check(task: Task, reference: str) -> tuple[str, list[list[str]]]:
-        """What a model is and whether it fits, before a byte of its weights is fetched."""
+        """What a model is and whether it fits, before a byte of its weights is fetched.
+
+        Args:
+            task: "write", "paint" or "describe".
+            reference: a model of this page, owner/repo[@revision], or a base + adapter:0.8.
+        """
         found = preflight(reference, task, studio.settings, studio.device)
         return "\n".join([found.verdict, *found.helps, *found.notes]), _facts(found)
 

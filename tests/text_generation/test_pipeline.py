@@ -25,7 +25,7 @@ from pipelines.text_generation.pipeline import (
     _Collector,
     generate,
 )
-from pipelines.text_generation.writer import Joiner
+from pipelines.text_generation.writer import Writer
 from tests.running import Calls, finished, finished_together, loaded
 from tests.tiny_models import CONTEXT
 
@@ -69,10 +69,13 @@ def test_the_space_before_the_first_new_word_is_kept_by_tokenizers_that_join_wor
     )
     assert tokenizer.decode([3, 4]) == "a time"
     deltas: list[Any] = []
-    collector = _Collector(Joiner(tokenizer, tokenizer.encode("once upon")), deltas.append)
+    writer = Writer(torch.nn.Identity(), tokenizer, context_tokens=8)
+    prompt = torch.tensor([tokenizer.encode("once upon")])
+    collector = _Collector(writer, prompt, deltas.append)
     for ids in ([1, 2], [3], [4]):  # generate hands over the prompt first
         collector.put(torch.tensor(ids))
     assert [delta.text for delta in deltas] == [" a", " a time"]
+    assert [delta.tokens_left for delta in deltas] == [5, 4]
 
 
 def test_temperature_zero_takes_the_likeliest_token_each_time(studio: Studio) -> None:
