@@ -188,6 +188,19 @@ def seed_box(**options: Any) -> gr.Number:
     return number(value=-1, precision=0, label="Seed", info="-1: a new one each time", **options)
 
 
+def card_button(**options: Any) -> gr.UploadButton:
+    """Takes a card, for a panel to be set up by it."""
+    return gr.UploadButton("Open a card", file_types=[".json"], size="sm", **options)
+
+
+def link_box(**options: Any) -> gr.Textbox:
+    """Where the query that opens the page on a comparison is shown, once there is one."""
+    return gr.Textbox(
+        label="Link: add it to the page's address", interactive=False, visible=False, max_lines=1,
+        buttons=["copy"], **options,
+    )  # fmt: skip
+
+
 def progress_bar(event: Progress) -> str:
     """A line and a thin bar, as HTML made here."""
     return _status(event.message, event.fraction, event.seconds_left)

@@ -77,9 +77,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> Opening:
             with gr.Row():
                 run = gr.Button("Evaluate", variant="primary", elem_id="evaluate-run", scale=2)
                 stop = gr.Button("Stop", variant="stop", elem_id="evaluate-stop", scale=1)
-            card_button = gr.UploadButton(
-                "Open a card", file_types=[".json"], size="sm", elem_id="evaluate-open"
-            )
+            card_button = ui.card_button(elem_id="evaluate-open")
             size = build_size()
             *settings, extractor = build_settings(studio.settings)
     given = Given._make([task, data, models, size, *settings, upload, extractor])

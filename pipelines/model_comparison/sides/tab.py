@@ -117,9 +117,7 @@ def _build_given(settings: Settings) -> tuple[Given, _Buttons]:
             with gr.Row():
                 compare = gr.Button("Compare", variant="primary", elem_id="compare-run", scale=2)
                 stop = gr.Button("Stop", variant="stop", elem_id="compare-stop", scale=1)
-            card_button = gr.UploadButton(
-                "Open a card", file_types=[".json"], size="sm", elem_id="compare-open"
-            )
+            card_button = ui.card_button(elem_id="compare-open")
             seed = ui.seed_box(elem_id="compare-seed")
             tokens = ui.slider(
                 1, settings.limits.new_tokens, 100, step=1, label="New tokens",

@@ -64,9 +64,7 @@ def build(studio: Studio, compute: dict[str, Any], opened: Callable[..., Any]) -
             with gr.Row():
                 start = gr.Button("Start a duel", variant="primary", elem_id="votes-run", scale=2)
                 stop = gr.Button("Stop", variant="stop", elem_id="votes-stop", scale=1)
-            card_button = gr.UploadButton(
-                "Open a card", file_types=[".json"], size="sm", elem_id="votes-open"
-            )
+            card_button = ui.card_button(elem_id="votes-open")
             seed = ui.seed_box(elem_id="votes-seed")
     given = Given(task, prompt, models, seed, picture)
     page = build_outputs(given)

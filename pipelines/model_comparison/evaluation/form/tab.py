@@ -18,7 +18,6 @@ from pipelines.model_comparison.evaluation.request import (
     EMBEDDED_EXTRACTOR,
     METRICS,
     MOST_MODELS,
-    TASKS,
     Describing,
     Painting,
     Writing,
@@ -77,10 +76,7 @@ def build_choice(settings: Settings) -> tuple[gr.Radio, gr.Dropdown, gr.File, gr
     sets = [*((f"Embedded: {name}", name) for name in EMBEDDED), ("A file of mine", UPLOAD)]
     names = names_here(settings, "describe")
     return (
-        gr.Radio(
-            [(task.capitalize(), task) for task in TASKS], value="describe", label="Task",
-            elem_id="evaluate-task",
-        ),
+        gr.Radio(ui.TASKS, value="describe", label="Task", elem_id="evaluate-task"),
         gr.Dropdown(
             sets, value=sets[0][1], label="Data set", allow_custom_value=True, interactive=True,
             info="A data set of the Hub can be typed: owner/name or owner/name@revision",
@@ -171,10 +167,7 @@ def build_findings() -> Found:
     differing = gr.Dataframe(
         label="Samples that differ most", visible=False, elem_id="evaluate-differing", **tables
     )
-    address = gr.Textbox(
-        label="Link: add it to the page's address", interactive=False, visible=False, max_lines=1,
-        buttons=["copy"], elem_id="evaluate-link",
-    )  # fmt: skip
+    address = ui.link_box(elem_id="evaluate-link")
     to_keep = gr.File(
         label="To keep and to publish", file_count="multiple", interactive=False, visible=False,
         elem_id="evaluate-files",

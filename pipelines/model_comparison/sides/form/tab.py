@@ -179,10 +179,7 @@ def build_findings() -> tuple[Any, ...]:
     )  # fmt: skip
     notes = ui.notes_box()
     receipt = ui.receipt_box("Card of A and B", elem_id="compare-receipt")
-    address = gr.Textbox(
-        label="Link: add it to the page's address", interactive=False, visible=False, max_lines=1,
-        buttons=["copy"], elem_id="compare-link",
-    )  # fmt: skip
+    address = ui.link_box(elem_id="compare-link")
     files = gr.File(
         label="To keep and to publish", file_count="multiple", interactive=False, visible=False,
         elem_id="compare-files",
