@@ -103,7 +103,7 @@ gc.disable()  # a sixth of the start went into looking for garbage where there i
 
 import gradio as gr  # noqa: E402 - reads the environment when it is imported
 
-from pipelines import ui  # noqa: E402
+from pipelines import libraries, ui  # noqa: E402
 from pipelines.fine_tuning import tab as fine_tune_tab  # noqa: E402
 from pipelines.hub import Task  # noqa: E402
 from pipelines.image_captioning import tab as describe_tab  # noqa: E402
@@ -271,18 +271,11 @@ def _keep_pickers_fresh(studio: Studio, page: gr.Blocks, made: list[Any]) -> Non
 def _welcome(studio: Studio) -> str:
     """The device line; with it the libraries are warmed up, once the first page is drawn."""
     device = studio.device
-    if _is_cold.acquire(blocking=False):  # once: two imports at a time trip over each other
-        timer = threading.Timer(_WARM_UP_AFTER_SECONDS, _warm_up)
+    if _is_cold.acquire(blocking=False):  # once, however many pages are opened
+        timer = threading.Timer(_WARM_UP_AFTER_SECONDS, libraries.warm_up)
         timer.name, timer.daemon = "triptych-warm-up", True
         timer.start()
     return f"Runs on **{device.kind}** in **{device.dtype_name}** — {device.reason}."
-
-
-def _warm_up() -> None:
-    import diffusers
-    import transformers
-
-    _ = transformers.AutoModelForCausalLM, transformers.AutoTokenizer, diffusers.DiffusionPipeline
 
 
 def launch_options(settings: Settings) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 A user holds a ``Lease``, and tells what it puts into memory beside the model (adapters), so that
 it counts until the lease is released. Whoever asks for a model that is being loaded waits for that
 load; whoever gives up waiting leaves, and the load goes on. Loads run one after another,
-for the libraries change process-wide defaults while they load.
+as ``libraries.alone`` has it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines import libraries
 from pipelines.device import mebibytes
 from pipelines.errors import LoadFailed, OutOfBudget, StudioError
 
@@ -114,7 +115,6 @@ class Residency:
         self.budget_bytes = budget_bytes
         self._entries: dict[str, _Entry] = {}
         self._guard = threading.Lock()
-        self._loading = threading.Lock()
 
     def lease(
         self,
@@ -180,7 +180,7 @@ class Residency:
         return True
 
     def _load(self, entry: _Entry, load: Loader, size_of: Callable[[Any], int]) -> None:
-        with self._loading:
+        with libraries.alone:
             try:
                 self._make_room(entry.expected_bytes, keep=entry)
                 began = time.monotonic()

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pipelines import libraries
 from pipelines.device import Device, mebibytes
 from pipelines.errors import ModelUnavailable, OutOfBudget, WrongTask, abbreviated
 from pipelines.hub.adapters import is_adapter
@@ -185,7 +186,8 @@ def _is_known(kind: str) -> bool:
     """Most types have a folder of their name, and transformers need not be imported to see it."""
     if kind.replace("-", "_") in _folders_of("transformers", "models"):
         return True
-    from transformers import CONFIG_MAPPING
+    with libraries.alone:
+        from transformers import CONFIG_MAPPING
 
     return kind in CONFIG_MAPPING
 

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pipelines import validation
+from pipelines import libraries, validation
 from pipelines.device import PeakMemory, memory_in_use_bytes
 from pipelines.errors import InvalidValue, StudioError
 from pipelines.events import Progress
@@ -191,7 +191,7 @@ def generate(
     in_memory_before = _keys_in_memory(studio)
     keys: dict[Side, str] = {}
     yield SideEvent("left", Progress("Importing libraries"))
-    yield from stream(lambda emit: import_libraries(request.task))
+    yield from stream(lambda emit: libraries.import_for(request.task))
     for side in SIDES:
         keys[side] = yield from _warm_up(studio, kind, side, getattr(request, side))
     yield SideEvent("right", Progress("Waiting for A"))
@@ -204,30 +204,6 @@ def generate(
         outcomes[side] = _outcome(studio, kind, given, timed, keys[side] in in_memory_before)
         yield SideDone(side, outcomes[side])
     return _result(request, outcomes["left"], outcomes["right"])
-
-
-def import_libraries(task: Task) -> None:
-    """Once a process: seconds that would else count as the load time of the first model.
-
-    A kind of model that is none of these still imports some code of its own, about a
-    tenth of a second, when it is first loaded.
-    """
-    from transformers import GenerationMixin, PreTrainedModel, PreTrainedTokenizerFast
-
-    used: list[object] = [GenerationMixin, PreTrainedModel, PreTrainedTokenizerFast]
-    if task == "write":
-        from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
-
-        used += [AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM]
-    elif task == "paint":
-        from diffusers import DiffusionPipeline, StableDiffusionPipeline
-
-        used += [DiffusionPipeline, StableDiffusionPipeline]
-    else:
-        from transformers import AutoImageProcessor, AutoModelForImageTextToText
-        from transformers import VisionEncoderDecoderModel as Captioner
-
-        used += [AutoImageProcessor, AutoModelForImageTextToText, Captioner]
 
 
 Work = Callable[[Emit], Any]

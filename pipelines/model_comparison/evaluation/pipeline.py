@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipelines import libraries
 from pipelines.device import PeakMemory
 from pipelines.errors import InvalidValue, ModelUnavailable, StudioError
 from pipelines.events import Progress
@@ -49,7 +50,6 @@ from pipelines.model_comparison.evaluation.scores import (
     lookers_of,
 )
 from pipelines.model_comparison.evaluation.store import Output, RunCost, Store, key_of
-from pipelines.model_comparison.pipeline import import_libraries
 from pipelines.receipts import versions
 from pipelines.streaming import Emit, stream
 from pipelines.studio import Loaded, Studio
@@ -134,7 +134,7 @@ def generate(
         todos = yield from _planned(studio, request, samples)
         yield from stream(lambda emit: _check_pictures(studio, request, samples, emit))
         yield Progress("Importing libraries")
-        yield from stream(lambda emit: import_libraries(request.task))
+        yield from stream(lambda emit: libraries.import_for(request.task))
         in_use = {request.data.name.partition("@")[2], *(t.snapshot.commit for t in todos)}
         lookers = yield from _opened_lookers(studio, request, in_use, stack)
         if lookers.clip is not None:

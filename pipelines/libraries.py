@@ -1,0 +1,62 @@
+"""transformers and diffusers, imported and loading models in one thread at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipelines.hub import Task
+
+alone = threading.Lock()
+"""Held while a model is loaded, and while transformers or diffusers are imported.
+
+Both put another module in their own place when their import ends, and change process-wide
+defaults while they load. A thread that asks for such a library while another one imports it
+is left with the module that was replaced, in which there is nothing.
+"""
+
+
+def warm_up() -> None:
+    """Imports what the first loads would wait for, task by task."""
+    for task in _IMPORTS:
+        import_for(task)
+
+
+def import_for(task: Task) -> None:
+    """Imports what models of a task are made of: seconds, once a process.
+
+    A kind of model that is none of the embedded ones' still imports some code of its own,
+    about a tenth of a second, when it is first loaded.
+    """
+    with alone:
+        _IMPORTS[task]()
+
+
+def _import_writers() -> None:
+    import transformers
+
+    _ = transformers.PreTrainedModel, transformers.GenerationMixin
+    _ = transformers.AutoTokenizer, transformers.PreTrainedTokenizerFast
+    _ = transformers.AutoModelForCausalLM, transformers.LlamaForCausalLM
+
+
+def _import_painters() -> None:
+    import diffusers
+
+    _ = diffusers.DiffusionPipeline, diffusers.StableDiffusionPipeline
+
+
+def _import_captioners() -> None:
+    import transformers
+
+    _ = transformers.AutoImageProcessor, transformers.AutoTokenizer
+    _ = transformers.AutoModelForImageTextToText, transformers.VisionEncoderDecoderModel
+
+
+_IMPORTS: dict[Task, Callable[[], None]] = {
+    "write": _import_writers,
+    "paint": _import_painters,
+    "describe": _import_captioners,
+}
