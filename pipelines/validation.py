@@ -13,10 +13,16 @@ from typing import TypeGuard
 from pipelines.errors import InvalidValue, abbreviated
 
 MAX_SEED = 2**63 - 1
+OWN = -1
+"""What leaves a setting to the model, in fields and links; checked requests say None."""
+_OR_OWN = f", or {OWN} for the model's own"
 
 
-def whole_number(name: str, value: object, low: int, high: int) -> int:
+def whole_number(name: str, value: object, low: int, high: int, otherwise: str = "") -> int:
     """``value`` as an int in [low, high].
+
+    Args:
+        otherwise: what else may be given, at the end of the message.
 
     Raises:
         InvalidValue: not a whole number (booleans are none), or out of range.
@@ -25,13 +31,21 @@ def whole_number(name: str, value: object, low: int, high: int) -> int:
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise InvalidValue(
-            f"{name} is {abbreviated(value)}; give a whole number from {low} to {high}."
+            f"{name} is {abbreviated(value)}; give a whole number from {low} to {high}{otherwise}."
         )
     return value
 
 
-def number(name: str, value: object, low: float, high: float) -> float:
+def whole_number_or_own(name: str, value: object, low: int, high: int) -> int | None:
+    """As ``whole_number``; None and -1 leave it to the model, and become None."""
+    return None if _is_own(value) else whole_number(name, value, low, high, _OR_OWN)
+
+
+def number(name: str, value: object, low: float, high: float, otherwise: str = "") -> float:
     """``value`` as a finite float in [low, high].
+
+    Args:
+        otherwise: what else may be given, at the end of the message.
 
     Raises:
         InvalidValue: not a number (booleans and NaN are none), or out of range.
@@ -42,9 +56,18 @@ def number(name: str, value: object, low: float, high: float) -> float:
         or not low <= value <= high  # false for NaN, too
     ):
         raise InvalidValue(
-            f"{name} is {abbreviated(value)}; give a number from {low:g} to {high:g}."
+            f"{name} is {abbreviated(value)}; give a number from {low:g} to {high:g}{otherwise}."
         )
     return float(value)
+
+
+def number_or_own(name: str, value: object, low: float, high: float) -> float | None:
+    """As ``number``; None and -1 leave it to the model, and become None."""
+    return None if _is_own(value) else number(name, value, low, high, _OR_OWN)
+
+
+def _is_own(value: object) -> bool:
+    return value is None or (value == OWN and not isinstance(value, bool))
 
 
 def is_finite(value: object) -> TypeGuard[int | float]:

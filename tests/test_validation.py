@@ -41,6 +41,27 @@ def test_what_is_no_number_in_range_is_refused(given: Any) -> None:
         validation.number("guidance_scale", given, 0, 30)
 
 
+@pytest.mark.parametrize("given", [None, -1, -1.0])
+def test_what_is_left_to_the_model_is_none(given: Any) -> None:
+    assert validation.whole_number_or_own("steps", given, 1, 150) is None
+    assert validation.number_or_own("guidance_scale", given, 0, 30) is None
+
+
+@pytest.mark.parametrize("given", [-2, 151, True, "-1", math.nan])
+def test_what_is_neither_in_range_nor_left_to_the_model_is_refused(given: Any) -> None:
+    with pytest.raises(InvalidValue, match=r"from 1 to 150, or -1 for the model's own\.$"):
+        validation.whole_number_or_own("steps", given, 1, 150)
+    with pytest.raises(InvalidValue, match=r"from 0 to 30, or -1 for the model's own\.$"):
+        validation.number_or_own("guidance_scale", given, 0, 30)
+
+
+def test_what_is_in_range_is_not_left_to_the_model() -> None:
+    assert validation.whole_number_or_own("steps", 1.0, 1, 150) == 1
+    assert validation.number_or_own("guidance_scale", 0, 0, 30) == 0
+    with pytest.raises(InvalidValue, match="steps is 0"):
+        validation.whole_number_or_own("steps", 0, 1, 150)
+
+
 @pytest.mark.parametrize("given", ["", "a cat", "x" * 50])
 def test_texts_within_the_limit_pass_unchanged(given: str) -> None:
     assert validation.text("prompt", given, 50) == given

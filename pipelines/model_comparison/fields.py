@@ -64,7 +64,7 @@ def _side(shared: SharedFields, own: SideFields, picture: Any) -> SideRequest:
             own.model,
             shared.prompt,
             steps=own.steps,
-            guidance_scale=None if own.guidance_scale == -1 else own.guidance_scale,
+            guidance_scale=own.guidance_scale,
             scheduler=own.scheduler,
             seed=shared.seed,
         )

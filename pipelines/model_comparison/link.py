@@ -32,8 +32,6 @@ PARAMETER = "compare"
 MOST_CHARACTERS = 4_000
 """So long a link at most: servers and messengers cut longer ones."""
 
-_OWN_GUIDANCE = -1.0
-"""How the page's fields say that the guidance is left to the model; requests say None."""
 _LONGEST_MODEL = 2_000
 _LOCAL_NAME = re.compile(r"[^\W_][^/\\:]{0,95}")
 _SETTINGS: Mapping[str, Mapping[str, str]] = {
@@ -130,9 +128,12 @@ def _side_of(task: str, own: SideFields, request: SideRequest) -> SideFields:
                 f"compares with {abbreviated(field.default)} alone."
             )
     found = {page: getattr(request, name) for page, name in names.items()}
-    if "guidance_scale" in found and found["guidance_scale"] is None:
-        found["guidance_scale"] = _OWN_GUIDANCE
-    return replace(own, **found)
+    return replace(own, **{n: _shown(value) for n, value in found.items()})
+
+
+def _shown(value: Any) -> Any:
+    """How the page's fields have it: a number where a request leaves a setting to the model."""
+    return validation.OWN if value is None else value
 
 
 def checked(setup: Setup, limits: Limits) -> Setup:
@@ -151,9 +152,11 @@ def checked(setup: Setup, limits: Limits) -> Setup:
         ),
         "model": model_name,
         "temperature": lambda name, value: validation.number(name, value, 0.0, 5.0),
-        "steps": lambda name, value: validation.whole_number(name, value, 0, limits.steps),
-        "guidance_scale": lambda name, value: validation.number(
-            name, value, _OWN_GUIDANCE, limits.guidance_scale
+        "steps": lambda name, value: _shown(
+            validation.whole_number_or_own(name, value, 1, limits.steps)
+        ),
+        "guidance_scale": lambda name, value: _shown(
+            validation.number_or_own(name, value, 0.0, limits.guidance_scale)
         ),
         "scheduler": lambda name, value: validation.choice(name, value, list(SCHEDULERS)),
         "method": lambda name, value: validation.choice(name, value, METHODS),
@@ -181,7 +184,7 @@ def _empty(task: str, left: Any, right: Any) -> Setup:
     """A setup of two models with everything else as requests have it by default."""
     write, paint, describe = (_REQUESTS[name] for name in ("write", "paint", "describe"))
     side = SideFields(
-        "", write.temperature, paint.steps, _OWN_GUIDANCE, paint.scheduler, describe.method,
+        "", write.temperature, validation.OWN, validation.OWN, paint.scheduler, describe.method,
         describe.count,
     )  # fmt: skip
     shared = SharedFields(task, "", -1, write.max_new_tokens, None)

@@ -41,14 +41,15 @@ if TYPE_CHECKING:
 class PaintRequest:
     """What to paint. Picture ``i`` of ``count`` uses ``seed + i``, so each can be had alone.
 
-    ``guidance_scale`` of 1 or less turns guidance off. The model's own values: 0 ``steps``, None
-    for ``guidance_scale``, "Model's own" ``scheduler``, 0 pixels of ``width`` and ``height``.
+    ``guidance_scale`` of 1 or less turns guidance off. The model's own values: None or -1 for
+    ``steps`` and ``guidance_scale``, "Model's own" ``scheduler``, 0 pixels of ``width`` and
+    ``height``.
     """
 
     model: str
     prompt: str
     negative_prompt: str = ""
-    steps: int = 0
+    steps: int | None = None
     guidance_scale: float | None = None
     scheduler: str = OWN_SCHEDULER
     seed: int | None = None
@@ -95,8 +96,10 @@ def checked(request: PaintRequest, limits: Limits) -> PaintRequest:
         model=request.model,
         prompt=validation.text("prompt", request.prompt, longest),
         negative_prompt=validation.text("negative_prompt", request.negative_prompt, longest),
-        steps=validation.whole_number("steps", request.steps, 0, limits.steps),
-        guidance_scale=_checked_guidance(request.guidance_scale, limits),
+        steps=validation.whole_number_or_own("steps", request.steps, 1, limits.steps),
+        guidance_scale=validation.number_or_own(
+            "guidance_scale", request.guidance_scale, 0.0, limits.guidance_scale
+        ),
         scheduler=validation.choice("scheduler", request.scheduler, list(SCHEDULERS)),
         seed=validation.seed_or_none(request.seed),
         count=validation.whole_number("count", request.count, 1, limits.pictures),
@@ -116,12 +119,6 @@ def checked(request: PaintRequest, limits: Limits) -> PaintRequest:
             "at once. Ask for fewer or smaller ones."
         )
     return request
-
-
-def _checked_guidance(value: object, limits: Limits) -> float | None:
-    if value is None:
-        return None
-    return validation.number("guidance_scale", value, 0.0, limits.guidance_scale)
 
 
 def _checked_edge(name: str, value: object, limits: Limits) -> int:
@@ -162,7 +159,7 @@ def with_own_values(painter: Painter, request: PaintRequest) -> PaintRequest:
     family, guidance_scale = painter.family, request.guidance_scale
     return replace(
         request,
-        steps=request.steps or family.steps,
+        steps=family.steps if request.steps is None else request.steps,
         guidance_scale=family.guidance_scale if guidance_scale is None else guidance_scale,
     )
 
@@ -199,7 +196,8 @@ def _paint(
 
     with applied(painter.pipeline, adapters, wait, is_alone=painter.is_offloaded):
         began = time.perf_counter()
-        watcher = _Watcher(painter.preview, request, emit)
+        assert request.steps is not None  # with_own_values has filled it in
+        watcher = _Watcher(painter.preview, request.steps, emit)
         pictures = _denoised(painter, pipeline, request, seed, watcher)
         if painter.is_offloaded:
             painter.pipeline.maybe_free_model_hooks()
@@ -212,7 +210,7 @@ def _denoised(
 ) -> list[Image.Image]:
     import torch
 
-    assert request.guidance_scale is not None
+    assert request.guidance_scale is not None  # with_own_values has filled it in
     options = call_options(
         pipeline,
         painter.family,
@@ -250,9 +248,9 @@ def _callback(painter: Painter, pipeline: Any, watcher: _Watcher) -> dict[str, A
 class _Watcher:
     """Turns the pipeline's callbacks into previews with the time that is left."""
 
-    def __init__(self, preview: LatentPreview | None, request: PaintRequest, emit: Emit) -> None:
+    def __init__(self, preview: LatentPreview | None, steps: int, emit: Emit) -> None:
         self._preview = preview
-        self._request = request
+        self._steps = steps
         self._emit = emit
         self._began = time.perf_counter()
         self.first_step_seconds = 0.0
@@ -266,9 +264,8 @@ class _Watcher:
         pictures = []
         if self._preview is not None and estimate is not None:
             pictures = self._preview.render(estimate)
-        steps = self._request.steps
-        shown = min(steps, round(done * steps / callbacks))
-        self._emit(Preview(pictures, shown, steps, elapsed / done * (callbacks - done)))
+        shown = min(self._steps, round(done * self._steps / callbacks))
+        self._emit(Preview(pictures, shown, self._steps, elapsed / done * (callbacks - done)))
 
 
 def _result(

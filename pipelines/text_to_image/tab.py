@@ -18,6 +18,7 @@ from pipelines.studio import Studio
 from pipelines.text_to_image.families import OWN_SCHEDULER, SCHEDULERS, SMALL_WORLD
 from pipelines.text_to_image.files import save_png
 from pipelines.text_to_image.pipeline import PaintRequest, PaintResult, Preview, generate
+from pipelines.validation import OWN
 
 EXAMPLES = [
     ["a red apple on a white background"],
@@ -25,8 +26,6 @@ EXAMPLES = [
     ["a small rocket above a big moon on a black background"],
     ["a castle next to a tree on a cyan background"],
 ]
-_OWN_GUIDANCE = -1.0
-"""What the slider says for the model's own; a request says None."""
 _SMALL_WORLD = SMALL_WORLD.steps, SMALL_WORLD.guidance_scale, "DDIM"
 Updates = Iterator[tuple[Any, ...]]
 
@@ -101,7 +100,7 @@ def _own_settings(settings: Settings, model: object) -> tuple[int, float, str]:
         return _SMALL_WORLD  # a LoRA of this page's painters
     if folder is not None and (folder / "world.json").is_file():
         return _SMALL_WORLD
-    return 0, _OWN_GUIDANCE, OWN_SCHEDULER
+    return OWN, OWN, OWN_SCHEDULER
 
 
 def _build_given(studio: Studio) -> tuple[_Given, _Buttons]:
@@ -125,11 +124,11 @@ def _build_settings(limits: Limits) -> tuple[Any, Any, Any, Any, Any]:
     return (
         ui.textbox(value="", label="Negative prompt", lines=1, info="What to stay away from"),
         ui.slider(
-            0, limits.steps, _SMALL_WORLD[0], step=1, label="Steps",
-            info="More take longer; 0: the model's own",
+            OWN, limits.steps, _SMALL_WORLD[0], step=1, label="Steps",
+            info="More take longer; -1: the model's own",
         ),
         ui.slider(
-            _OWN_GUIDANCE, limits.guidance_scale, _SMALL_WORLD[1], step=0.5,
+            OWN, limits.guidance_scale, _SMALL_WORLD[1], step=0.5,
             label="Guidance scale", info="1 or less: not guided; -1: the model's own",
         ),
         gr.Dropdown(
@@ -164,7 +163,7 @@ def _handler(studio: Studio) -> Callable[..., Updates]:
             model: a model of this page or a Hub reference.
             prompt: what to paint.
             negative_prompt: what to stay away from.
-            steps: denoising steps; 0 for the model's own.
+            steps: denoising steps; -1 for the model's own.
             guidance_scale: how closely to follow the prompt; 1 or less for no guidance, -1 for
                 the model's own.
             scheduler: the name of a sampler.
@@ -173,10 +172,10 @@ def _handler(studio: Studio) -> Callable[..., Updates]:
             width: in pixels, a multiple of 8; 0 for the model's own.
             height: in pixels, a multiple of 8; 0 for the model's own.
         """
-        guidance = None if guidance_scale == _OWN_GUIDANCE else guidance_scale
         request = PaintRequest(
-            model, prompt, negative_prompt, steps, guidance, scheduler, seed, count, width, height
-        )
+            model, prompt, negative_prompt, steps, guidance_scale, scheduler, seed, count, width,
+            height,
+        )  # fmt: skip
         with closing(with_result(generate(studio, request))) as events:
             yield from _updates(events, studio.settings.data_dir)
 

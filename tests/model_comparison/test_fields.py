@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from PIL import Image
@@ -13,6 +14,7 @@ from pipelines.image_captioning.pipeline import CaptionRequest
 from pipelines.model_comparison.fields import SharedFields, SideFields, compare_request
 from pipelines.settings import Limits
 from pipelines.text_generation.pipeline import TextRequest
+from pipelines.text_to_image import pipeline as painting
 from pipelines.text_to_image.pipeline import PaintRequest
 
 SHARED = SharedFields("write", "a cat", 0, 30, None)
@@ -42,7 +44,8 @@ def test_to_describe_takes_a_picture(picture: str | None) -> None:
         compare_request(replace(SHARED, task="describe", picture=picture), A, B, Limits())
 
 
-def test_minus_one_leaves_the_guidance_to_the_model() -> None:
-    own = replace(A, guidance_scale=-1)
+def test_minus_one_leaves_steps_and_guidance_to_the_model() -> None:
+    own = replace(A, steps=-1, guidance_scale=-1)
     request = compare_request(replace(SHARED, task="paint"), own, B, Limits())
-    assert request.left.guidance_scale is None  # type: ignore[union-attr]
+    left = painting.checked(cast(PaintRequest, request.left), Limits())
+    assert (left.steps, left.guidance_scale) == (None, None)

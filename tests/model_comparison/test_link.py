@@ -16,7 +16,7 @@ from pipelines.errors import InvalidValue, StudioError
 from pipelines.image_captioning.pipeline import CaptionRequest
 from pipelines.model_comparison.fields import SharedFields, SideFields, compare_request
 from pipelines.model_comparison.link import MOST_CHARACTERS, Setup, decode, encode, setup_of
-from pipelines.model_comparison.pipeline import CompareRequest
+from pipelines.model_comparison.pipeline import CompareRequest, checked
 from pipelines.settings import Limits
 from pipelines.text_generation.pipeline import TextRequest
 from pipelines.text_to_image.pipeline import PaintRequest
@@ -54,7 +54,8 @@ def test_a_link_brings_every_field_of_its_task_back(task: str) -> None:
 @pytest.mark.parametrize("task", ["write", "paint"])
 def test_the_fields_make_the_same_request_again(task: str) -> None:
     setup = decode(encode(setup_of(REQUESTS[task])), LIMITS)
-    assert compare_request(setup.shared, setup.left, setup.right, LIMITS) == REQUESTS[task]
+    again = compare_request(setup.shared, setup.left, setup.right, LIMITS)
+    assert checked(again, LIMITS) == checked(REQUESTS[task], LIMITS)
 
 
 def test_settings_of_other_tasks_are_not_in_it() -> None:
@@ -131,6 +132,7 @@ BAD_SIDES: list[tuple[str, str, Any, str]] = [
     ("write", "temperature", True, "temperature of B is True"),
     ("write", "picture", "/etc", "B of the link must have just"),
     ("paint", "steps", 10**6, "steps of B is 1000000"),
+    ("paint", "steps", 0, "steps of B is 0"),
     ("paint", "guidance_scale", -2, "guidance_scale of B is -2"),
     ("paint", "scheduler", "os.system", "scheduler of B is 'os.system'"),
     ("describe", "method", "magic", "method of B is 'magic'"),
@@ -179,6 +181,7 @@ def test_a_composition_with_a_missing_name_is_told_in_its_own_words() -> None:
 
 
 def test_the_page_s_own_fields_go_through_as_they_are() -> None:
-    side = SideFields("one", 0.2, 0, -1, "Euler", "beams", 3)
+    side = SideFields("one", 0.2, -1, -1, "Euler", "beams", 3)
     setup = Setup(SharedFields("paint", "a cat", -1, 100, None), side, side)
-    assert decode(encode(setup), LIMITS).right.guidance_scale == -1
+    right = decode(encode(setup), LIMITS).right
+    assert (right.steps, right.guidance_scale) == (-1, -1)

@@ -31,7 +31,7 @@ from tests.text_to_image.tiny_families import make
 REQUEST = PaintRequest(
     "",
     "a cat",
-    steps=0,
+    steps=None,
     guidance_scale=None,
     scheduler=OWN_SCHEDULER,
     seed=0,

@@ -286,8 +286,8 @@ def test_threads_take_turns_at_the_tokenizer(
 BAD_FIELDS = [
     ("prompt", [None, 7, True, ["a cat"], math.nan, "x" * 100_000]),
     ("negative_prompt", [None, 7, False, "x" * 100_000]),
-    ("steps", [-1, 10_000, True, None, "20", 5.5, math.nan, math.inf]),
-    ("guidance_scale", [-1, 31, True, "4", math.nan, math.inf]),
+    ("steps", [0, -2, 10_000, True, "20", 5.5, math.nan, math.inf]),
+    ("guidance_scale", [-0.5, -2, 31, True, "4", math.nan, math.inf]),
     ("scheduler", ["", "euler", "__class__", None, 0, True, ["DDIM"]]),
     ("seed", [-2, 2**63, True, "7", 0.5, math.nan]),
     ("count", [0, -1, 10_000, True, None, "2", 1.5, math.nan]),

@@ -17,7 +17,7 @@ from pipelines.text_to_image.tab import _own_settings
 def test_of_a_painter_that_tells_nothing_the_models_own_are_taken(
     settings: Settings, model: object
 ) -> None:
-    assert _own_settings(settings, model) == (0, -1, OWN_SCHEDULER)
+    assert _own_settings(settings, model) == (-1, -1, OWN_SCHEDULER)
 
 
 @pytest.mark.parametrize("model", ["painter", "painter + night:0.7", "night"])

@@ -32,10 +32,10 @@ class Describing:
 
 @dataclass(frozen=True)
 class Painting:
-    """As in ``PaintRequest``, where 0 steps and no guidance scale are each model's own; each text
-    is a prompt."""
+    """As in ``PaintRequest``, so each model has its own steps or guidance where they are None;
+    each text is a prompt."""
 
-    steps: int = 20
+    steps: int | None = 20
     guidance_scale: float | None = 4.0
     scheduler: str = "DDIM"
 
@@ -192,12 +192,11 @@ def _checked_settings(task: Task, settings: object, limits: Limits) -> Generatio
             ),
         )
     if isinstance(given, Painting) and kind is Painting:
-        scale = given.guidance_scale
-        if scale is not None:
-            scale = validation.number("guidance_scale", scale, 0.0, limits.guidance_scale)
         return Painting(
-            validation.whole_number("steps", given.steps, 0, limits.steps),
-            scale,
+            validation.whole_number_or_own("steps", given.steps, 1, limits.steps),
+            validation.number_or_own(
+                "guidance_scale", given.guidance_scale, 0.0, limits.guidance_scale
+            ),
             validation.choice("scheduler", given.scheduler, list(SCHEDULERS)),
         )
     if isinstance(given, Writing) and kind is Writing:

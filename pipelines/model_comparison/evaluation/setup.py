@@ -128,12 +128,10 @@ def _shown(settings: Generation, names: tuple[str, ...]) -> tuple[Generation, li
     default, notes = type(settings)(), []
     for field in fields(settings):
         value, usual = getattr(settings, field.name), getattr(default, field.name)
-        has_field = field.name in names and value is not None
-        if not has_field and value != usual:
-            told = "the model's own" if value is None else abbreviated(value)
+        if field.name not in names and value != usual:
             notes.append(
-                f"{field.name} is {told}, and the page has no field for it: an evaluation from "
-                f"here runs with {abbreviated(usual)}."
+                f"{field.name} is {abbreviated(value)}, and the page has no field for it: an "
+                f"evaluation from here runs with {abbreviated(usual)}."
             )
             settings = replace(settings, **{field.name: usual})
     return settings, notes

@@ -140,8 +140,9 @@ def _handler(studio: Studio, found: Found) -> Callable[..., Iterator[dict[Any, A
             max_new_tokens: for write and describe.
             temperature: for write and describe: from 0 to 5.
             method: for describe: "beams" or "sampling".
-            steps: for paint: denoising steps.
-            guidance_scale: for paint: how closely to follow the prompt.
+            steps: for paint: denoising steps; -1 for each model's own.
+            guidance_scale: for paint: how closely to follow the prompt; 1 or less for not at
+                all, -1 for each model's own.
             clip: for the metrics of CLIPScore: a CLIP model of this page or a Hub reference; none
                 for the embedded one.
             upload: a .txt file of texts, or a .zip of pictures with metadata.jsonl.

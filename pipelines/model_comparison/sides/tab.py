@@ -207,7 +207,7 @@ def _handler(studio: Studio, page: Page) -> Callable[..., Iterator[dict[Any, Any
             max_new_tokens: for write: how many tokens to add at most, on both sides.
             model_a: a model of this page or a Hub reference, for the task.
             temperature_a: for write: from 0 (always the likeliest token) to 5.
-            steps_a: for paint: denoising steps; 0 for the model's own.
+            steps_a: for paint: denoising steps; -1 for the model's own.
             guidance_scale_a: for paint: how closely to follow the prompt; 1 or less for not at
                 all, -1 for the model's own.
             scheduler_a: for paint: the name of a sampler.

@@ -98,7 +98,8 @@ def test_one_model_alone_is_measured_where_it_is_asked_for(scenes: DataSet) -> N
     ("task", "settings", "words"),
     [
         ("paint", Painting(steps=1_000), "steps"),
-        ("paint", Painting(guidance_scale=-1), "guidance_scale"),
+        ("paint", Painting(steps=0), "steps"),
+        ("paint", Painting(guidance_scale=-2), "guidance_scale"),
         ("paint", Painting(scheduler="best"), "DDIM"),
         ("write", Writing(context=1), "context"),
         ("write", Writing(max_new_tokens=0), "max_new_tokens"),
@@ -112,8 +113,10 @@ def test_a_faulty_setting_is_named(scenes: DataSet, task: Any, settings: Any, wo
 
 
 def test_painters_may_go_their_own_way(scenes: DataSet) -> None:
-    own = Painting(steps=0, guidance_scale=None)
-    assert checked(EvaluationRequest("paint", scenes, MODELS, settings=own), LIMITS).settings == own
+    own = Painting(steps=None, guidance_scale=None)
+    for settings in (own, Painting(steps=-1, guidance_scale=-1)):
+        asked = EvaluationRequest("paint", scenes, MODELS, settings=settings)
+        assert checked(asked, LIMITS).settings == own
 
 
 def test_texts_alone_do_for_some_metrics() -> None:

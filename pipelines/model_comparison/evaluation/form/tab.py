@@ -25,6 +25,7 @@ from pipelines.model_comparison.evaluation.request import (
 from pipelines.model_comparison.evaluation.scores import METRICS as KNOWN
 from pipelines.model_comparison.evaluation.setup import SHOWN, UPLOAD, Setup
 from pipelines.settings import Settings
+from pipelines.validation import OWN
 
 _SHOWN_SAMPLES = 256
 _DESCRIBING, _PAINTING, _WRITING = Describing(), Painting(), Writing()
@@ -122,11 +123,11 @@ def build_settings(settings: Settings) -> list[Any]:
                       info="Of sampling", elem_id="evaluate-temperature"),
             gr.Radio(list(METHODS), value=_DESCRIBING.method, label="Method",
                      elem_id="evaluate-method"),
-            ui.slider(0, limits.steps, _PAINTING.steps, step=1, label="Steps",
-                      info="0: the model's own", visible=False, elem_id="evaluate-steps"),
-            ui.slider(0, limits.guidance_scale, _PAINTING.guidance_scale, step=0.5,
-                      label="Guidance scale", info="1 or less: not guided", visible=False,
-                      elem_id="evaluate-guidance"),
+            ui.slider(OWN, limits.steps, _PAINTING.steps, step=1, label="Steps",
+                      info="-1: each model's own", visible=False, elem_id="evaluate-steps"),
+            ui.slider(OWN, limits.guidance_scale, _PAINTING.guidance_scale, step=0.5,
+                      label="Guidance scale", info="1 or less: not guided; -1: each model's own",
+                      visible=False, elem_id="evaluate-guidance"),
             gr.Dropdown(
                 clips, value=clips[0] if clips else None, label="CLIP model for CLIPScore",
                 interactive=True, allow_custom_value=True, elem_id="evaluate-clip",
@@ -205,7 +206,8 @@ def opened(settings: Settings, given: Given, setup: Setup) -> dict[Any, Any]:
     """The task's panel with every field as a card or a link has it; nothing runs by itself."""
     request = setup.request
     changed = switch(settings, given, request.task)
-    own = {name: getattr(request.settings, name) for name in SHOWN[request.task]}
+    settings_of = {name: getattr(request.settings, name) for name in SHOWN[request.task]}
+    own = {name: OWN if value is None else value for name, value in settings_of.items()}
     asked: dict[str, Any] = {
         "task": request.task, "data": setup.data, "models": list(request.models),
         "sample_size": request.sample_size, "metrics": list(request.metrics),

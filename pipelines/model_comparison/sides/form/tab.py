@@ -16,6 +16,7 @@ from pipelines.text_generation.pipeline import TextResult
 from pipelines.text_to_image.families import OWN_SCHEDULER, SCHEDULERS, SMALL_WORLD
 from pipelines.text_to_image.files import save_png
 from pipelines.text_to_image.pipeline import PaintResult
+from pipelines.validation import OWN
 
 CAPTION = CaptionRequest(model="")
 TALE = "Once upon a time there was a poor fisherman who"
@@ -124,12 +125,12 @@ def build_settings(settings: Settings, side: Side) -> SideSettings:
                 info="0: always the likeliest", elem_id=f"{slug}-temperature",
             ),
             ui.slider(
-                0, limits.steps, STEPS, step=1, label=f"Steps {name}",
-                info="0: the model's own",
+                OWN, limits.steps, STEPS, step=1, label=f"Steps {name}",
+                info="-1: the model's own",
                 elem_id=f"{slug}-steps", **_HIDDEN,
             ),
             ui.slider(
-                -1, limits.guidance_scale, SMALL_WORLD.guidance_scale, step=0.5,
+                OWN, limits.guidance_scale, SMALL_WORLD.guidance_scale, step=0.5,
                 label=f"Guidance scale {name}", info="1 or less: not guided; -1: the model's own",
                 elem_id=f"{slug}-guidance", **_HIDDEN,
             ),
