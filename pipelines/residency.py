@@ -12,7 +12,9 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,6 +116,7 @@ class Residency:
     def __init__(self, budget_bytes: int) -> None:
         self.budget_bytes = budget_bytes
         self._entries: dict[str, _Entry] = {}
+        self._kept: Counter[str] = Counter()
         self._guard = threading.Lock()
 
     def lease(
@@ -165,9 +168,20 @@ class Residency:
             return [Resident(e.key, e.size_bytes, e.load_seconds, e.users) for e in ready]
 
     def commits(self) -> set[str]:
-        """The ends of all keys: the commits of what is loaded or being loaded."""
+        """What must stay on disk: the commits of what is loaded, being loaded, or kept."""
         with self._guard:
-            return {key.rpartition("@")[2] for key in self._entries}
+            return {key.rpartition("@")[2] for key in self._entries} | set(self._kept)
+
+    @contextmanager
+    def keep(self, commits: Collection[str]) -> Iterator[None]:
+        """These commits stay on disk inside the ``with`` block, though nothing loads them yet."""
+        with self._guard:
+            self._kept.update(commits)
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._kept -= Counter(commits)
 
     def unload(self, key: str) -> bool:
         """Drops a model that nobody uses; True if it was dropped."""

@@ -233,6 +233,16 @@ def test_who_gives_up_waiting_leaves_and_the_load_goes_on() -> None:
     assert residency.residents()[0].users == 1
 
 
+def test_commits_are_kept_as_long_as_somebody_keeps_them() -> None:
+    residency = Residency(1000)
+    take(residency, "ada/writer@c1")
+    with residency.keep({"c2", "c3"}):
+        with residency.keep({"c3"}):
+            assert residency.commits() == {"c1", "c2", "c3"}
+        assert residency.commits() == {"c1", "c2", "c3"}, "the first still does"
+    assert residency.commits() == {"c1"}
+
+
 def held(residency: Residency) -> int:
     return sum(resident.size_bytes for resident in residency.residents())
 

@@ -61,7 +61,7 @@ def delete(reference: str, commit: str, settings: Settings, in_use: Collection[s
     """Deletes one commit from the disk; returns the bytes that it freed.
 
     Args:
-        in_use: commits that are loaded, whole or by their first 12 digits.
+        in_use: commits that must stay, whole or by their first 12 digits.
 
     Raises:
         ModelUnavailable: it is not there, or it is in use.
@@ -70,7 +70,10 @@ def delete(reference: str, commit: str, settings: Settings, in_use: Collection[s
     if not chosen:
         raise ModelUnavailable(f"{abbreviated(reference)} is not on this disk, or is gone already.")
     if _is_in_use(commit, in_use):
-        raise ModelUnavailable(f"{reference} is in memory. Unload it first, then delete it.")
+        raise ModelUnavailable(
+            f"{reference} is in use. Unload it, or wait until the evaluation with it has ended, "
+            "then delete it."
+        )
     return _delete(commit, settings)
 
 

@@ -73,7 +73,7 @@ def test_only_what_is_listed_is_deleted(filled: Settings, given: object) -> None
 def test_what_is_in_memory_is_not_deleted(filled: Settings) -> None:
     studio = Studio(filled)
     finished(generate, studio, TextRequest("ada/one", "Once", 2))
-    with pytest.raises(ModelUnavailable, match="ada/one is in memory"):
+    with pytest.raises(ModelUnavailable, match="ada/one is in use"):
         delete("ada/one", "1" * 40, filled, studio.residency.commits())
     assert "ada/one" in names(filled)
 

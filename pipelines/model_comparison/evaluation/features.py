@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,18 +131,13 @@ def open_captioner(studio: Studio) -> Generator[Progress, None, Loaded]:
     return (yield from studio.open(EMBEDDED_EXTRACTOR, "describe", load_captioner, _bytes))
 
 
-def open_clip(
-    studio: Studio, name: str, in_use: Collection[str] = ()
-) -> Generator[Progress, None, tuple[Lease, ClipFeatures]]:
+def open_clip(studio: Studio, name: str) -> Generator[Progress, None, tuple[Lease, ClipFeatures]]:
     """A CLIP model of this machine or of the Hub, with the lease that keeps it in memory.
-
-    Args:
-        in_use: commits that must stay on disk when room is made for a download.
 
     Raises:
         StudioError: there is none of that name, or it cannot be fetched or loaded.
     """
-    keep = {*studio.residency.commits(), *in_use}
+    keep = studio.residency.commits()
     snapshot = yield from stream(
         lambda emit: resolve_clip(name, studio.settings, studio.device, emit, keep),
         may_go_on=True,

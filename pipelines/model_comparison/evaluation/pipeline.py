@@ -8,7 +8,7 @@ differences the samples show and which they do not.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -131,12 +131,14 @@ def generate(
     samples = request.data.drawn(request.sample_size, request.seed)
     with ExitStack() as stack:
         store = stack.enter_context(closing(Store(folder or studio.settings.data_dir)))
+        keep = studio.residency.keep
+        stack.enter_context(keep({request.data.name.partition("@")[2]}))
         todos = yield from _planned(studio, request, samples)
+        stack.enter_context(keep({commit for todo in todos for commit in _commits(todo)}))
         yield from stream(lambda emit: _check_pictures(studio, request, samples, emit))
         yield Progress("Importing libraries")
         yield from stream(lambda emit: libraries.import_for(request.task))
-        in_use = {request.data.name.partition("@")[2], *(t.snapshot.commit for t in todos)}
-        lookers = yield from _opened_lookers(studio, request, in_use, stack)
+        lookers = yield from _opened_lookers(studio, request, stack)
         if lookers.clip is not None:
             request = replace(request, clip=lookers.clip.reference)
         keys = [key for todo in todos for key in todo.keys]
@@ -165,13 +167,18 @@ def _planned(
 def _resolved(
     studio: Studio, name: str, request: EvaluationRequest
 ) -> Generator[Progress, None, Snapshot]:
-    in_use = {*studio.residency.commits(), request.data.name.partition("@")[2]}  # not to go
+    in_use = studio.residency.commits()
     return (
         yield from stream(
             lambda emit: resolve(name, request.task, studio.settings, emit, studio.device, in_use),
             may_go_on=True,
         )
     )
+
+
+def _commits(todo: _Todo) -> list[str]:
+    """Of a model and its adapters."""
+    return [todo.snapshot.commit, *(adapter.commit for adapter in todo.snapshot.adapters)]
 
 
 def _todo(
@@ -208,7 +215,7 @@ def _check_pictures(
 
 
 def _opened_lookers(
-    studio: Studio, request: EvaluationRequest, in_use: Collection[str], stack: ExitStack
+    studio: Studio, request: EvaluationRequest, stack: ExitStack
 ) -> Generator[Progress, None, Lookers]:
     """What the metrics need to look at pictures; real pictures are looked at here."""
     lookers, needed = Lookers(), lookers_of(request.metrics)
@@ -227,7 +234,7 @@ def _opened_lookers(
         lookers = replace(lookers, real=real)
     if "clip" in needed:
         yield Progress("Loading CLIP")
-        lease, clip = yield from open_clip(studio, str(request.clip), in_use)
+        lease, clip = yield from open_clip(studio, str(request.clip))
         stack.enter_context(lease)
         lookers = replace(lookers, clip=clip)
     return lookers

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from PIL import Image, ImageChops
 
 from pipelines.errors import InvalidValue, ModelUnavailable, WrongTask
 from pipelines.events import Progress, with_result
+from pipelines.hub import resolve
 from pipelines.image_captioning import pipeline as describing
 from pipelines.image_captioning.pipeline import CaptionRequest
 from pipelines.model_comparison.evaluation import kinds, pipeline
@@ -571,3 +573,18 @@ def test_the_commit_of_the_data_stays_when_room_is_made(
     monkeypatch.setattr(pipeline, "resolve", stop)
     with pytest.raises(ModelUnavailable, match="far enough"):
         finished(generate, studio, captioners(replace(scenes, name=name)))
+    assert studio.residency.commits() == set(), "the run is over"
+
+
+def test_what_a_running_evaluation_is_still_to_load_stays_on_disk(
+    studio: Studio, scenes: DataSet
+) -> None:
+    """The second model, and the data, could be deleted from the Models tab beside the run."""
+    data = replace(scenes, name="ada/x@" + "c" * 40)
+    needed = {resolve(name, "describe", studio.settings).commit for name in captioners(data).models}
+    with closing(generate(studio, captioners(data))) as run:
+        while next(run) != Progress("Importing libraries"):
+            pass
+        assert studio.residency.residents() == [], "none is in memory yet"
+        assert studio.residency.commits() == {"c" * 40, *needed}
+    assert studio.residency.commits() == set()
