@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipelines.hub import Task
@@ -34,23 +34,33 @@ def import_for(task: Task) -> None:
         _IMPORTS[task]()
 
 
-def _import_writers() -> None:
+def _import_transformers() -> Any:
+    """transformers, which is to log errors alone and to draw no bars of its own."""
     import transformers
 
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    return transformers
+
+
+def _import_writers() -> None:
+    transformers = _import_transformers()
     _ = transformers.PreTrainedModel, transformers.GenerationMixin
     _ = transformers.AutoTokenizer, transformers.PreTrainedTokenizerFast
     _ = transformers.AutoModelForCausalLM, transformers.LlamaForCausalLM
 
 
 def _import_painters() -> None:
+    _import_transformers()
     import diffusers
 
+    diffusers.logging.set_verbosity_error()
+    diffusers.logging.disable_progress_bar()
     _ = diffusers.DiffusionPipeline, diffusers.StableDiffusionPipeline
 
 
 def _import_captioners() -> None:
-    import transformers
-
+    transformers = _import_transformers()
     _ = transformers.AutoImageProcessor, transformers.AutoTokenizer
     _ = transformers.AutoModelForImageTextToText, transformers.VisionEncoderDecoderModel
 

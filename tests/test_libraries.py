@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import diffusers
 import pytest
+import transformers
+
+from pipelines import libraries
 
 LIBRARY = """
 import sys, time, types
@@ -14,7 +18,8 @@ class Whole(types.ModuleType):
     def __getattr__(self, name):
         if name.startswith("_"):
             raise AttributeError(name)
-        return type(name, (), {})
+        quiet = {"set_verbosity_error": int, "disable_progress_bar": int}
+        return types.SimpleNamespace(__name__=name, **quiet)
 whole = Whole(__name__)
 whole.__spec__ = __spec__
 time.sleep(0.5)
@@ -34,7 +39,7 @@ def load():
 
 warm_up = threading.Thread(target=libraries.warm_up)
 warm_up.start()
-while sys.argv[1] not in sys.modules:
+while sys.argv[1] not in sys.modules and warm_up.is_alive():
     pass
 lease = Residency(1000).lease("a", load, lambda model: 1)
 for _ in lease.wait():
@@ -60,3 +65,11 @@ def test_a_model_asked_for_while_the_libraries_are_imported_loads(
         env={"PYTHONPATH": f"{tmp_path}:.", "PATH": ""},
     )
     assert ended.stdout.split() == ["AutoModelForCausalLM", "DiffusionPipeline"], ended.stderr
+
+
+def test_the_libraries_log_errors_alone_and_draw_no_bars() -> None:
+    """Their warnings are for who writes code; what a visitor should know, the page tells."""
+    libraries.import_for("paint")
+    for library in (transformers, diffusers):
+        assert library.logging.get_verbosity() == library.logging.ERROR
+        assert not library.logging.is_progress_bar_enabled()
