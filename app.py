@@ -24,7 +24,7 @@ os.environ.setdefault("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # its downloads cannot be stopped halfway
 
 from pipelines.errors import StudioError
-from pipelines.settings import Settings, gibibytes
+from pipelines.settings import Settings, check_places, gibibytes
 from pipelines.startup import skip_gradio_stubs
 
 
@@ -32,12 +32,15 @@ def _settings_or_exit(arguments: Sequence[str] | None) -> Settings:
     """Environment first, then the command line (None: not ours to read)."""
     try:
         settings = Settings.from_env(os.environ)
-        return settings if arguments is None else _with_arguments(settings, arguments)
+        settings = settings if arguments is None else _with_arguments(settings, arguments)
+        check_places(settings)
     except StudioError as error:
         raise SystemExit(f"triptych: {error}") from error
+    return settings
 
 
-def _with_arguments(settings: Settings, arguments: Sequence[str]) -> Settings:
+def _parser(settings: Settings) -> argparse.ArgumentParser:
+    """The options, by default as the environment has them."""
     parser = argparse.ArgumentParser(
         prog="python app.py",
         description="Write, paint, describe and compare with open generative models.",
@@ -56,11 +59,11 @@ def _with_arguments(settings: Settings, arguments: Sequence[str]) -> Settings:
         help="what visitors must know, with any user name [TRIPTYCH_PASSWORD]",
     )  # fmt: skip
     parser.add_argument(
-        "--model-dir", type=Path, default=settings.extra_models_dir,
+        "--model-dir", type=_folder, default=settings.extra_models_dir,
         help="a folder of further checkpoints, listed in the pickers by name [TRIPTYCH_MODEL_DIR]",
     )  # fmt: skip
     parser.add_argument(
-        "--data-dir", type=Path, default=settings.data_dir,
+        "--data-dir", type=_folder, default=settings.data_dir,
         help="where downloads and temporary files go [TRIPTYCH_DATA_DIR]",
     )  # fmt: skip
     parser.add_argument(
@@ -80,7 +83,11 @@ def _with_arguments(settings: Settings, arguments: Sequence[str]) -> Settings:
         "--fine-tune", action=argparse.BooleanOptionalAction, default=settings.fine_tuning,
         help="let visitors train models; by default only you yourself may [TRIPTYCH_FINE_TUNE]",
     )  # fmt: skip
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def _with_arguments(settings: Settings, arguments: Sequence[str]) -> Settings:
+    given = _parser(settings).parse_args(arguments)
     return replace(
         settings,
         host=given.host,
@@ -94,6 +101,10 @@ def _with_arguments(settings: Settings, arguments: Sequence[str]) -> Settings:
         use_own_token=given.own_token,
         fine_tuning=given.fine_tune,
     )
+
+
+def _folder(text: str) -> Path:
+    return Path(text).expanduser()
 
 
 SETTINGS = _settings_or_exit(sys.argv[1:] if __name__ == "__main__" else None)
@@ -253,16 +264,18 @@ def _keep_pickers_fresh(studio: Studio, page: gr.Blocks, made: list[Any]) -> Non
     What is chosen in it stays.
     """
     named = _named(page)
-    choosers = sorted(set(_PICKERS.values()) - set(_TASKS))
+    # Where visitors may not fine-tune, there is no picker of a base.
+    pickers = {picker: chooser for picker, chooser in _PICKERS.items() if picker in named}
+    choosers = sorted(set(pickers.values()) - set(_TASKS))
 
     def offer(*chosen: Task) -> dict[Any, Any]:
         tasks: dict[str, Task] = {task: task for task in _TASKS}
         tasks |= zip(choosers, chosen, strict=True)
         choices = {task: ui.local_choices(studio.settings, task) for task in set(tasks.values())}
-        return {named[picker]: choices[tasks[chooser]] for picker, chooser in _PICKERS.items()}
+        return {named[picker]: choices[tasks[chooser]] for picker, chooser in pickers.items()}
 
     tabs = [block for block in page.blocks.values() if isinstance(block, gr.Tab)]
-    inputs, outputs = [named[name] for name in choosers], [named[name] for name in _PICKERS]
+    inputs, outputs = [named[name] for name in choosers], [named[name] for name in pickers]
     gr.on([tab.select for tab in tabs], offer, inputs, outputs, **ui.FREE)
     for run in made:
         run.then(offer, inputs, outputs, **ui.FREE)
@@ -312,7 +325,13 @@ def main() -> None:
 
         settings = replace(settings, password=secrets.token_urlsafe(9))
         print(f"Share link: any user name, password {settings.password}", flush=True)
-    demo.launch(**launch_options(settings))
+    try:
+        demo.launch(**launch_options(settings))
+    except OSError as error:
+        raise SystemExit(
+            f"triptych: cannot listen on {settings.host}, port {settings.port} ({error}). Give "
+            "another with --port or --host."
+        ) from error
 
 
 demo = build_app(SETTINGS)

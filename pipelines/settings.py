@@ -105,6 +105,26 @@ class Settings:
         )
 
 
+def check_places(settings: Settings) -> None:
+    """Makes the data directory, and looks at what else the page needs of this machine.
+
+    Raises:
+        StudioError: no port, no folder of models, or a data directory that cannot be written.
+    """
+    if not 1 <= settings.port <= 65_535:
+        raise StudioError(f"The port is {settings.port}; give a whole number from 1 to 65535.")
+    models = settings.extra_models_dir
+    if models is not None and not models.is_dir():
+        raise StudioError(f"The model directory {models} is not there. Make it, or give another.")
+    try:
+        (settings.data_dir / "tmp").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudioError(
+            f"The data directory {settings.data_dir} cannot be made ({error.strerror}). Give "
+            "another with --data-dir."
+        ) from error
+
+
 def gibibytes(text: str, name: str) -> int:
     """``"1.5"`` as a number of bytes.
 

@@ -14,13 +14,15 @@ import time
 from abc import ABCMeta
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import gradio as gr
 from gradio.components import Component
+from gradio.data_classes import ImageData
+from pydantic import ConfigDict, ValidationError
 
 from pipelines.device import mebibytes
-from pipelines.errors import StudioError
+from pipelines.errors import InvalidValue, StudioError
 from pipelines.events import Progress
 from pipelines.hub import Task, names_here
 from pipelines.settings import Settings
@@ -91,7 +93,9 @@ def endpoint(name: str, handler: Callable[..., Any]) -> dict[str, Any]:
     return {"api_name": name, "api_description": inspect.getdoc(handler)}
 
 
-def _handing_over(component: type[Component], preprocess: Callable[..., Any]) -> Any:
+def _handing_over(
+    component: type[Component], preprocess: Callable[..., Any], **members: Any
+) -> Any:
     """A subclass that hands over what was sent, for the pipeline's own check to answer.
 
     Gradio's check would run before any handler, and its error has no words for a visitor.
@@ -99,6 +103,7 @@ def _handing_over(component: type[Component], preprocess: Callable[..., Any]) ->
     made past Gradio's metaclass, which writes a ``.pyi`` beside the source of every class.
     """
     body = {"preprocess": preprocess, "__module__": __name__, "__doc__": component.__doc__}
+    body |= members
     return ABCMeta.__new__(type(component), component.__name__, (component,), body)
 
 
@@ -106,14 +111,40 @@ def _as_sent(self: Component, payload: Any) -> Any:
     return payload
 
 
-def _path_alone(self: Component, payload: Any) -> str | None:
-    return None if payload is None else payload.path
+_NO_UPLOAD = "The picture is no file that was uploaded here. Upload, paste or take one."
+
+
+class _PictureData(ImageData):
+    """What a client sends of a picture; what is none is told in words."""
+
+    model_config = ConfigDict(title="ImageData")
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        try:
+            return super().model_validate(obj, **options)
+        except ValidationError as error:
+            raise _for_people(InvalidValue(_NO_UPLOAD)) from error
+
+
+def _path_of_upload(self: Component, payload: Any) -> str | None:
+    """Gradio looks only at files that a client calls such, and takes other paths as they are."""
+    if payload is None:
+        return None
+    try:
+        path = Path(payload.path or "").resolve()
+        is_upload = path.is_relative_to(Path(self.GRADIO_CACHE).resolve()) and path.is_file()
+    except (OSError, ValueError):  # a name that no disk takes
+        is_upload = False
+    if not is_upload:
+        raise _for_people(InvalidValue(_NO_UPLOAD))
+    return str(path)
 
 
 _Slider = _handing_over(gr.Slider, _as_sent)
 _Number = _handing_over(gr.Number, _as_sent)
 _Textbox = _handing_over(gr.Textbox, _as_sent)
-_Image = _handing_over(gr.Image, _path_alone)
+_Image = _handing_over(gr.Image, _path_of_upload, data_model=_PictureData)
 
 
 def slider(*args: Any, **options: Any) -> gr.Slider:
@@ -132,10 +163,8 @@ def textbox(*args: Any, **options: Any) -> gr.Textbox:
 
 
 def picture(**options: Any) -> gr.Image:
-    """A picture to upload, handed over as a path; ``images.open_picture`` opens it.
-
-    Gradio has checked by then that the path is of an upload.
-    """
+    """A picture to upload, handed over as the path of a file that was; ``images.open_picture``
+    opens it."""
     return cast(gr.Image, _Image(**options))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,19 @@ from pipelines.settings import ROOT
 def run_app(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "app.py", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def imported(script: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """A script that imports the page, in a process and an environment of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", script],
         cwd=ROOT,
         env={**os.environ, **environ},
         capture_output=True,
@@ -62,16 +76,71 @@ def test_the_page_can_be_imported_as_gradio_expects(tmp_path: Path) -> None:
         "assert options['auth']('anybody', 'sesame');"
         "assert not options['auth']('anybody', 'sesam')"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=ROOT,
-        env={**os.environ, "TRIPTYCH_DATA_DIR": str(tmp_path), "TRIPTYCH_PASSWORD": "sesame"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    ended = imported(script, TRIPTYCH_DATA_DIR=str(tmp_path), TRIPTYCH_PASSWORD="sesame")
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("environ", [{"TRIPTYCH_HOST": "0.0.0.0"}, {"TRIPTYCH_FINE_TUNE": "0"}])
+def test_the_page_is_built_where_visitors_may_not_fine_tune(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    """It was not: a picker that is not there then was to be kept fresh."""
+    script = (
+        "import app; ids = {block.elem_id for block in app.demo.blocks.values()};"
+        "assert 'write-model' in ids; assert 'tune-base' not in ids, ids"
+    )
+    ended = imported(script, TRIPTYCH_DATA_DIR=str(tmp_path), **environ)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_every_option_reaches_the_settings(tmp_path: Path) -> None:
+    models, data = tmp_path / "models", tmp_path / "data"
+    models.mkdir()
+    script = f"""
+import app
+from pathlib import Path
+from pipelines.settings import Settings
+given = app._with_arguments(Settings(), [
+    "--host", "0.0.0.0", "--port", "8000", "--share", "--password", "sesame",
+    "--model-dir", "{models}", "--data-dir", "~/data", "--memory-budget", "2",
+    "--disk-budget", "3", "--own-token", "--fine-tune",
+])
+assert given == Settings(
+    host="0.0.0.0", port=8000, share=True, password="sesame", extra_models_dir=Path("{models}"),
+    data_dir=Path.home() / "data", memory_budget_bytes=2 * 1024**3,
+    disk_budget_bytes=3 * 1024**3, use_own_token=True, fine_tuning=True,
+), given
+"""
+    ended = imported(script, TRIPTYCH_DATA_DIR=str(data))
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--port", "99999"], "port is 99999; give a whole number from 1 to 65535"),
+        (["--port", "0"], "port is 0"),
+        (["--model-dir", "/nowhere"], "/nowhere is not there"),
+        (["--data-dir", "/dev/null/here"], "/dev/null/here cannot be made"),
+    ],
+)
+def test_a_place_that_cannot_be_used_is_told_in_a_sentence(
+    arguments: list[str], words: str
+) -> None:
+    ended = run_app(*arguments)
+    assert words in ended.stderr
+    assert ended.returncode != 0
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_port_that_is_taken_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        ended = run_app("--port", port, "--data-dir", str(tmp_path))
+    assert f"cannot listen on 127.0.0.1, port {port}" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize("flag", ["TRIPTYCH_SHARE", "TRIPTYCH_HUB"])
@@ -87,15 +156,7 @@ def test_the_servers_routes_are_built_no_more_often_than_for_an_empty_page(tmp_p
         "import gradio as gr; page = gr.Blocks(); page.__enter__(); page.__exit__();"
         "empty = len(made); import app; assert len(made) == 2 * empty, (empty, len(made))"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=ROOT,
-        env={**os.environ, "TRIPTYCH_DATA_DIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    ended = imported(script, TRIPTYCH_DATA_DIR=str(tmp_path))
     assert ended.returncode == 0, ended.stderr
 
 
@@ -114,7 +175,5 @@ def test_the_configuration_is_made_once_and_each_schema_stands_in_it_once() -> N
         "assert any(twin in one for one in page.config['components'] for twin in twins);"
         "assert page.get_api_info() == lean; assert lean['named_endpoints']['/write']"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    ended = imported(script)
+    assert ended.returncode == 0, ended.stderr
