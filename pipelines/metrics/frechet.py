@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from pipelines.metrics import interval
 from pipelines.metrics.features import feature_pair
+from pipelines.metrics.paired import ScoreOfSets
 from pipelines.metrics.score import Score, name_and_hash
 
 SAMPLES_PER_DIMENSION = 5
@@ -52,20 +53,8 @@ def frechet_distance(
     extractor = name_and_hash("extractor", extractor)
     x, y = feature_pair(features, reference, least=2)
     (n, dimensions), m = x.shape, len(y)
-    shift = x.mean(axis=0) - y.mean(axis=0)
-    a = (x - x.mean(axis=0)) / np.sqrt(n - 1)
-    b = (y - y.mean(axis=0)) / np.sqrt(m - 1)
-    shared, shared_by_a, shared_by_b = _trace_of_root(a, b)
-    variances_a, variances_b = (a**2).sum(axis=1), (b**2).sum(axis=1)
-    # Zero or more but for rounding.
-    value = max(0.0, float(shift @ shift + variances_a.sum() + variances_b.sum() - 2 * shared))
-
-    # What the distance changes by when a sample gains weight: the infinitesimal jackknife.
-    influence_a = 2 * np.sqrt(n - 1) * (a @ shift) + n * (variances_a - shared_by_a)
-    influence_b = -2 * np.sqrt(m - 1) * (b @ shift) + m * (variances_b - shared_by_b)
-    low, high = interval.normal(
-        value, float(influence_a.var(ddof=1) / n + influence_b.var(ddof=1) / m)
-    )
+    value, of_x, of_y = distance_and_influences(x, y)
+    low, high = interval.normal(value, float(of_x.var(ddof=1) / n + of_y.var(ddof=1) / m))
     return Score(
         value,
         max(0.0, low),
@@ -75,6 +64,72 @@ def frechet_distance(
         higher_is_better=False,
         warning=_warning(n, m, dimensions),
     )
+
+
+def distance_and_influences(features: Array, reference: Array) -> tuple[float, Array, Array]:
+    """The distance, and how fast it grows with the weight of each sample: ``(n,)``, ``(m,)``.
+
+    That is the infinitesimal jackknife (Jaeckel, 1972): an influence's variance over its
+    number of samples is the distance's.
+
+    Args:
+        features, reference: as ``feature_pair`` gives them, at least 2 rows each.
+    """
+    n, m = len(features), len(reference)
+    shift = features.mean(axis=0) - reference.mean(axis=0)
+    a = (features - features.mean(axis=0)) / np.sqrt(n - 1)
+    b = (reference - reference.mean(axis=0)) / np.sqrt(m - 1)
+    shared, shared_by_a, shared_by_b = _trace_of_root(a, b)
+    variances_a, variances_b = (a**2).sum(axis=1), (b**2).sum(axis=1)
+    # Zero or more but for rounding.
+    value = max(0.0, float(shift @ shift + variances_a.sum() + variances_b.sum() - 2 * shared))
+    influence_a = 2 * np.sqrt(n - 1) * (a @ shift) + n * (variances_a - shared_by_a)
+    influence_b = -2 * np.sqrt(m - 1) * (b @ shift) + m * (variances_b - shared_by_b)
+    return value, influence_a, influence_b
+
+
+def distance_of_sets(features: Array, reference: Array) -> ScoreOfSets:
+    """The distance of any set of these features, for ``paired.compared_sets``.
+
+    What all sets share is computed once: with ``T = FᵀF`` of the reference, the trace of
+    ``(ST)^½`` is the sum of the roots of the eigenvalues of the covariance of ``XFᵀ``, or of
+    its Gram matrix where that is smaller.
+
+    Args:
+        features: ``(outputs, d)``; a set needs 2 of them.
+        reference: ``(m, d)``, m at least 2.
+    """
+    centre = reference.mean(axis=0)
+    shifted = features - centre
+    b = (reference - centre) / np.sqrt(len(reference) - 1)
+    turned = shifted @ _factored(b)[1].T
+    gram = turned @ turned.T
+    squares, variance = (shifted**2).sum(axis=1), float((b**2).sum())
+
+    def distance(is_in: npt.NDArray[np.bool_]) -> float:
+        (places,) = is_in.nonzero()
+        n = len(places)
+        shift = shifted[places].mean(axis=0)
+        if n < turned.shape[1]:
+            inner = gram[np.ix_(places, places)]
+            inner = inner - inner.mean(axis=0)
+            inner -= inner.mean(axis=1, keepdims=True)
+        else:
+            rows = turned[places]
+            rows -= rows.mean(axis=0)
+            inner = rows.T @ rows
+        shared = _sum_of_roots(inner / (n - 1))
+        own = (squares[places].sum() - n * (shift @ shift)) / (n - 1)
+        return max(0.0, float(shift @ shift + own + variance - 2 * shared))
+
+    return lambda sets: np.array([distance(is_in) for is_in in sets])
+
+
+def _sum_of_roots(matrix: Array) -> float:
+    """Of the eigenvalues that are not rounding, whose roots would be 1e8 times it."""
+    values = np.linalg.eigvalsh(matrix)
+    kept = values > len(values) * np.finfo(np.float64).eps * values[-1]
+    return float(np.sqrt(values[kept]).sum())
 
 
 def _trace_of_root(a: Array, b: Array) -> tuple[float, Array, Array]:

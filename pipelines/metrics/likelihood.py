@@ -1,7 +1,7 @@
 """How well a language model predicts a text: bits per byte, whatever its tokeniser, and
 perplexity, for models with the same one.
 
-``windowed_nats`` plans how a causal model reads a long text, and asks it.
+``windowed_nats`` plans how a causal model reads long texts, and asks it.
 """
 
 from __future__ import annotations
@@ -38,39 +38,57 @@ class Windows:
         whole_number("stride", self.stride, 1, self.context)
 
 
-NatsOf = Callable[[Sequence[int], int], Sequence[float]]
-"""Given a window of tokens and a number k, what the model says of the window's last k:
+Asked = tuple[Sequence[int], int]
+"""A window of tokens, and how many of its last are to be told."""
+
+NatsOf = Callable[[Sequence[Asked]], Sequence[Sequence[float]]]
+"""What the model says of the last k tokens of each window:
 ``-log p(token | the tokens before it in the window)`` of each."""
 
 
-def windowed_nats(nats_of: NatsOf, tokens: Sequence[int], windows: Windows) -> interval.Array:
-    """``-log p(token | tokens before it in its window)`` of every token but the first,
-    each told exactly once: ``(T - 1,)`` nats.
+def windowed_nats(
+    nats_of: NatsOf, texts: Sequence[Sequence[int]], windows: Windows
+) -> list[interval.Array]:
+    """``-log p(token | tokens before it in its window)`` of every token of each text but the
+    first, each told exactly once: ``(T - 1,)`` nats.
 
     Args:
-        nats_of: the model. It is given up to ``context + 1`` tokens, of which the last is
-            only told, so it sees ``context`` at most.
-        tokens: T of them, 2 at least; the first is given, so put a token that begins a text
+        nats_of: the model, asked once for all windows of all texts. Each has up to
+            ``context + 1`` tokens, of which the last is only told, so it sees ``context`` at
+            most.
+        texts: T tokens each, 2 at least; the first is given, so put a token that begins a text
             before it where the model knows one.
         windows: ``context`` is the most tokens that the model sees at once.
 
     Raises:
-        InvalidValue: fewer than 2 tokens.
+        InvalidValue: a text of fewer than 2 tokens.
     """
+    asked = [_asked(tokens, windows) for tokens in texts]
+    every = [window for own in asked for window in own]
+    answers = nats_of(every)
+    for (_, count), nats in zip(every, answers, strict=True):
+        assert len(nats) == count, "the model says as much as it was asked"
+    told, start = [], 0
+    for own in asked:
+        told.append(np.concatenate(answers[start : start + len(own)]).astype(np.float64))
+        start += len(own)
+    return told
+
+
+def _asked(tokens: Sequence[int], windows: Windows) -> list[Asked]:
+    """The windows of a text, each with the number of its tokens that are new in it."""
     if len(tokens) < 2:
         raise InvalidValue(
             f"There are {len(tokens)} tokens; give at least 2, for the first is only given."
         )
     last = len(tokens) - 1
-    told: list[interval.Array] = []
+    asked = []
     start = done = 0  # tokens 1 to ``done`` are told
     while done < last:
         end = min(start + windows.context, last)
-        nats = np.asarray(nats_of(tokens[start : end + 1], end - done), np.float64)
-        assert nats.shape == (end - done,), "the model says as much as it was asked"
-        told.append(nats)
+        asked.append((tokens[start : end + 1], end - done))
         start, done = start + windows.stride, end
-    return np.concatenate(told)
+    return asked
 
 
 def perplexity(

@@ -82,8 +82,7 @@ class Ratings:
 def bradley_terry(votes: Sequence[Vote], prior: float = PRIOR, seed: int = 0) -> Ratings:
     """The ratings that make the votes most probable; their mean is 1000 points.
 
-    Which of two was first, and the order of the votes, do
-    not matter.
+    Which of two was first, and the order of the votes, do not matter.
 
     Args:
         votes: of two different models each, at least 1.
@@ -103,19 +102,10 @@ def bradley_terry(votes: Sequence[Vote], prior: float = PRIOR, seed: int = 0) ->
     drawn = _resampled(cells, fitted, pairs, seed)
     resampled = _points(_fitted(drawn, pairs, prior))
     low, high = np.quantile(resampled, (0.025, 0.975), axis=0)
-    points = _points(fitted)[0]
+    told = zip(_points(fitted)[0].tolist(), low.tolist(), high.tolist(), strict=True)
     ratings = [
-        Rating(
-            name,
-            float(points[i]),
-            min(float(low[i]), float(points[i])),
-            max(float(high[i]), float(points[i])),
-            wins=int(cells[pairs[:, 0] == i, 0].sum() + cells[pairs[:, 1] == i, 1].sum()),
-            losses=int(cells[pairs[:, 0] == i, 1].sum() + cells[pairs[:, 1] == i, 0].sum()),
-            ties=int(cells[(pairs == i).any(axis=1), 2].sum()),
-            both_bad=bad[name],
-        )
-        for i, name in enumerate(names)
+        _rating(name, *points, cells[pairs[:, 0] == i], cells[pairs[:, 1] == i], bad[name])
+        for i, (name, points) in enumerate(zip(names, told, strict=True))
     ]
     total, ties = int(cells.sum()), int(cells[:, 2].sum())
     return Ratings(
@@ -129,6 +119,28 @@ def bradley_terry(votes: Sequence[Vote], prior: float = PRIOR, seed: int = 0) ->
             f"|ci:bootstrap-{RESAMPLES}|seed:{seed}|numpy:{np.__version__}"
         ),
         warning=_warning(names, cells, pairs, prior),
+    )
+
+
+def _rating(
+    name: str,
+    points: float,
+    low: float,
+    high: float,
+    as_one: npt.NDArray[np.int64],
+    as_other: npt.NDArray[np.int64],
+    both_bad: int,
+) -> Rating:
+    """From a model's pairs of which it is the one, and those of which it is the other."""
+    return Rating(
+        name,
+        points,
+        min(low, points),
+        max(high, points),
+        wins=int(as_one[:, 0].sum() + as_other[:, 1].sum()),
+        losses=int(as_one[:, 1].sum() + as_other[:, 0].sum()),
+        ties=int(as_one[:, 2].sum() + as_other[:, 2].sum()),
+        both_bad=both_bad,
     )
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pipelines.errors import InvalidValue
 from pipelines.metrics.features import directions, feature_pair
 from pipelines.metrics.interval import NORMAL_QUANTILE
+from pipelines.metrics.paired import ScoreOfSets
 from pipelines.metrics.proportion import proportion
 from pipelines.metrics.score import Score, name_and_hash
 from pipelines.validation import whole_number
@@ -106,7 +107,38 @@ def first_right_ranks(
     if not is_right.any(axis=1).all():
         missing = int(is_right.any(axis=1).argmin())
         raise InvalidValue(f"query {missing} has no right candidate. Give one, or leave it out.")
-    # Rounded, so that equal features are equally near whatever the order of summation.
-    cosines = (directions("queries", asked) @ directions("candidates", found).T).round(12)
+    cosines = _cosines(directions("queries", asked), directions("candidates", found))
     nearest = np.where(is_right, cosines, -np.inf).max(axis=1, keepdims=True)
     return np.asarray(((cosines >= nearest) & ~is_right).sum(axis=1))
+
+
+def recall_of_sets(
+    queries: npt.NDArray[Any], candidates: npt.NDArray[Any], is_right: npt.NDArray[np.bool_]
+) -> ScoreOfSets:
+    """``recall`` at 1 for any set of candidates, for ``paired.compared_sets``: the queries of the
+    samples that have a candidate in the set, among the candidates of the set.
+
+    Args:
+        queries: of n samples, ``(n, d)``.
+        candidates: of the same samples once for each system, ``(systems * n, d)``.
+        is_right: whether a sample's candidates answer another's query, ``(n, n)``; its own do.
+    """
+    asked, found = feature_pair(queries, candidates, least=1)
+    cosines = _cosines(directions("queries", asked), directions("candidates", found))
+    n = len(asked)
+    answers = np.tile(is_right, len(found) // n)
+    nearest = np.lexsort((answers, -cosines))  # of equally near ones the wrong before the right
+    answers = np.take_along_axis(answers, nearest, axis=1)
+
+    def share(is_in: npt.NDArray[np.bool_]) -> float:
+        is_hit = answers[np.arange(n), is_in[nearest].argmax(axis=1)]
+        return float(is_hit[is_in.nonzero()[0] % n].mean())
+
+    return lambda sets: np.array([share(is_in) for is_in in sets])
+
+
+def _cosines(
+    features: npt.NDArray[np.float64], others: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Rounded, so that equal features are equally near whatever the order of summation."""
+    return np.asarray((features @ others.T).round(12))

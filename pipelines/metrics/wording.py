@@ -7,19 +7,25 @@ length, so compare sets of the same kind.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.errors import InvalidValue
 from pipelines.metrics import interval
 from pipelines.metrics.bleu import bleu_of_sums
 from pipelines.metrics.captions import texts_of
+from pipelines.metrics.paired import ScoreOfSets
 from pipelines.metrics.score import Score
 from pipelines.validation import whole_number
 
 _ORDERS = 4
 _Counts = Counter[tuple[str, ...]]
+_Flags = npt.NDArray[np.bool_]
+_Places = npt.NDArray[np.int64]
 
 
 def distinct(texts: Sequence[str], n: int = 2) -> Score:
@@ -36,7 +42,7 @@ def distinct(texts: Sequence[str], n: int = 2) -> Score:
         InvalidValue: fewer texts, no text of n words, or another n.
     """
     n = whole_number("n", n, 1, 10)
-    counted = [_ngrams(text.lower().split(), n) for text in texts_of(texts, 2)]
+    counted = _counted(texts, n, n)
     every: _Counts = sum(counted, Counter())
     total = every.total()
     if total == 0:
@@ -75,49 +81,138 @@ def self_bleu(texts: Sequence[str]) -> Score:
     Raises:
         InvalidValue: fewer texts, or something that is no text.
     """
-    words = [text.lower().split() for text in texts_of(texts, 2)]
-    counted = [sum((_ngrams(told, n) for n in range(1, _ORDERS + 1)), Counter()) for told in words]
-    most = _two_most(counted)
-    lengths = np.array([len(told) for told in words])
-    rows = np.zeros((len(words), 2 + 2 * _ORDERS))
-    for number, own in enumerate(counted):
-        rows[number, :2] = lengths[number], _nearest_other(lengths, number)
-        for ngram, count in own.items():
-            first, second = most[ngram]
-            # Where this text holds the ngram most often, the others are told by the second.
-            others = second if count == first else first
-            rows[number, 1 + len(ngram)] += min(count, others)
-            rows[number, 1 + _ORDERS + len(ngram)] += count
-    values = bleu_of_sums(rows)
+    values = _bleu_of_each(texts)(np.ones((1, len(texts_of(texts, 2))), np.bool_))[0]
     value = float(values.mean())
     low, high = interval.normal(value, float(values.var(ddof=1)) / len(values))
     return Score(
         value,
         max(0.0, low),
         min(100.0, high),
-        len(words),
-        f"self-BLEU|texts:{len(words)}|n:{_ORDERS}|smooth:exp|tok:blanks-lc|ci:normal"
+        len(values),
+        f"self-BLEU|texts:{len(values)}|n:{_ORDERS}|smooth:exp|tok:blanks-lc|ci:normal"
         f"|numpy:{np.__version__}",
         higher_is_better=False,
     )
+
+
+def distinct_of_sets(texts: Sequence[str], n: int = 2) -> ScoreOfSets:
+    """``distinct`` of any set of these texts, for ``paired.compared_sets``; 0 without n-grams."""
+    counted = _counted(texts, n, n)
+    held = _held([Counter(own.keys()) for own in counted])
+    totals = np.array([own.total() for own in counted])
+
+    def score(is_in: _Flags) -> interval.Array:
+        return np.asarray((held.by(is_in) > 0).sum(axis=0) / np.maximum(1, is_in @ totals))
+
+    return score
+
+
+def self_bleu_of_sets(texts: Sequence[str]) -> ScoreOfSets:
+    """``self_bleu`` of any set of these texts, for ``paired.compared_sets``."""
+    of_each = _bleu_of_each(texts)
+
+    def score(is_in: _Flags) -> interval.Array:
+        return np.asarray((of_each(is_in) * is_in).sum(axis=1) / is_in.sum(axis=1))
+
+    return score
+
+
+def _bleu_of_each(texts: Sequence[str]) -> Callable[[_Flags], interval.Array]:
+    """From sets of the texts, ``(sets, texts)``, to BLEU of each text of a set against the
+    others of it, of the same shape; what it says of texts outside the set has no meaning."""
+    counted = _counted(texts, 1, _ORDERS)
+    lengths = np.array([len(text.split()) for text in texts])
+    totals = np.array([[max(0, size - n) for n in range(_ORDERS)] for size in lengths])
+    held = _held(counted, fewest=2)
+
+    def score(is_in: _Flags) -> interval.Array:
+        rows = np.empty((*is_in.shape, 2 + 2 * _ORDERS))
+        rows[..., 0], rows[..., 1] = lengths, _nearest_other(lengths, is_in)
+        rows[..., 2 : 2 + _ORDERS] = held.shared(is_in)
+        rows[..., 2 + _ORDERS :] = totals
+        return bleu_of_sums(rows)
+
+    return score
+
+
+def _counted(texts: Sequence[str], shortest: int, longest: int) -> list[_Counts]:
+    """The n-grams of each text, of n from ``shortest`` to ``longest``."""
+    lengths = range(shortest, longest + 1)
+    words = [text.lower().split() for text in texts_of(texts, 2)]
+    return [sum((_ngrams(told, n) for n in lengths), Counter()) for told in words]
 
 
 def _ngrams(words: Sequence[str], n: int) -> _Counts:
     return Counter(tuple(words[start : start + n]) for start in range(len(words) - n + 1))
 
 
-def _two_most(counted: Sequence[_Counts]) -> dict[tuple[str, ...], tuple[int, int]]:
-    """For each n-gram the highest count in one text and the highest in another."""
-    most: dict[tuple[str, ...], tuple[int, int]] = {}
-    for own in counted:
+@dataclass(frozen=True)
+class _Held:
+    """Which texts hold which n-grams, an entry for each such pair, sorted by n-gram.
+
+    An n-gram that a text holds t times counts as t n-grams, its first to its t-th: then to hold
+    it as often as another text is to hold the same ones, and there is nothing to clip.
+
+    ``texts``, ``orders`` (n less 1) and ``ngrams`` are of the entries.
+    """
+
+    count: int
+    texts: _Places
+    orders: _Places
+    ngrams: _Places
+
+    def by(self, is_in: _Flags) -> npt.NDArray[np.int32]:
+        """How many texts of each set, ``(sets, texts)``, hold each n-gram: ``(n-grams, sets)``."""
+        return _sums(is_in.T[self.texts], self.ngrams)
+
+    def shared(self, is_in: _Flags) -> npt.NDArray[np.int32]:
+        """How many n-grams of each order each text of a set shares with another text of it:
+        ``(sets, texts, orders)``."""
+        is_shared = (self.by(is_in) > 1)[self.ngrams]
+        cells, order = self._cells
+        found = np.zeros((self.count * _ORDERS, len(is_in)), np.int32)
+        found[np.unique(cells)] = _sums(is_shared[order], cells)
+        return found.reshape(self.count, _ORDERS, -1).transpose(2, 0, 1)
+
+    @cached_property
+    def _cells(self) -> tuple[_Places, _Places]:
+        """Of the entries sorted by it the cell of text and order, and their places."""
+        cells = self.texts * _ORDERS + self.orders
+        order = np.argsort(cells, kind="stable")
+        return cells[order], order
+
+
+def _sums(rows: _Flags, groups: _Places) -> npt.NDArray[np.int32]:
+    """Of rows whose groups are sorted, the sums of each group."""
+    starts = np.flatnonzero(np.diff(groups, prepend=-1))
+    return np.asarray(np.add.reduceat(rows, starts, axis=0, dtype=np.int32))
+
+
+def _held(counted: Sequence[_Counts], fewest: int = 1) -> _Held:
+    """Of the n-grams that so many texts or more hold."""
+    holders: dict[tuple[tuple[str, ...], int], list[int]] = {}
+    for number, own in enumerate(counted):
         for ngram, count in own.items():
-            first, second = most.get(ngram, (0, 0))
-            most[ngram] = (count, first) if count > first else (first, max(second, count))
-    return most
+            for nth in range(count):
+                holders.setdefault((ngram, nth), []).append(number)
+    holders = {ngram: found for ngram, found in holders.items() if len(found) >= fewest}
+    sizes = [len(numbers) for numbers in holders.values()]
+    return _Held(
+        len(counted),
+        np.array([number for numbers in holders.values() for number in numbers], np.int64),
+        np.repeat(np.array([len(ngram) - 1 for ngram, _ in holders], np.int64), sizes),
+        np.repeat(np.arange(len(sizes)), sizes),
+    )
 
 
-def _nearest_other(lengths: np.ndarray, number: int) -> int:
-    """The length of another text that is nearest; of two the shorter."""
-    others = np.delete(lengths, number)
-    gaps = np.abs(others - lengths[number])
-    return int(others[gaps == gaps.min()].min())
+def _nearest_other(lengths: _Places, is_in: _Flags) -> _Places:
+    """For each text of a set the length of another one of it that is nearest, of two the
+    shorter: ``(sets, texts)``. A text that is alone has its own."""
+    known, own = np.unique(lengths, return_inverse=True)
+    there = is_in.astype(np.int64) @ np.eye(len(known), dtype=np.int64)[own]
+    nearest = np.empty_like(there)
+    for place, length in enumerate(known):
+        order = np.lexsort((known, np.abs(known - length)))
+        others = there[:, order] - (order == place)
+        nearest[:, place] = known[order[(others > 0).argmax(axis=1)]]
+    return np.asarray(nearest[:, own])

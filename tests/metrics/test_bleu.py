@@ -13,6 +13,7 @@ import sacrebleu
 from sacrebleu.metrics.bleu import BLEU
 
 from pipelines.errors import InvalidValue
+from pipelines.metrics import ptb
 from pipelines.metrics.bleu import bleu_of_sums, bleu_statistics, corpus_bleu
 from pipelines.settings import ROOT
 
@@ -104,7 +105,7 @@ def test_captions_are_cut_as_the_evaluation_cuts_them() -> None:
     )
     score = corpus_bleu(said, known, tokenize="ptb")
     assert score.value == pytest.approx(100)
-    assert "|case:lc|eff:no|tok:ptb-2|" in score.signature
+    assert f"|case:lc|eff:no|tok:{ptb.NAME}|" in score.signature
     with pytest.raises(InvalidValue, match=r"sentence 2 is '\.\.\.', which holds no word"):
         corpus_bleu(said, [known[0], ["..."]], tokenize="ptb")
 

@@ -192,7 +192,7 @@ def test_right_captions_score_best(metric: Any, best: float) -> None:
 
 
 def test_signatures_name_what_the_values_depend_on() -> None:
-    tail = f"|tok:ptb-2|ci:bootstrap-1000|seed:3|numpy:{np.__version__}"
+    tail = f"|tok:{ptb.NAME}|ci:bootstrap-1000|seed:3|numpy:{np.__version__}"
     told = rouge_l(HYPOTHESES, REFERENCES, seed=3)
     assert told.signature == f"ROUGE-L|sentences:6|beta:1.2{tail}"
     told = cider(HYPOTHESES, REFERENCES, seed=3)

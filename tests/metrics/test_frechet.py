@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from pipelines.errors import InvalidValue
-from pipelines.metrics.frechet import frechet_distance, reliable_from
+from pipelines.metrics.frechet import distance_of_sets, frechet_distance, reliable_from
 from pipelines.metrics.score import ranked
 
 EXTRACTOR = "captioner@0123abcd"
@@ -167,6 +167,24 @@ def test_the_interval_is_that_of_leaving_out_each_sample() -> None:
     score = frechet_distance(x, y, EXTRACTOR)
     assert score.high - score.value == pytest.approx(1.96 * error, rel=0.03)
     assert score.value - score.low == pytest.approx(1.96 * error, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "d"), [(9, 30, 40), (30, 9, 40), (60, 50, 8), (9, 9, 1), (25, 40, 12)]
+)
+def test_any_set_of_features_is_as_far_as_it_is_alone(n: int, m: int, d: int) -> None:
+    x, y = normal(1, n, d) @ normal(2, d, d) + 1, normal(3, m, d) + 5
+    sets = np.random.default_rng(0).random((20, n)) < 0.6
+    sets[0], sets[1] = True, np.arange(n) < 2
+    found = distance_of_sets(x, y)(sets)
+    assert found == pytest.approx([distance(x[is_in], y) for is_in in sets], rel=1e-7)
+
+
+def test_sets_of_equal_features_are_as_far_as_their_means() -> None:
+    x, y = np.full((6, 9), 2.0), np.full((7, 9), 4.0)
+    both = np.array([[True] * 6, [True] * 3 + [False] * 3])
+    assert distance_of_sets(x, y)(both) == pytest.approx([36, 36])
+    assert distance_of_sets(x, x)(both).tolist() == [0, 0]
 
 
 def test_a_signature_names_the_extractor_and_the_counts() -> None:

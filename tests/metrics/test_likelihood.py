@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 
 from pipelines.errors import InvalidValue
-from pipelines.metrics.likelihood import Windows, bits_per_byte, perplexity, windowed_nats
+from pipelines.metrics.likelihood import (
+    Asked,
+    Windows,
+    bits_per_byte,
+    perplexity,
+    windowed_nats,
+)
 
 TEXT = "tales@0123abcd"
 BPE = "bpe@89abcdef"
@@ -158,14 +164,16 @@ class CountingModel:
     def __init__(self) -> None:
         self.shown: list[list[int]] = []
 
-    def __call__(self, window: Sequence[int], told: int) -> list[float]:
-        self.shown.append(list(window[:-1]))
-        return [math.log(seen) for seen in range(1, len(window))][-told:]
+    def __call__(self, asked: Sequence[Asked]) -> list[list[float]]:
+        self.shown += [list(window[:-1]) for window, _ in asked]
+        return [
+            [math.log(seen) for seen in range(1, len(window))][-told:] for window, told in asked
+        ]
 
 
 def test_every_token_is_told_once_from_its_window_by_hand() -> None:
     model = CountingModel()
-    nats = windowed_nats(model, range(10), Windows(4, 2))
+    (nats,) = windowed_nats(model, [range(10)], Windows(4, 2))
     # The first window tells four tokens from 1 to 4 tokens before them; each later one
     # begins two further and tells the two that are new, from 3 and 4.
     assert np.exp(nats) == pytest.approx([1, 2, 3, 4, 3, 4, 3, 4, 3])
@@ -175,13 +183,22 @@ def test_every_token_is_told_once_from_its_window_by_hand() -> None:
 @pytest.mark.parametrize(("context", "stride"), [(4, 4), (4, 1), (3, 2), (1, 1), (9, 5), (50, 7)])
 def test_windows_see_no_more_than_the_context_and_miss_nothing(context: int, stride: int) -> None:
     model = CountingModel()
-    nats = windowed_nats(model, range(30), Windows(context, stride))
+    (nats,) = windowed_nats(model, [range(30)], Windows(context, stride))
     assert len(nats) == 29
     assert max(map(len, model.shown)) <= context
     assert (np.exp(nats[context:]).round() > context - stride).all()
     starts = [shown[0] for shown in model.shown]
     assert starts == list(range(0, stride * len(starts), stride))
     assert model.shown[-1][-1] == 28  # the last token is told, never shown
+
+
+def test_texts_are_asked_for_together_and_told_apart() -> None:
+    model = CountingModel()
+    texts = [range(10), range(20, 23), range(30, 32)]
+    together = windowed_nats(model, texts, Windows(4, 2))
+    assert model.shown[-3:] == [[6, 7, 8], [20, 21], [30]]
+    for text, nats in zip(texts, together, strict=True):
+        assert nats.tolist() == windowed_nats(CountingModel(), [text], Windows(4, 2))[0].tolist()
 
 
 @pytest.fixture(scope="module")
@@ -204,10 +221,13 @@ def writer() -> Any:
     ).eval()
 
     @torch.no_grad()
-    def nats_of(window: Sequence[int], told: int) -> Any:
+    def of_one(window: Sequence[int], told: int) -> Any:
         row = torch.tensor([list(window)])
         logits = model(row[:, :-1]).logits[0, -told:].double()
         return torch.nn.functional.cross_entropy(logits, row[0, -told:], reduction="none").numpy()
+
+    def nats_of(asked: Sequence[Asked]) -> Any:
+        return [of_one(*each) for each in asked]
 
     nats_of.model = model  # type: ignore[attr-defined]
     return nats_of
@@ -222,7 +242,7 @@ def test_a_text_that_fits_is_read_in_one_pass(writer: Any, length: int, context:
         chances = writer.model(tokens[None]).logits[0, :-1].double().log_softmax(-1)
     expected = -chances.gather(1, tokens[1:, None])[:, 0].numpy()
     for stride in {1, context}:
-        nats = windowed_nats(writer, tokens.tolist(), Windows(context, stride))
+        (nats,) = windowed_nats(writer, [tokens.tolist()], Windows(context, stride))
         np.testing.assert_allclose(nats, expected, atol=1e-5)
 
 
@@ -230,7 +250,7 @@ def test_each_token_of_a_long_text_is_told_from_its_window(writer: Any) -> None:
     import torch
 
     tokens = torch.randint(50, (23,), generator=torch.Generator().manual_seed(1)).tolist()
-    nats = windowed_nats(writer, tokens, Windows(8, 1))
+    (nats,) = windowed_nats(writer, [tokens], Windows(8, 1))
     for place in range(9, 23):
         window = torch.tensor([tokens[place - 8 : place]])
         with torch.no_grad():
@@ -241,4 +261,4 @@ def test_each_token_of_a_long_text_is_told_from_its_window(writer: Any) -> None:
 @pytest.mark.parametrize("tokens", [[], [3]])
 def test_a_text_of_one_token_has_nothing_to_tell(tokens: list[int]) -> None:
     with pytest.raises(InvalidValue, match=f"There are {len(tokens)} tokens; give at least 2"):
-        windowed_nats(CountingModel(), tokens, WINDOWS)
+        windowed_nats(CountingModel(), [range(5), tokens], WINDOWS)

@@ -15,7 +15,15 @@ from pipelines.errors import InvalidValue
 from pipelines.metrics import paired
 from pipelines.metrics.bleu import bleu_of_sums, bleu_statistics, corpus_bleu
 from pipelines.metrics.interval import ratio
-from pipelines.metrics.paired import Difference, compared, corrected, holm, of_values
+from pipelines.metrics.paired import (
+    SET_RESAMPLES,
+    Difference,
+    compared,
+    compared_sets,
+    corrected,
+    holm,
+    of_values,
+)
 
 
 def of_means(first: Any, second: Any, **options: Any) -> Difference:
@@ -183,6 +191,90 @@ def test_large_comparisons_take_little_time() -> None:
     began = time.perf_counter()
     compared(first, second, lambda sums: sums.sum(axis=-1), resamples=1000)
     assert time.perf_counter() - began < 5
+
+
+def means(values: Any) -> Any:
+    """A score of sets that is also a mean, so that what ``compared`` says of it is known."""
+    return lambda sets: sets @ values / sets.sum(axis=1)
+
+
+def of_sets(first: Any, second: Any, **options: Any) -> Difference:
+    return compared_sets(len(first), means(np.concatenate([first, second])), **options)
+
+
+def test_sets_are_compared_as_sums_are_where_a_score_is_both() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=50), rng.normal(size=50) + 0.3
+    found, known = of_sets(first, second), of_means(first, second)
+    for name in ("first", "second", "difference"):
+        assert getattr(found, name) == pytest.approx(getattr(known, name))
+    for name in ("low", "high", "bootstrap_p", "randomisation_p"):
+        assert getattr(found, name) == pytest.approx(getattr(known, name), abs=0.03)
+    assert 0.01 < known.randomisation_p < 0.5
+    assert found.samples == 50
+
+
+def test_the_randomisation_of_sets_is_that_over_all_exchanges() -> None:
+    first, second = np.array([5.0, 3, 4, 9, 2, 8]), np.array([4.0, 1, 5, 4, 1, 5])
+    spread = np.concatenate([first, second])
+    every = [
+        np.where(signs, first, second).std() - np.where(signs, second, first).std()
+        for signs in itertools.product((True, False), repeat=6)
+    ]
+    exact = np.mean(np.abs(every) >= abs(every[0]) - 1e-9)
+    found = compared_sets(
+        6, lambda sets: np.array([spread[is_in].std() for is_in in sets]), resamples=20_000
+    )
+    assert found.difference == pytest.approx(every[0])
+    assert found.randomisation_p == pytest.approx(exact, abs=0.015)
+
+
+def test_a_set_is_no_better_than_itself() -> None:
+    values = np.random.default_rng(0).normal(size=40)
+    found = of_sets(values, values.copy())
+    assert (found.low, found.difference, found.high) == (0, 0, 0)
+    assert (found.bootstrap_p, found.randomisation_p) == (1, 1)
+
+
+def test_the_interval_of_sets_is_of_what_it_is_given() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 400))
+    influence = 3 * rng.normal(size=400) + 7  # its mean says nothing
+    found = of_sets(first, second, influence=influence)
+    reach = 1.96 * influence.std() / 20
+    assert found.high - found.difference == pytest.approx(reach, rel=0.1)
+    assert found.difference - found.low == pytest.approx(reach, rel=0.1)
+    assert found.randomisation_p == of_sets(first, second).randomisation_p
+
+
+def test_sets_have_a_signature_a_seed_and_p_values_that_the_resamples_can_tell() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=50), rng.normal(size=50) + 0.3
+    found = of_sets(first, second, seed=3, resamples=999)
+    assert found == of_sets(first, second, seed=3, resamples=999)
+    assert found != of_sets(first, second, seed=4, resamples=999)
+    assert found.signature == (
+        f"paired|bootstrap-999-of-jackknife|randomisation-999|seed:3|numpy:{np.__version__}"
+    )
+    clear = of_sets(np.ones(60), np.zeros(60), resamples=999)
+    assert clear.randomisation_p == pytest.approx(1 / 1000)
+    assert clear.bootstrap_p == pytest.approx(2 / 1000)
+
+
+def test_the_most_comparisons_of_an_evaluation_leave_a_set_its_chance() -> None:
+    clear = of_sets(np.ones(60), np.zeros(60))
+    every = {place: replace(clear, randomisation_p=1.0) for place in range(70)}
+    assert corrected({**every, 0: clear})[0].is_shown
+    assert clear.randomisation_p == pytest.approx(1 / (SET_RESAMPLES + 1))
+
+
+def test_sets_that_cannot_be_compared_are_refused() -> None:
+    with pytest.raises(InvalidValue, match="samples is 1"):
+        of_sets(np.ones(1), np.ones(1))
+    with pytest.raises(InvalidValue, match="resamples is 5"):
+        of_sets(np.ones(3), np.ones(3), resamples=5)
+    with pytest.raises(InvalidValue, match=r"score \[nan, nan\]; only finite"):
+        of_sets(np.full(3, np.nan), np.ones(3))
 
 
 @pytest.mark.parametrize(

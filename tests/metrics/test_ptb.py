@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import time
 import unicodedata
@@ -9,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.metrics import ptb
 from pipelines.metrics.ptb import words
+from pipelines.metrics.score import name_and_hash
+from pipelines.settings import ROOT
 
 
 @pytest.mark.parametrize(
@@ -95,3 +99,27 @@ REFERENCE = json.loads((Path(__file__).parents[1] / "data/ptb_reference.json").r
 def test_captions_are_cut_as_the_coco_evaluation_cuts_them(caption: str) -> None:
     """What Stanford's own tokeniser made of them: slashes stay, "?!" is a word."""
     assert " ".join(words(caption)) == REFERENCE["captions"][caption]
+
+
+def test_the_name_has_a_hash_that_changes_with_the_rules(tmp_path: Path) -> None:
+    source = (ROOT / "pipelines" / "metrics" / "ptb.py").read_text(encoding="utf-8")
+    names = {ptb.NAME}
+    changes = [
+        ("as it is", source),
+        ("a pattern", source.replace("(?:Mr|Mrs|", "(?:Mr|")),
+        ("the clitics", source.replace("(?:s|m|d|ll|re|ve))$", "(?:s|m|d|ll|re))$")),
+        ("the joined", source.replace("(gim|lem)", "(gim)")),
+        ("the brackets", source.replace("-lrb-", "(")),
+        ("the unseen", source.replace("u200b", "u200c")),
+    ]
+    for number, (_, changed) in enumerate(changes):
+        path = tmp_path / f"ptb_{number}.py"
+        path.write_text(changed, encoding="utf-8")
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        names.add(module.NAME)
+
+    assert len(names) == len(changes), "that of the file as it is is the same"
+    assert all(name_and_hash("tokenizer", name) for name in names)

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from pipelines.errors import InvalidValue
-from pipelines.metrics.retrieval import first_right_ranks, median_rank, recall
+from pipelines.metrics.retrieval import (
+    first_right_ranks,
+    median_rank,
+    recall,
+    recall_of_sets,
+)
 
 MODEL = "emoji-clip@0123abcd"
 ANGLES = np.array([0.0, 0.3, 0.9, 1.4])
@@ -144,3 +149,22 @@ def test_models_cutoffs_and_features_are_checked_too() -> None:
         recall(at(ANGLES), at(ANGLES), eye, MODEL, [0])
     with pytest.raises(InvalidValue, match="row 0 of queries holds nothing but 0"):
         recall(np.zeros((4, 2)), at(ANGLES), eye, MODEL)
+
+
+def test_any_set_of_candidates_is_searched_as_it_is_alone() -> None:
+    rng = np.random.default_rng(0)
+    queries = rng.normal(size=(12, 5))
+    candidates = np.tile(queries, (2, 1)) + rng.normal(size=(24, 5)) * 0.7
+    candidates[3] = candidates[4]  # a tie
+    own = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1])
+    is_right = np.equal.outer(own, own)
+    turned = rng.random((30, 12)) < 0.5
+    sets = np.concatenate([~turned, turned], axis=1)
+    sets[0], sets[1] = np.arange(24) < 5, (np.arange(24) > 1) & (np.arange(24) < 11)
+    found = recall_of_sets(queries, candidates, is_right)(sets)
+    for is_in, share in zip(sets, found, strict=True):
+        places = is_in.nonzero()[0]
+        answers = is_right[np.ix_(places % 12, places % 12)]
+        alone = recall(queries[places % 12], candidates[places], answers, MODEL, [1])[1]
+        assert share == alone.value
+    assert len(set(found.tolist())) > 4

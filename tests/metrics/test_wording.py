@@ -9,7 +9,12 @@ import pytest
 from sacrebleu.metrics.bleu import BLEU
 
 from pipelines.errors import InvalidValue
-from pipelines.metrics.wording import distinct, self_bleu
+from pipelines.metrics.wording import (
+    distinct,
+    distinct_of_sets,
+    self_bleu,
+    self_bleu_of_sets,
+)
 
 TEXTS = [
     "once upon a time there was a king",
@@ -100,3 +105,26 @@ def test_texts_without_an_ngram_are_refused() -> None:
         distinct(TEXTS, n=True)
     lone = distinct(["a b", ""])
     assert (lone.value, lone.low, lone.high) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("metric", "of_sets"), [(distinct, distinct_of_sets), (self_bleu, self_bleu_of_sets)]
+)
+def test_any_set_of_texts_scores_as_it_does_alone(metric: Any, of_sets: Any) -> None:
+    texts = [*TEXTS, *TEXTS[:2], "a a a", "a b a b a b c", "once upon a time a b a b", "x"]
+    sets = np.random.default_rng(0).random((40, len(texts))) < 0.5
+    sets[0] = True
+    scores = of_sets(texts)(sets)
+    for is_in, score in zip(sets, scores, strict=True):
+        chosen = [text for text, one in zip(texts, is_in, strict=True) if one]
+        assert score == pytest.approx(metric(chosen).value)
+    assert len(set(scores.round(6).tolist())) > 20
+
+
+def test_sets_with_nothing_in_common_or_no_ngram_score_0() -> None:
+    both, alone = np.array([[True, True]]), np.array([[True, False]])
+    assert self_bleu_of_sets(["a b c d", "e f g h"])(both).tolist() == [0]
+    assert self_bleu_of_sets(["a b c d", "a b c d"])(alone).tolist() == [0]
+    assert self_bleu_of_sets(["", ""])(both).tolist() == [0]
+    assert distinct_of_sets(["a", "b c"])(alone).tolist() == [0]
+    assert distinct_of_sets(["a", "b"])(both).tolist() == [0]

@@ -74,11 +74,11 @@ def _found(
         raise ModelUnavailable(
             f"There is no CLIP model {abbreviated(name)} on this machine; there are: "
             f"{', '.join(here) or 'none'}. Give one that is there as clip{hub}, or leave CLIPScore "
-            "out."
+            "and recall out."
         )
     parts = find_parts(name, "describe", settings, report)
     if parts.adapters:
-        raise WrongTask(f"{name} is an adapter (LoRA); CLIPScore needs a whole CLIP model.")
+        raise WrongTask(f"{name} is an adapter (LoRA); a whole CLIP model is needed.")
     return parts.base, notes_on(parts)
 
 
@@ -100,7 +100,7 @@ def _vetted(source: Source, settings: Settings, device: Device) -> Findings:
     """What its headers tell, if it is a CLIP in safetensors that fits the memory."""
     if not _is_clip(configuration_of(source)):
         raise WrongTask(
-            f"{source.reference} is no CLIP model: CLIPScore needs a checkpoint of the class "
+            f"{source.reference} is no CLIP model: a checkpoint is needed of the class "
             f"{' or '.join(CLASSES)}."
         )
     findings = check_weights(source, is_half(device))

@@ -163,7 +163,7 @@ def _load_clip(snapshot: Snapshot, device: Device) -> tuple[Any, Any, Any]:
     except (OSError, ValueError, ImportError) as error:
         raise LoadFailed(
             f"{snapshot.reference} could not be loaded ({type(error).__name__}). Give another CLIP "
-            "model, or leave CLIPScore out."
+            "model, or leave CLIPScore and recall out."
         ) from error
     return model, tokenizer, processor
 

@@ -10,12 +10,14 @@ import numpy as np
 
 from pipelines.device import hardware
 from pipelines.errors import InvalidValue
+from pipelines.events import Progress, Report
 from pipelines.hub import Snapshot
 from pipelines.metrics import paired
 from pipelines.metrics.features import directions
 from pipelines.metrics.score import Score
 from pipelines.model_comparison.evaluation.curves import read_curves
 from pipelines.model_comparison.evaluation.data import Sample
+from pipelines.model_comparison.evaluation.evidence import Evidence
 from pipelines.model_comparison.evaluation.request import EvaluationRequest
 from pipelines.model_comparison.evaluation.result import (
     Comparison,
@@ -24,7 +26,7 @@ from pipelines.model_comparison.evaluation.result import (
     EvaluationResult,
     ModelResult,
 )
-from pipelines.model_comparison.evaluation.scores import METRICS, Evidence
+from pipelines.model_comparison.evaluation.scores import METRICS
 from pipelines.receipts import versions
 
 DIFFERING = 8
@@ -56,19 +58,20 @@ def measured(
 
 def concluded(
     request: EvaluationRequest, samples: Sequence[Sample], models: tuple[ModelResult, ...],
-    device: Mapping[str, str],
+    device: Mapping[str, str], report: Report,
 ) -> EvaluationResult:  # fmt: skip
     """The models held against the first of them.
 
     Args:
         device: what of it the samples depend on; the findings tell the hardware beside it.
+        report: is told of every test, some of which take seconds; what it raises ends them.
     """
     differing_by, differing = _differing(request, samples, models)
     return EvaluationResult(
         request=request,
         samples=samples,
         models=models,
-        comparisons=_comparisons(request, models),
+        comparisons=_comparisons(request, models, report),
         differing=differing,
         differing_by=differing_by,
         device={**device, "hardware": hardware()},
@@ -78,7 +81,7 @@ def concluded(
 
 
 def _comparisons(
-    request: EvaluationRequest, models: Sequence[ModelResult]
+    request: EvaluationRequest, models: Sequence[ModelResult], report: Report
 ) -> tuple[Comparison, ...]:
     """Each model and metric against the first model, corrected for their number together."""
     base = models[0]
@@ -86,6 +89,7 @@ def _comparisons(
     reasons: dict[tuple[str, str], str] = {}
     for model in models[1:]:
         for metric in request.metrics:
+            report(Progress(f"Comparing {model.name} in {METRICS[metric].label}", 1.0))
             found = _why_not(metric, model, base) or METRICS[metric].difference(
                 model.evidence, base.evidence
             )
@@ -151,4 +155,11 @@ def _notes(models: Sequence[ModelResult]) -> tuple[str, ...]:
         warnings = {name: score.warning for name, score in model.scores.items()}
         reasons = {**warnings, **model.unscored}
         notes += [f"{METRICS[name].label}: {why}" for name, why in reasons.items() if why]
+    notes += [remark for model in models for remark in _remarks(model)]
     return tuple(dict.fromkeys(notes))
+
+
+def _remarks(model: ModelResult) -> list[str]:
+    """What its metrics have to tell beside their scores."""
+    remarks = ((METRICS[name].label, METRICS[name].remark) for name in model.scores)
+    return [f"{model.name}: {label}: {of(model.evidence)}" for label, of in remarks if of]

@@ -2,12 +2,11 @@
 
 The first samples of a run go through the task's own slice, one by one, as the page does it:
 that is what latency means. The others go in batches where a model can take them, with the
-slice's own parts; a sample comes out the same either way.
+slice's own parts; a sample comes out the same either way, but for the last digits of a likelihood.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
@@ -15,14 +14,13 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from pipelines.adapters import applied
-from pipelines.errors import WrongTask
 from pipelines.events import with_result
 from pipelines.hub import Task
 from pipelines.image_captioning import pipeline as describing
 from pipelines.image_captioning.families import FAMILIES
 from pipelines.image_captioning.pipeline import CaptionRequest
-from pipelines.metrics.likelihood import Windows, windowed_nats
 from pipelines.model_comparison.evaluation.data import Sample
+from pipelines.model_comparison.evaluation.reading import likelihoods
 from pipelines.model_comparison.evaluation.request import Describing, Generation, Painting, Writing
 from pipelines.model_comparison.evaluation.store import Output, Store
 from pipelines.studio import Loaded, Studio, parameter_bytes
@@ -64,7 +62,8 @@ class Kind:
     """One kind of output. ``depends_on`` are the settings that change it.
 
     ``alone`` computes one sample with its seed; ``together`` computes several, or tells by
-    None that this model takes one at a time.
+    None that this model takes one at a time. Where an output ``is_by_batch`` its last digits are
+    those of the batch that it came in, which is part of what it is kept by.
     """
 
     name: str
@@ -75,6 +74,7 @@ class Kind:
     size_of: Callable[[Any], int]
     alone: Callable[[Run, Sample, int], Output]
     together: Callable[[Run, Sequence[Sample], Sequence[int]], list[Output] | None]
+    is_by_batch: bool = False
 
 
 def _caption(run: Run, sample: Sample, seed: int) -> Output:
@@ -254,73 +254,17 @@ def _continuations(
 
 
 def _likelihood(run: Run, sample: Sample, seed: int) -> Output:
-    """Nats of all tokens of the text, behind the token that begins a text."""
-    writer, settings = run.loaded.model, cast(Writing, run.settings)
-    _check_reads_forward(run)
-    context = min(settings.context, writer.context_tokens)
-    windows = Windows(context, max(1, context // 2))
+    return _likelihoods(run, [sample], [seed])[0]
+
+
+def _likelihoods(run: Run, samples: Sequence[Sample], seeds: Sequence[int]) -> list[Output]:
+    """Several texts in one batch, or a long one's windows."""
+    settings = cast(Writing, run.settings)
+    texts = [sample.text for sample in samples]
     began = time.perf_counter()
-    with applied(writer.model, run.loaded.snapshot.adapters, run.wait):
-        tokens = _with_beginning(writer.tokenizer, sample.text)
-        nats = windowed_nats(_asked(writer.model, run.wait), tokens, windows)
-    facts = {
-        "nats": float(nats.sum()),
-        "tokens": len(nats),
-        "bytes": len(sample.text.encode()),
-        "context": windows.context,
-        "stride": windows.stride,
-        "tokenizer": _tokenizer_hash(writer.tokenizer),
-    }
-    return Output(facts=facts, seconds=time.perf_counter() - began)
-
-
-def _asked(model: Any, wait: Wait) -> Callable[[Sequence[int], int], Sequence[float]]:
-    """What a causal model says of the last tokens of a window."""
-    import torch
-
-    def nats_of(tokens: Sequence[int], count: int) -> Sequence[float]:
-        wait()
-        row = torch.tensor(list(tokens), device=model.device)
-        with torch.inference_mode():
-            logits = model(row[None, :-1]).logits[0, -count:]
-            nats = torch.nn.functional.cross_entropy(
-                logits.double(), row[-count:], reduction="none"
-            )
-        return cast(Sequence[float], nats.tolist())
-
-    return nats_of
-
-
-def _check_reads_forward(run: Run) -> None:
-    family = run.loaded.snapshot.family
-    if family != "causal":
-        raise WrongTask(
-            f"{run.model} is of the kind {family} and does not read a text from left to right, so "
-            "it has no bits per byte and no perplexity. Choose other metrics or another model."
-        )
-
-
-def _with_beginning(tokenizer: Any, text: str) -> list[int]:
-    """The text's tokens behind the one that begins a text, or that ends the one before it."""
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-    for first in (tokenizer.bos_token_id, tokenizer.eos_token_id):
-        if first is not None:
-            return [int(first), *ids]
-    raise WrongTask(
-        "This model has no token that begins a text, so the likelihood of a text's first word is "
-        "not known. Choose other metrics or another model."
-    )
-
-
-def _tokenizer_hash(tokenizer: Any) -> str:
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    told = str(sorted(tokenizer.get_vocab().items())) if backend is None else backend.to_str()
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
-
-
-def _one_by_one(run: Run, samples: Sequence[Sample], seeds: Sequence[int]) -> None:
-    """For what has no batches."""
-    return
+    found = likelihoods(run.model, run.loaded, texts, settings.context, run.wait)
+    seconds = time.perf_counter() - began
+    return [Output(facts=facts, seconds=seconds, batch=len(samples)) for facts in found]
 
 
 def _model_bytes(loaded: Any) -> int:
@@ -343,9 +287,10 @@ KINDS: Mapping[str, Kind] = {
         Kind(
             "likelihood",
             depends_on=("context",),
-            at_once=1,
+            at_once=16,
             alone=_likelihood,
-            together=_one_by_one,
+            together=_likelihoods,
+            is_by_batch=True,
             **_WRITER,
         ),
         Kind(

@@ -19,6 +19,7 @@ from pipelines.errors import InvalidValue, ModelUnavailable, StudioError
 from pipelines.events import Progress
 from pipelines.hub import Snapshot, resolve
 from pipelines.model_comparison.evaluation.data import Sample
+from pipelines.model_comparison.evaluation.evidence import Array, Evidence, Lookers
 from pipelines.model_comparison.evaluation.extractors import PictureFeatures, open_extractor
 from pipelines.model_comparison.evaluation.features import (
     AT_ONCE,
@@ -29,7 +30,6 @@ from pipelines.model_comparison.evaluation.features import (
 from pipelines.model_comparison.evaluation.findings import concluded, measured
 from pipelines.model_comparison.evaluation.kinds import KINDS, Kind, Run
 from pipelines.model_comparison.evaluation.request import (
-    FEWEST_MODELS,
     EvaluationRequest,
     checked,
 )
@@ -41,14 +41,7 @@ from pipelines.model_comparison.evaluation.result import (
     identity,
     shown_kind,
 )
-from pipelines.model_comparison.evaluation.scores import (
-    METRICS,
-    Array,
-    Evidence,
-    Lookers,
-    kinds_of,
-    lookers_of,
-)
+from pipelines.model_comparison.evaluation.scores import METRICS, kinds_of, lookers_of
 from pipelines.model_comparison.evaluation.store import Output, RunCost, Store, key_of
 from pipelines.receipts import versions
 from pipelines.streaming import Emit, stream
@@ -113,21 +106,19 @@ class _State:
 
 
 def generate(
-    studio: Studio, request: EvaluationRequest, folder: Path | None = None,
-    fewest_models: int = FEWEST_MODELS,
-) -> Generator[Progress | PartialScores, None, EvaluationResult]:  # fmt: skip
+    studio: Studio, request: EvaluationRequest, folder: Path | None = None
+) -> Generator[Progress | PartialScores, None, EvaluationResult]:
     """Yields progress and partial scores; returns what was found.
 
     Closing the generator stops within one token or step, and keeps all finished samples.
 
     Args:
         folder: where samples are kept and looked up; the page's data directory by default.
-        fewest_models: 1 to measure a model alone as well.
 
     Raises:
         StudioError: a field, a sample or a model is at fault.
     """
-    request = checked(request, studio.settings.limits, fewest_models)
+    request = checked(request, studio.settings.limits)
     samples = request.data.drawn(request.sample_size, request.seed)
     with ExitStack() as stack:
         store = stack.enter_context(closing(Store(folder or studio.settings.data_dir)))
@@ -149,7 +140,7 @@ def generate(
             yield from _computed(state, todo, [t for t in todos if t.name == todo.name])
         yield from stream(lambda emit: _look_at_painted(state, todos, emit))
         yield Progress("Comparing", 1.0)
-        return (yield from stream(lambda emit: _result(state, todos)))
+        return (yield from stream(lambda emit: _result(state, todos, emit)))
 
 
 def _planned(
@@ -192,10 +183,14 @@ def _todo(
         "device": _device(studio),
         "versions": versions(),
     }
-    keys = [
-        key_of({**model, "data": request.data.sha256, "sample": s.index, "seed": request.seed})
-        for s in samples
-    ]
+    shared = {**model, "data": request.data.sha256, "seed": request.seed}
+    told = [{**shared, "sample": sample.index} for sample in samples]
+    if kind.is_by_batch:
+        # Batches are kept whole, so what is missing falls into the same ones again.
+        for places in _batches(range(len(samples)), kind.at_once):
+            for place in places:
+                told[place]["batch"] = [samples[each].index for each in places]
+    keys = [key_of(each) for each in told]
     return _Todo(name, snapshot, kind, key_of(model), tuple(keys))
 
 
@@ -364,12 +359,12 @@ def _look_at_painted(state: _State, todos: Sequence[_Todo], emit: Emit) -> None:
             _looked(state.lookers.pictures, files, f"the pictures of {todo.name}", emit)
 
 
-def _result(state: _State, todos: Sequence[_Todo]) -> EvaluationResult:
+def _result(state: _State, todos: Sequence[_Todo], emit: Emit) -> EvaluationResult:
     models = tuple(
         _model_result(state, [todo for todo in todos if todo.name == name])
         for name in state.request.models
     )
-    return concluded(state.request, state.samples, models, _device(state.studio))
+    return concluded(state.request, state.samples, models, _device(state.studio), emit)
 
 
 def _model_result(state: _State, own: Sequence[_Todo]) -> ModelResult:

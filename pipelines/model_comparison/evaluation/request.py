@@ -14,7 +14,7 @@ from pipelines.model_comparison.evaluation.data import DataSet
 from pipelines.settings import Limits
 from pipelines.text_to_image.families import SCHEDULERS
 
-FEWEST_MODELS, MOST_MODELS = 2, 8
+MOST_MODELS = 8
 """In one comparison; only who asks for it measures one model alone."""
 
 MOST_SAMPLES = 2_000
@@ -65,11 +65,21 @@ TASKS: tuple[Task, ...] = ("write", "paint", "describe")
 
 METRICS: Mapping[Task, tuple[str, ...]] = {
     "write": ("bits_per_byte", "perplexity", "chrf", "distinct_2", "self_bleu"),
-    "describe": ("cider", "bleu", "rouge_l", "exact_match", "caption_clip_score"),
+    "describe": (
+        "cider",
+        "bleu",
+        "rouge_l",
+        "exact_match",
+        "caption_clip_score",
+        "recall_picture_to_caption",
+        "recall_caption_to_picture",
+    ),
     "paint": (
         "kid",
         "fid",
         "clip_score",
+        "recall_text_to_picture",
+        "recall_picture_to_text",
         "diversity",
         "round_trip_cider",
         "round_trip_rouge_l",
@@ -84,7 +94,14 @@ DEFAULT_METRICS: Mapping[Task, tuple[str, ...]] = {
     "paint": ("kid", "fid", "diversity"),
 }
 _OF_REAL_PICTURES = ("kid", "fid")
-OF_CLIP = ("clip_score", "caption_clip_score")
+OF_CLIP = (
+    "clip_score",
+    "caption_clip_score",
+    "recall_text_to_picture",
+    "recall_picture_to_text",
+    "recall_picture_to_caption",
+    "recall_caption_to_picture",
+)
 EMBEDDED_CLIP = "emoji-clip"
 
 OF_FEATURES = ("kid", "fid", "diversity")
@@ -100,10 +117,10 @@ class EvaluationRequest:
 
     ``data`` is what ``sources`` finds by one text: a name, a reference of the Hub, a file.
     ``metrics`` empty: the task's usual ones; the first is what samples are compared by.
-    ``settings`` None: the task's defaults. ``clip`` names the model of CLIPScore, one of this
-    machine or a reference of the Hub, and ``extractor`` what looks at pictures for KID, FID and
-    diversity, one of ``EXTRACTORS``; None: the embedded ones. Sample ``i`` of the data set is
-    generated with ``seed + i``.
+    ``settings`` None: the task's defaults. ``clip`` names the model of CLIPScore and recall, one
+    of this machine or a reference of the Hub, and ``extractor`` what looks at pictures for KID,
+    FID and diversity, one of ``EXTRACTORS``; None: the embedded ones. Sample ``i`` of the data
+    set is generated with ``seed + i``.
     """
 
     task: Task
@@ -117,9 +134,7 @@ class EvaluationRequest:
     extractor: str | None = None
 
 
-def checked(
-    request: EvaluationRequest, limits: Limits, fewest_models: int = FEWEST_MODELS
-) -> EvaluationRequest:
+def checked(request: EvaluationRequest, limits: Limits) -> EvaluationRequest:
     """The request with every field of its type and in its range, and nothing left to default.
 
     Raises:
@@ -130,7 +145,7 @@ def checked(
         raise InvalidValue(f"data is {abbreviated(request.data)}; choose a data set.")
     request = replace(
         request,
-        models=_checked_models(request.models, fewest_models),
+        models=_checked_models(request.models),
         metrics=_checked_metrics(request.task, request.metrics),
         sample_size=validation.whole_number("sample_size", request.sample_size, 2, MOST_SAMPLES),
         seed=validation.whole_number("seed", request.seed, 0, 2**62),
@@ -143,12 +158,12 @@ def checked(
     return request
 
 
-def _checked_models(models: object, fewest: int) -> tuple[str, ...]:
+def _checked_models(models: object) -> tuple[str, ...]:
     names = _texts("models", models)
-    if not fewest <= len(names) <= MOST_MODELS:
+    if not 1 <= len(names) <= MOST_MODELS:
         raise InvalidValue(
-            f"There are {len(names)} models; choose from {fewest} to {MOST_MODELS}, the one "
-            "to compare with first."
+            f"There are {len(names)} models; choose one to measure it alone, or up to "
+            f"{MOST_MODELS}, the one to compare with first."
         )
     for name in names:
         if names.count(name) > 1:

@@ -11,8 +11,9 @@ from pipelines.hub import Snapshot
 from pipelines.metrics.paired import Difference
 from pipelines.metrics.score import Score
 from pipelines.model_comparison.evaluation.data import Sample
+from pipelines.model_comparison.evaluation.evidence import Evidence
 from pipelines.model_comparison.evaluation.request import EvaluationRequest
-from pipelines.model_comparison.evaluation.scores import METRICS, Evidence
+from pipelines.model_comparison.evaluation.scores import METRICS
 from pipelines.model_comparison.evaluation.store import Output, RunCost
 
 

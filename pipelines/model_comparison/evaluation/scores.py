@@ -7,13 +7,12 @@ what of each sample the paired tests add up.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.errors import InvalidValue
 from pipelines.hub import Task
 from pipelines.metrics import interval, paired, ptb
 from pipelines.metrics.bleu import bleu_of_sums, bleu_statistics, corpus_bleu
@@ -22,106 +21,27 @@ from pipelines.metrics.cider import cider, cider_of_each
 from pipelines.metrics.clip import clip_score, clip_score_of_each
 from pipelines.metrics.frechet import frechet_distance
 from pipelines.metrics.kernel import kernel_distance
-from pipelines.metrics.likelihood import Windows, bits_per_byte, perplexity
+from pipelines.metrics.likelihood import bits_per_byte, perplexity
 from pipelines.metrics.paired import Difference, compared, of_values
 from pipelines.metrics.proportion import proportion
+from pipelines.metrics.retrieval import first_right_ranks, recall
 from pipelines.metrics.rouge import rouge_l, rouge_l_of_each
 from pipelines.metrics.score import Score
 from pipelines.metrics.variety import mean_cosine_distance
-from pipelines.metrics.wording import distinct, self_bleu
-from pipelines.model_comparison.evaluation.data import DataSet, Sample
-from pipelines.model_comparison.evaluation.extractors import PictureFeatures
-from pipelines.model_comparison.evaluation.features import ClipFeatures, PictureReader
-from pipelines.model_comparison.evaluation.kinds import halves
-from pipelines.model_comparison.evaluation.sets import kernel_distance_test, mean_distance_test
-from pipelines.model_comparison.evaluation.store import Output
-
-Array = npt.NDArray[np.float64]
-Looker = Literal["pictures", "real", "reader", "clip"]
-
-
-@dataclass(frozen=True)
-class Lookers:
-    """The models that look at pictures for scores, and the features of real ones."""
-
-    pictures: PictureFeatures | None = None
-    reader: PictureReader | None = None
-    clip: ClipFeatures | None = None
-    real: Array = field(default_factory=lambda: np.empty((0, 0)))
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What one model made of the samples, and all that its scores depend on beside it.
-
-    ``outputs`` are by kind, each in the order of ``samples``; ``files`` are the pictures.
-    """
-
-    data: DataSet
-    samples: Sequence[Sample]
-    outputs: Mapping[str, Sequence[Output]]
-    files: Sequence[Path]
-    lookers: Lookers
-    seed: int
-
-    def texts(self, kind: str) -> list[str]:
-        return [output.text for output in self.outputs[kind]]
-
-    @property
-    def references(self) -> list[tuple[str, ...]]:
-        return [sample.references for sample in self.samples]
-
-    @property
-    def continuations(self) -> list[tuple[str, ...]]:
-        return [(halves(sample.text)[1],) for sample in self.samples]
-
-    def facts(self, name: str) -> list[float]:
-        return [output.facts[name] for output in self.outputs["likelihood"]]
-
-    @property
-    def windows(self) -> Windows:
-        facts = self.outputs["likelihood"][0].facts
-        return Windows(facts["context"], facts["stride"])
-
-    @property
-    def tokenizer(self) -> str:
-        return f"tokenizer@{self.outputs['likelihood'][0].facts['tokenizer']}"
-
-    def features(self) -> tuple[Array, str]:
-        """Of the painted pictures, and the extractor's name."""
-        assert self.lookers.pictures is not None
-        return self.lookers.pictures.of(self.files), self.lookers.pictures.name
-
-    def clip_features(self) -> tuple[Array, Array, str]:
-        """Of the painted pictures, of their prompts, and the model's name."""
-        return self._in_one_space(self.files, [sample.text for sample in self.samples])
-
-    def clip_features_of_captions(self) -> tuple[Array, Array, str]:
-        """Of the samples' pictures, of what was said of them, and the model's name."""
-        files = [sample.file for sample in self.samples if sample.file is not None]
-        return self._in_one_space(files, self.texts("caption"))
-
-    def _in_one_space(
-        self, files: Sequence[Path], texts: Sequence[str]
-    ) -> tuple[Array, Array, str]:
-        looker = self.lookers.clip
-        assert looker is not None
-        return looker.of(files), looker.of_texts(texts), looker.name
-
-    @property
-    def prompts(self) -> list[tuple[str, ...]]:
-        return [(sample.text,) for sample in self.samples]
-
-    def readings(self) -> list[str]:
-        """What the reader sees in the painted pictures."""
-        assert self.lookers.reader is not None
-        return self.lookers.reader.of(self.files)
-
-    def signed_by_reader(self, score: Score) -> Score:
-        """A score of the readings, with the reader's name before its signature."""
-        assert self.lookers.reader is not None
-        return replace(score, signature=f"round-trip({self.lookers.reader.name})|{score.signature}")
-
+from pipelines.metrics.wording import (
+    distinct,
+    distinct_of_sets,
+    self_bleu,
+    self_bleu_of_sets,
+)
+from pipelines.model_comparison.evaluation.evidence import Array, Evidence, Looker
+from pipelines.model_comparison.evaluation.sets import (
+    frechet_distance_test,
+    kernel_distance_test,
+    mean_distance_test,
+    recall_test,
+    texts_test,
+)
 
 Rows = Callable[[Evidence], Array]
 Test = Callable[[Evidence, Evidence], Difference]
@@ -130,10 +50,10 @@ Test = Callable[[Evidence, Evidence], Difference]
 @dataclass(frozen=True)
 class Metric:
     """One score. ``rows`` are statistics of each sample and ``of_sums`` the score of their
-    sums: the paired tests' and, of one row, the sample's own value. ``test`` is for scores of a
-    whole set; with neither there is no paired test. ``not_alike`` names what two models must
-    share for the scores to mean the same, beside the samples. ``lookers`` are those that the
-    score needs."""
+    sums: the paired tests' and, of one row, the sample's own value. A score that only a whole set
+    has comes with its own ``test`` in their place. ``remark`` is what to tell beside the score.
+    ``not_alike`` names what two models must share for the scores to mean the same, beside the
+    samples. ``lookers`` are those that the score needs."""
 
     label: str
     task: Task
@@ -143,6 +63,7 @@ class Metric:
     of_sums: paired.ScoreOfSums = interval.ratio
     test: Test | None = None
     higher_is_better: bool = True
+    remark: Callable[[Evidence], str] | None = None
     not_alike: Callable[[Evidence, Evidence], str | None] = lambda ours, theirs: None
     lookers: tuple[Looker, ...] = ()
 
@@ -156,11 +77,13 @@ class Metric:
         """The test of ours against theirs, or why there is none."""
         if reason := self.not_alike(ours, theirs):
             return reason
-        if self.test is not None:
-            return self.test(ours, theirs)
-        if self.rows is None:
-            return f"{self.label} is of a whole set of samples, and no paired test fits it"
-        return compared(self.rows(ours), self.rows(theirs), self.of_sums, ours.seed)
+        try:
+            if self.test is not None:
+                return self.test(ours, theirs)
+            assert self.rows is not None
+            return compared(self.rows(ours), self.rows(theirs), self.of_sums, ours.seed)
+        except InvalidValue as error:  # such as an infinite perplexity: the other tests stand
+            return str(error)
 
 
 def _exact_hits(texts: Sequence[str], references: Sequence[Sequence[str]]) -> list[bool]:
@@ -195,6 +118,44 @@ def _other_tokenizer(ours: Evidence, theirs: Evidence) -> str | None:
     return "the models have other tokenisers, so their perplexities cannot be compared"
 
 
+Features = Callable[[Evidence], tuple[Array, Array, str]]
+
+
+def _retrieval(label: str, task: Task, kind: str, features: Features, made_asks: bool) -> Metric:
+    """Recall at 1 by CLIP, among all samples; those of one text answer each other.
+
+    Args:
+        features: of what a model made, of what it was given, and CLIP's name.
+        made_asks: whether what was made is looked for among what was given, or the given among
+            the made. A hit of the second depends on all that the model made, so its test looks
+            again after every exchange.
+    """
+
+    def asked(evidence: Evidence) -> tuple[Array, Array, npt.NDArray[np.bool_]]:
+        made, given, _ = features(evidence)
+        return (*((made, given) if made_asks else (given, made)), evidence.is_same)
+
+    def remark(evidence: Evidence) -> str:
+        scores = recall(*asked(evidence), features(evidence)[2])
+        return ", ".join(f"{score.value:.3f} at {k}" for k, score in scores.items())
+
+    return Metric(
+        label, task, kind,
+        lambda e: recall(*asked(e), features(e)[2], [1])[1],
+        lambda e: of_values(first_right_ranks(*asked(e)) == 0),
+        test=None if made_asks else lambda ours, theirs: recall_test(
+            features(ours)[0], features(theirs)[0], features(ours)[1], ours.is_same, ours.seed
+        ),
+        remark=remark,
+        lookers=("clip",),
+    )  # fmt: skip
+
+
+def _captions_and_pictures(evidence: Evidence) -> tuple[Array, Array, str]:
+    pictures, captions, name = evidence.clip_features_of_captions()
+    return captions, pictures, name
+
+
 def _counts(evidence: Evidence, name: str) -> list[int]:
     return [int(value) for value in evidence.facts(name)]
 
@@ -227,6 +188,12 @@ METRICS: Mapping[str, Metric] = {
         lambda e: of_values(clip_score_of_each(*e.clip_features_of_captions()[:2])),
         lookers=("clip",),
     ),
+    "recall_picture_to_caption": _retrieval(
+        "Picture-to-caption recall@1", "describe", "caption", _captions_and_pictures, False
+    ),
+    "recall_caption_to_picture": _retrieval(
+        "Caption-to-picture recall@1", "describe", "caption", _captions_and_pictures, True
+    ),
     "kid": Metric(
         "KID", "paint", "picture",
         lambda e: kernel_distance(e.features()[0], e.lookers.real, e.features()[1]),
@@ -239,6 +206,9 @@ METRICS: Mapping[str, Metric] = {
     "fid": Metric(
         "FID", "paint", "picture",
         lambda e: frechet_distance(e.features()[0], e.lookers.real, e.features()[1]),
+        test=lambda ours, theirs: frechet_distance_test(
+            ours.features()[0], theirs.features()[0], ours.lookers.real, ours.seed
+        ),
         higher_is_better=False,
         lookers=("pictures", "real"),
     ),
@@ -247,6 +217,12 @@ METRICS: Mapping[str, Metric] = {
         lambda e: clip_score(*e.clip_features(), e.seed),
         lambda e: of_values(clip_score_of_each(*e.clip_features()[:2])),
         lookers=("clip",),
+    ),
+    "recall_text_to_picture": _retrieval(
+        "Text-to-picture recall@1", "paint", "picture", Evidence.clip_features, False
+    ),
+    "recall_picture_to_text": _retrieval(
+        "Picture-to-text recall@1", "paint", "picture", Evidence.clip_features, True
     ),
     "round_trip_cider": Metric(
         "Round trip CIDEr", "paint", "picture",
@@ -295,10 +271,16 @@ METRICS: Mapping[str, Metric] = {
         chrf_of_sums,
     ),
     "distinct_2": Metric(
-        "Distinct-2", "write", "continuation", lambda e: distinct(e.texts("continuation"), 2)
+        "Distinct-2", "write", "continuation", lambda e: distinct(e.texts("continuation"), 2),
+        test=lambda ours, theirs: texts_test(
+            ours.texts("continuation"), theirs.texts("continuation"), distinct_of_sets, ours.seed
+        ),
     ),
     "self_bleu": Metric(
         "Self-BLEU", "write", "continuation", lambda e: self_bleu(e.texts("continuation")),
+        test=lambda ours, theirs: texts_test(
+            ours.texts("continuation"), theirs.texts("continuation"), self_bleu_of_sets, ours.seed
+        ),
         higher_is_better=False,
     ),
 }  # fmt: skip

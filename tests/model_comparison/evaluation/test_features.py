@@ -14,6 +14,7 @@ from pipelines.errors import LoadFailed
 from pipelines.events import with_result
 from pipelines.model_comparison.evaluation.clips import clip_names
 from pipelines.model_comparison.evaluation.data import DataSet
+from pipelines.model_comparison.evaluation.evidence import Evidence, Lookers
 from pipelines.model_comparison.evaluation.features import (
     PictureReader,
     open_captioner,
@@ -22,7 +23,7 @@ from pipelines.model_comparison.evaluation.features import (
 )
 from pipelines.model_comparison.evaluation.pipeline import generate
 from pipelines.model_comparison.evaluation.request import EvaluationRequest, Painting
-from pipelines.model_comparison.evaluation.scores import METRICS, Evidence, Lookers, lookers_of
+from pipelines.model_comparison.evaluation.scores import METRICS, lookers_of
 from pipelines.model_comparison.evaluation.store import Output
 from pipelines.recipes.captioner.model import build_image_processor
 from pipelines.recipes.clip import model as clip
@@ -107,7 +108,9 @@ def test_a_clip_that_cannot_be_opened_is_told(studio: Studio, tmp_path: Path) ->
     path = make_clip(tmp_path / "extra" / "scene-clip")
     (path / "preprocessor_config.json").unlink()
     studio = Studio(replace(studio.settings, extra_models_dir=tmp_path / "extra"))
-    with pytest.raises(LoadFailed, match=r"scene-clip could not be loaded .* leave CLIPScore out"):
+    with pytest.raises(
+        LoadFailed, match=r"scene-clip could not be loaded .* leave CLIPScore and recall out"
+    ):
         list(with_result(open_clip(studio, "scene-clip")))
     assert studio.residency.residents() == []
 

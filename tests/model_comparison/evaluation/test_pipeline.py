@@ -21,9 +21,10 @@ from pipelines.events import Progress, with_result
 from pipelines.hub import resolve
 from pipelines.image_captioning import pipeline as describing
 from pipelines.image_captioning.pipeline import CaptionRequest
-from pipelines.model_comparison.evaluation import kinds, pipeline
+from pipelines.model_comparison.evaluation import kinds, pipeline, reading
 from pipelines.model_comparison.evaluation.data import DataSet, Sample, from_texts, read_folder
 from pipelines.model_comparison.evaluation.pipeline import ALONE, generate
+from pipelines.model_comparison.evaluation.reading import likelihoods
 from pipelines.model_comparison.evaluation.request import (
     DEFAULT_METRICS,
     METRICS,
@@ -37,6 +38,7 @@ from pipelines.model_comparison.evaluation.result import (
     PartialScores,
     shown_kind,
 )
+from pipelines.model_comparison.evaluation.scores import METRICS as METRIC_OF
 from pipelines.settings import ROOT, Settings
 from pipelines.studio import Studio
 from pipelines.text_generation import pipeline as writing
@@ -93,11 +95,10 @@ class Spy:
                 self.batches.append([sample.index for sample in samples])
             return outputs
 
-        monkeypatch.setitem(
-            kinds.KINDS,
-            name,
-            replace(kind, alone=alone, together=together, at_once=3),
-        )
+        # Other batches would be other samples where the batch is part of what they are kept by.
+        at_once = kind.at_once if kind.is_by_batch else 3
+        changed = replace(kind, alone=alone, together=together, at_once=at_once)
+        monkeypatch.setitem(kinds.KINDS, name, changed)
 
     @property
     def computed(self) -> int:
@@ -179,6 +180,66 @@ def test_a_text_s_likelihood_is_that_of_its_windows(studio: Studio) -> None:
     assert facts["tokens"] == len(ids) - 1
     assert facts["bytes"] == len(text.encode())
     assert facts["context"] == 64, "no more than the model holds"
+
+
+def test_likelihoods_of_a_batch_are_those_of_each_text(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spy = Spy(monkeypatch, "likelihood")
+    told = finished(generate, studio, writers(metrics=("bits_per_byte",))).models[0]
+    outputs = told.evidence.outputs["likelihood"]
+
+    assert [output.batch for output in outputs] == [1, 1, 1, 1, 5, 5, 5, 5, 5]
+    assert spy.batches == [[4, 5, 6, 7, 8]] * 2
+    loaded = finished_open(studio, "writer-a")
+    texts = [sample.text for sample in told.evidence.samples]
+    for text, output in zip(texts, outputs, strict=True):
+        (alone,) = likelihoods("writer-a", loaded, [text], 16, lambda: None)
+        assert output.facts["nats"] == pytest.approx(alone["nats"], rel=1e-6)
+        assert {**output.facts, "nats": 0} == {**alone, "nats": 0}
+    loaded.lease.release()
+
+
+def test_a_likelihood_is_kept_with_the_batch_that_it_came_in(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last digits depend on the batch, and a card is held against another digit by digit."""
+    spy = Spy(monkeypatch, "likelihood")
+    request = writers(metrics=("bits_per_byte",), sample_size=8)
+    smaller = finished(generate, studio, request)
+    larger = finished(generate, studio, replace(request, sample_size=9))
+    # The four that come alone are the same; the batch of four is none of the batch of five.
+    index = [sample.index for sample in smaller.samples]
+    assert [m.computed for m in smaller.models] == [8, 8]
+    shared = index[:ALONE] == [sample.index for sample in larger.samples][:ALONE]
+    assert [m.computed for m in larger.models] == ([5, 5] if shared else [9, 9])
+    before = spy.computed
+    again = finished(generate, studio, request)
+    assert spy.computed == before
+    assert again.models[0].evidence.outputs == smaller.models[0].evidence.outputs
+
+
+@pytest.mark.parametrize("begun", [2, 6, 9])
+def test_likelihoods_of_a_stopped_run_are_those_of_a_whole_one(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, begun: int
+) -> None:
+    data = from_texts("tales", b"\n".join(f"{n} kings lived".encode() for n in range(40)),
+                      Settings().limits)  # fmt: skip
+    request = writers(data=data, sample_size=40, metrics=("bits_per_byte",))
+    spy = Spy(monkeypatch, "likelihood")
+    run = generate(studio, request)
+    for _ in run:
+        if len(spy.alone) + len(spy.batches) >= begun:
+            break
+    run.close()
+    stopped = finished(generate, studio, request)
+    elsewhere = Studio(replace(studio.settings, data_dir=studio.settings.data_dir / "other"))
+    whole = finished(generate, elsewhere, request)
+
+    assert 0 < sum(model.computed for model in stopped.models) < 80
+    assert sorted(map(len, spy.batches))[-1] == 16
+    facts = [[o.facts for o in m.evidence.outputs["likelihood"]] for m in stopped.models]
+    assert facts == [[o.facts for o in m.evidence.outputs["likelihood"]] for m in whole.models]
 
 
 def finished_open(studio: Studio, name: str) -> Any:
@@ -379,6 +440,24 @@ def test_painters_scores_come_with_what_they_need(studio: Studio, scenes: DataSe
     assert result.differing[0].values[0] == 0
 
 
+def test_every_metric_of_texts_is_tested_and_the_tests_are_told(studio: Studio) -> None:
+    settings = Writing(context=16, max_new_tokens=20)
+    *events, result = with_result(generate(studio, writers(settings=settings)))
+
+    assert all(each.difference is not None for each in result.comparisons)
+    told = [event.message for event in events if isinstance(event, Progress)]
+    assert "Comparing writer-b in Self-BLEU" in told
+
+
+def test_what_a_metric_tells_beside_its_score_is_noted(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = replace(METRIC_OF["chrf"], remark=lambda evidence: f"{len(evidence.samples)} read")
+    monkeypatch.setitem(METRIC_OF, "chrf", told)
+    result = finished(generate, studio, writers(metrics=("chrf",)))
+    assert result.notes[-2:] == ("writer-a: chrF: 9 read", "writer-b: chrF: 9 read")
+
+
 def test_the_first_model_is_what_others_are_held_against(
     studio: Studio, scenes: DataSet, tmp_path: Path
 ) -> None:
@@ -482,7 +561,7 @@ def test_perplexities_of_other_tokenisers_are_not_compared(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashes = iter(["a" * 16] * 9 + ["b" * 16] * 9)
-    monkeypatch.setattr(kinds, "_tokenizer_hash", lambda tokenizer: next(hashes))
+    monkeypatch.setattr(reading, "_tokenizer_hash", lambda tokenizer: next(hashes))
     result = finished(generate, studio, writers(metrics=("bits_per_byte", "perplexity")))
     told = result.comparison("perplexity", "writer-b")
 
