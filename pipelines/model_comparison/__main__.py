@@ -174,7 +174,7 @@ def _evaluate(given: argparse.Namespace) -> int:
         given.clip,
         given.extractor,
     )
-    result = _told(generate(studio, request, fewest_models=1))
+    result = _told(generate(studio, request))
     if given.output is not None:
         write(result, given.output)
     print((pasted if given.table else markdown)(card(result)))
@@ -187,6 +187,8 @@ def _replay(given: argparse.Namespace) -> int:
     replayed = _told(cards.replay(studio, old, _sources(given, old["kind"], studio.settings)))
     for line in replayed.lines:
         print(f"{'equal  ' if line.is_equal else 'differs'}  {line.text}")
+    if replayed.not_compared:
+        print(f"\n{replayed.not_compared}")
     if given.output is not None:
         given.output.mkdir(parents=True, exist_ok=True)
         (given.output / CARD).write_text(as_json(replayed.card), encoding="utf-8")

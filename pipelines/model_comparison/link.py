@@ -3,7 +3,8 @@
 A link fills fields in and runs nothing. It comes from a stranger, so it is checked like any
 visitor's input: of bounded length, with just the fields of its task, each in its range, and
 models by name or Hub reference, never by path. A picture does not fit into it.
-The links of evaluations are of the same letters, ``evaluation/link.py``.
+The links of evaluations and of duels are of the same letters: ``evaluation/link.py`` and
+``votes/link.py``.
 """
 
 from __future__ import annotations
@@ -145,8 +146,8 @@ def checked(setup: Setup, limits: Limits) -> Setup:
     """
     task = validation.choice("task", setup.shared.task, TASKS)
     checks: Mapping[str, Callable[[str, Any], Any]] = {
-        "prompt": lambda name, value: validation.text(name, value, _longest(task, limits)),
-        "seed": lambda name, value: _seed(value),
+        "prompt": lambda name, value: validation.text(name, value, longest_prompt(task, limits)),
+        "seed": lambda name, value: page_seed(value),
         "max_new_tokens": lambda name, value: validation.whole_number(
             name, value, 1, limits.new_tokens
         ),
@@ -171,11 +172,17 @@ def checked(setup: Setup, limits: Limits) -> Setup:
     return Setup(replace(setup.shared, **shared), *sides)
 
 
-def _longest(task: str, limits: Limits) -> int:
+def longest_prompt(task: str, limits: Limits) -> int:
+    """So many characters a task's prompt may have."""
     return limits.paint_prompt_characters if task == "paint" else limits.prompt_characters
 
 
-def _seed(value: object) -> int:
+def page_seed(value: object) -> int:
+    """A seed as the page's field has it: -1 for a random one.
+
+    Raises:
+        InvalidValue: it is none.
+    """
     seed = validation.seed_or_none(value)
     return -1 if seed is None else seed
 

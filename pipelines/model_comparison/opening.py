@@ -1,15 +1,24 @@
-"""Opens a card on the page: each of Compare's panels takes the cards of its own kind."""
+"""What sets Compare's panels up: each takes the cards of its own kind, and the text of its link."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from pipelines.errors import InvalidValue
-from pipelines.model_comparison.evaluation.data import read_bounded
 from pipelines.model_comparison.replay.cards import COMPARISON, EVALUATION, VOTES, Card, read
+from pipelines.model_comparison.replay.pipeline import text_of
 
 PANELS = {COMPARISON: "Side by side", EVALUATION: "On a data set", VOTES: "Blind votes"}
 """What the panels are called, by the kind of their cards."""
+
+
+class Filling(NamedTuple):
+    """``fill`` takes the text of a panel's link, and fills ``fields`` in."""
+
+    fill: Callable[[str], dict[Any, Any]]
+    fields: list[Any]
 
 
 def read_card(file: Path, kind: str) -> Card:
@@ -19,7 +28,7 @@ def read_card(file: Path, kind: str) -> Card:
         InvalidValue: it is none, too large, or of another kind; the message names the panel that
             opens it.
     """
-    found = read(read_bounded(file).decode(errors="replace"))
+    found = read(text_of(file))
     if found["kind"] != kind:
         panel = PANELS[found["kind"]]
         raise InvalidValue(

@@ -14,6 +14,7 @@ from pipelines.model_comparison.evaluation import tab as evaluation_tab
 from pipelines.model_comparison.opening import PANELS
 from pipelines.model_comparison.replay.cards import COMPARISON, EVALUATION, VOTES
 from pipelines.model_comparison.sides import tab as sides_tab
+from pipelines.model_comparison.votes import link as votes_link
 from pipelines.model_comparison.votes import tab as votes_tab
 from pipelines.studio import Studio
 
@@ -47,8 +48,9 @@ def build(studio: Studio, compute: dict[str, Any]) -> list[Opening]:
         with gr.Tab(PANELS[EVALUATION], id="evaluate", elem_id="tab-evaluate"):
             evaluation = evaluation_tab.build(studio, compute)
         with gr.Tab(PANELS[VOTES], id="votes", elem_id="tab-votes") as votes:
-            votes_tab.build(studio, compute, votes.select)
+            duels = votes_tab.build(studio, compute, votes.select)
     return [
         Opening(link.PARAMETER, panels, "sides", *sides),
         Opening(evaluation_link.PARAMETER, panels, "evaluate", *evaluation),
+        Opening(votes_link.PARAMETER, panels, "votes", *duels),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pipelines.model_comparison.evaluation import plots
+from pipelines.model_comparison.evaluation import plots, sheet
 from pipelines.model_comparison.evaluation.card import Card, card
 from pipelines.model_comparison.evaluation.data import plain_name
 from pipelines.model_comparison.evaluation.report import html_report, markdown, model_index
@@ -15,20 +15,20 @@ CARD, MARKDOWN, REPORT = "card.json", "report.md", "report.html"
 
 
 def write(result: EvaluationResult, folder: Path) -> list[Path]:
-    """Writes ``card.json``, ``report.md``, ``report.html``, the figures as PNG, and for each
-    model a ``model-index`` section as YAML; their paths."""
+    """Writes ``card.json``, ``report.md``, ``report.html``, the figures and a sheet of the samples
+    that differ most as PNG, and for each model a ``model-index`` section as YAML; their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     found = card(result)
-    figures = plots.drawn(found)
+    figures, pictures = plots.drawn(found), sheet.drawn(result)
     texts = {
         CARD: as_json(found),
-        MARKDOWN: markdown(found, figures),
+        MARKDOWN: markdown(found, [*figures, *pictures]),
         REPORT: html_report(result, figures),
     }
     for number, model in enumerate(result.models, start=1):
         name = f"model-index-{number}-{plain_name(model.name)}.yaml"
         texts[name] = model_index(found, model.name)
-    contents = {**{name: text.encode() for name, text in texts.items()}, **figures}
+    contents = {**{name: text.encode() for name, text in texts.items()}, **figures, **pictures}
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     return [folder / name for name in contents]

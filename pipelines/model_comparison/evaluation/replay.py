@@ -1,6 +1,7 @@
 """Runs the evaluation of a card again and says, line by line, what is equal and what is not.
 
-Nothing is looked up: every sample is computed anew.
+Nothing is looked up: every sample is computed anew. Everything that came out is compared but
+what it cost.
 """
 
 from __future__ import annotations
@@ -13,30 +14,25 @@ from typing import Any
 
 from pipelines.events import Progress
 from pipelines.model_comparison.evaluation.card import Card, card, request_of
-from pipelines.model_comparison.evaluation.data import DataSet
+from pipelines.model_comparison.evaluation.data import DataSet, plain_name
+from pipelines.model_comparison.evaluation.outcomes import Line, outcomes
 from pipelines.model_comparison.evaluation.pipeline import generate
 from pipelines.model_comparison.evaluation.result import PartialScores, listed
 from pipelines.model_comparison.evaluation.scores import METRICS
-from pipelines.model_comparison.evaluation.tables import figure
 from pipelines.model_comparison.pinned import pinned
 from pipelines.model_comparison.replay.pipeline import whole_card
 from pipelines.studio import Studio
 
-
-@dataclass(frozen=True)
-class Line:
-    """One thing that was looked at: whether it is as it was, and what there is to say."""
-
-    is_equal: bool
-    text: str
+NOT_COMPARED = "Times and memory are not compared: they are of one run each, and never come twice."
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """The new card, and what of it is as in the old one."""
+    """The new card, what of it is as in the old one, and what nobody looked at."""
 
     card: Card
     lines: tuple[Line, ...]
+    not_compared: str = ""
 
     @property
     def is_equal(self) -> bool:
@@ -57,25 +53,35 @@ def replay(
     request = request_of(old, data)
     with whole_card():
         models = tuple(pinned(model) for model in old["models"])
+        request = replace(request, data=_called(data, str(old["data"]["name"])))
     with tempfile.TemporaryDirectory(prefix="triptych-replay-") as folder:
         asked = replace(request, models=models)
-        result = yield from generate(studio, asked, Path(folder), fewest_models=1)
+        result = yield from generate(studio, asked, Path(folder))
         new = card(result)
     with whole_card():
-        return Replayed(new, tuple(compared(old, new)))
+        return Replayed(new, tuple(compared(old, new)), NOT_COMPARED)
+
+
+def _called(data: DataSet, name: str) -> DataSet:
+    """The data set by the card's name for it, where that is a file's.
+
+    The file may be called something else by now, and scores are signed with the name.
+    """
+    return replace(data, name=name) if name == plain_name(name) else data
 
 
 def compared(old: Card, new: Card) -> list[Line]:
     """What two cards of one request have in common: causes first, then what came of them."""
     causes = [
         *_models(old, new),
+        *_drawn(old["samples"], new["samples"]),
         *_parts("version of", old["versions"], new["versions"]),
         *_parts("device", old["device"], _told_by(old["device"], new["device"])),
         *_measured(old, new),
     ]
-    outcomes = [line for pair in _pairs(old, new) for line in _outcomes(*pair)]
-    lines = [line for _, line in causes] + outcomes
-    if all(line.is_equal for line in outcomes):
+    found = outcomes(old, new)
+    lines = [line for _, line in causes] + found
+    if all(line.is_equal for line in found):
         return lines
     changed = list(dict.fromkeys(name for name, line in causes if not line.is_equal))
     because = (
@@ -100,6 +106,15 @@ def _models(old: Card, new: Card) -> list[tuple[str, Line]]:
     return lines
 
 
+def _drawn(old: list[str], new: list[str]) -> list[tuple[str, Line]]:
+    """Which samples were drawn: a random generator of another version may draw others."""
+    if old == new:
+        return [("samples", Line(True, f"samples: the same {len(new)}"))] if new else []
+    common = len({*old} & {*new})
+    text = f"samples: {common} of {len(new)} are among the {len(old)} of the card"
+    return [("samples", Line(False, text))]
+
+
 def _told_by(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """The new device as far as the old one is told: cards of earlier versions name no hardware."""
     return {name: value for name, value in new.items() if name in old or name != "hardware"}
@@ -116,7 +131,7 @@ def _parts(what: str, old: dict[str, Any], new: dict[str, Any]) -> list[tuple[st
 
 
 def _measured(old: Card, new: Card) -> list[tuple[str, Line]]:
-    """The metrics whose signature is another now: their extractor is not the same, say."""
+    """What is measured in another way now: with another extractor, say, or by another test."""
     lines = []
     for before, after in _pairs(old, new):
         for metric, score in before["scores"].items():
@@ -125,17 +140,8 @@ def _measured(old: Card, new: Card) -> list[tuple[str, Line]]:
                 what = f"signature of {METRICS[metric].label}"
                 text = f"{before['name']}: {what} was {was}, is {now}"
                 lines.append((what, Line(False, text)))
-    return lines
-
-
-def _outcomes(before: dict[str, Any], after: dict[str, Any]) -> list[Line]:
-    name = before["name"]
-    pairs = list(zip(before["outputs"], after["outputs"], strict=True))
-    equal = sum(was == now for was, now in pairs)
-    lines = [Line(equal == len(pairs), f"{name}: {equal} of {len(pairs)} outputs are equal")]
-    for metric, score in before["scores"].items():
-        was, now = score["value"], after["scores"].get(metric, {}).get("value")
-        text = f"{name}: {METRICS[metric].label} {figure(now)}"
-        told = f"{text}, as before" if was == now else f"{text}, was {figure(was, 6)}"
-        lines.append(Line(was == now, told))
+    was, now = ({c.get("signature") for c in card["comparisons"]} for card in (old, new))
+    for one, other in zip(sorted(was - now, key=str), sorted(now - was, key=str), strict=False):
+        what = "signature of the tests"
+        lines.append((what, Line(False, f"{what} was {one}, is {other}")))
     return lines

@@ -7,14 +7,10 @@ scripts and asks for nothing.
 from __future__ import annotations
 
 import html
-import io
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
-from pipelines.errors import InvalidValue, abbreviated
+from pipelines.errors import InvalidValue, StudioError, abbreviated
 from pipelines.model_comparison import documents
 from pipelines.model_comparison.documents import (
     Measured,
@@ -23,9 +19,10 @@ from pipelines.model_comparison.documents import (
     image,
     markdown_table,
 )
-from pipelines.model_comparison.evaluation import plots
+from pipelines.model_comparison.evaluation import link, plots, sheet
 from pipelines.model_comparison.evaluation.card import Card, card
 from pipelines.model_comparison.evaluation.result import EvaluationResult
+from pipelines.model_comparison.evaluation.setup import setup_of
 from pipelines.model_comparison.evaluation.tables import (
     Table,
     comparison_table,
@@ -34,6 +31,10 @@ from pipelines.model_comparison.evaluation.tables import (
     figure,
     score_table,
 )
+from pipelines.settings import Limits
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 HOW_TO_READ = "Intervals are of 95%. A value with (!) has too few samples to be compared."
 HOW_TO_READ_DIFFERENCES = (
@@ -43,26 +44,32 @@ HOW_TO_READ_DIFFERENCES = (
     "same as none."
 )
 _TITLES = {"write": "Writing", "describe": "Describing", "paint": "Painting"}
-_EDGE = 192
+_SHEETS = {
+    "describe": "The pictures, in the order of the rows.",
+    "paint": "What was painted: a row for each sample and a column for each model, in the order "
+    "of the table.",
+}
 
 
 def markdown(found: Card, figures: Iterable[str] = ()) -> str:
     """The card as Markdown: verdict, tables, and what is needed to run it again.
 
     Args:
-        figures: names of ``plots.drawn`` that lie as files beside it; they are shown.
+        figures: names of ``plots.drawn``, and ``sheet.FILE``, that lie as files beside it; they
+            are shown.
     """
+    names = list(figures)
     parts = [
         f"# {escaped(_heading(found))}",
         *(escaped(line) for line in found["verdict"].splitlines()),
         "## Scores",
         markdown_table(*score_table(found)),
         HOW_TO_READ,
-        *(f"![{plots.TITLES[name]}]({name})" for name in figures),
+        *(f"![{plots.TITLES[name]}]({name})" for name in names if name != sheet.FILE),
         *_markdown_differences(found),
         "## Cost",
         markdown_table(*cost_table(found)),
-        *_markdown_samples(found),
+        *_markdown_samples(found, sheet.FILE in names),
         "## How it was made",
         *(f"- {escaped(line)}" for line in _made(found)),
     ]
@@ -157,7 +164,18 @@ def _made(found: Card) -> list[str]:
         ", ".join(f"{name} {version}" for name, version in found["versions"].items()),
         *_signatures(found),
         *found["notes"],
+        *_again(found),
     ]
+
+
+def _again(found: Card) -> list[str]:
+    """How to open it on the page, where a link can hold it, and how to run it again."""
+    lines = ["to run it again: python -m pipelines.model_comparison replay card.json"]
+    try:
+        address = f"?{link.PARAMETER}={link.encode(setup_of(found, Limits()))}"
+    except StudioError:  # on a file of one's own, say
+        return lines
+    return [f"to open it, add to the page's address: {address}", *lines]
 
 
 def _asked(found: Card) -> str:
@@ -185,13 +203,16 @@ def _markdown_differences(found: Card) -> list[str]:
     return ["## Differences", table, HOW_TO_READ_DIFFERENCES]
 
 
-def _markdown_samples(found: Card) -> list[str]:
-    """The samples on which the models are farthest apart, in words alone."""
+def _markdown_samples(found: Card, has_sheet: bool) -> list[str]:
+    """The samples on which the models are farthest apart, in words; their pictures are one file."""
     headers, rows = differing_table(found)
     if not rows:
         return []
     by = f"By {escaped(found['differing']['by'])}, whose values are in brackets."
-    return ["## Samples that differ most", by, markdown_table(headers, rows)]
+    parts = ["## Samples that differ most", by, markdown_table(headers, rows)]
+    if has_sheet:
+        parts += [f"![{sheet.TITLE}]({sheet.FILE})", _SHEETS[found["task"]]]
+    return parts
 
 
 def _html_differences(found: Card) -> list[str]:
@@ -218,11 +239,11 @@ def _html_samples(found: Card, result: EvaluationResult) -> str:
     rows = []
     for differing, told in zip(result.differing, found["differing"]["samples"], strict=True):
         sample = differing.sample
-        shown = _thumbnail(sample.file) if result.request.task == "describe" else ""
+        shown = _shown(sheet.of_sample(differing)) if result.request.task == "describe" else ""
         cells = [f"{shown}<br>{html.escape(sample.text)}"]
         for model, value in zip(result.models, told["values"], strict=True):
             output = model.output_of(differing.place)
-            looks = _thumbnail(model.evidence.files[differing.place]) if output.picture else ""
+            looks = _shown(sheet.of_model(differing, model)) if output.picture else ""
             told_value = f'<span class="small">{figure(value)}</span>'
             cells.append(f"{looks}<br>{html.escape(output.text)}<br>{told_value}")
         rows.append(cells)
@@ -230,11 +251,5 @@ def _html_samples(found: Card, result: EvaluationResult) -> str:
     return f"<h2>Samples that differ most</h2>{by}{html_table(['sample', *names], rows)}"
 
 
-def _thumbnail(file: Path | None) -> str:
-    assert file is not None
-    with Image.open(file) as picture:
-        small = picture.convert("RGB")
-    small.thumbnail((_EDGE, _EDGE))
-    content = io.BytesIO()
-    small.save(content, format="PNG")
-    return image(content.getvalue(), "")
+def _shown(picture: Image.Image) -> str:
+    return image(sheet.as_png(picture), "")

@@ -14,7 +14,6 @@ from pipelines.model_comparison.evaluation.card import Card, request_of
 from pipelines.model_comparison.evaluation.data import EMBEDDED, DataSet, embedded
 from pipelines.model_comparison.evaluation.repository import parse_data_reference
 from pipelines.model_comparison.evaluation.request import (
-    FEWEST_MODELS,
     EvaluationRequest,
     Generation,
     checked,
@@ -54,20 +53,29 @@ def setup_of(found: Card, limits: Limits) -> Setup:
     Raises:
         StudioError: no whole card, or a field that is not as it may be.
     """
+    data, note = unread_data(found)
     with whole_card():
-        name = validation.text("data", found["data"]["name"], _LONGEST)
-        sha256 = validation.text("sha256", found["data"]["sha256"], _LONGEST)
         models = tuple(pinned(model) for model in found["models"])
-    request = request_of(found, _unread(name, sha256))
-    note = _to_upload(name, sha256)
     return checked_setup(
         Setup(
-            replace(request, models=models),
-            name if note is None else UPLOAD,
+            replace(request_of(found, data), models=models),
+            data.name if note is None else UPLOAD,
             () if note is None else (note,),
         ),
         limits,
     )
+
+
+def unread_data(found: Card) -> tuple[DataSet, str | None]:
+    """A card's data set, named and not read; and what to say where its name does not find it.
+
+    Raises:
+        InvalidValue: no whole card.
+    """
+    with whole_card():
+        name = validation.text("data", found["data"]["name"], _LONGEST)
+        sha256 = validation.text("sha256", found["data"]["sha256"], _LONGEST)
+    return _unread(name, sha256), _to_upload(name, sha256)
 
 
 def named_setup(request: EvaluationRequest, name: object, limits: Limits) -> Setup:
@@ -91,15 +99,13 @@ def checked_setup(setup: Setup, limits: Limits) -> Setup:
     Raises:
         StudioError: naming the first field that is not.
     """
-    request = checked(setup.request, limits, fewest_models=1)
+    request = checked(setup.request, limits)
     for model in request.models:
         model_name("model", model)
     if request.clip is not None:
         model_name("clip", request.clip)
     assert request.settings is not None  # checked has filled them in
     settings, notes = _shown(request.settings, SHOWN[request.task])
-    if len(request.models) < FEWEST_MODELS:
-        notes.append("There is one model, and the page holds models against each other: add one.")
     return Setup(replace(request, settings=settings), setup.data, (*setup.notes, *notes))
 
 

@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import InvalidValue, abbreviated
+from pipelines.events import Report
 from pipelines.model_comparison import card as comparison_card
 from pipelines.model_comparison.evaluation import card as evaluation_card
-from pipelines.model_comparison.evaluation.data import DataSet, read_bounded
+from pipelines.model_comparison.evaluation.data import DataSet, embedded, read_bounded
 from pipelines.model_comparison.evaluation.replay import Replayed
 from pipelines.model_comparison.evaluation.replay import replay as replay_evaluation
+from pipelines.model_comparison.evaluation.setup import unread_data
+from pipelines.model_comparison.evaluation.sources import in_file, named
 from pipelines.model_comparison.replay.comparison import replay as replay_comparison
 from pipelines.model_comparison.replay.pipeline import read_object
 from pipelines.model_comparison.votes import card as votes_card
 from pipelines.model_comparison.votes.ballot import Ballot, from_lines
 from pipelines.model_comparison.votes.log import VoteLog
 from pipelines.model_comparison.votes.replay import replay as replay_votes
+from pipelines.settings import Settings
 from pipelines.studio import Studio
 
 if TYPE_CHECKING:
@@ -38,11 +42,12 @@ Card = dict[str, Any]
 class Sources:
     """What cards name and do not hold.
 
-    ``data`` gives an evaluation's data set by its name, ``picture`` is what a comparison
-    described, and ``votes`` are to take the place of those in a card.
+    ``data`` gives an evaluation's data set by its name, one that ships with the page where
+    nothing else is said; ``picture`` is what a comparison described, and ``votes`` are to take
+    the place of those in a card.
     """
 
-    data: Callable[[str], DataSet]
+    data: Callable[[str], DataSet] = embedded
     picture: Image.Image | None = None
     votes: Sequence[Ballot] | None = None
 
@@ -74,6 +79,24 @@ def checked(found: Card) -> Card:
             "read. Update this program, or make the card again."
         )
     return found
+
+
+def data_of(old: Card, file: Path | None, settings: Settings, report: Report) -> DataSet:
+    """The data set of an evaluation's card: found by its name, or read from a visitor's file.
+
+    Args:
+        file: is read only where the card's data set was a file; of an upload.
+        report: is told how far it is; what it raises ends the reading.
+
+    Raises:
+        StudioError: no whole card, its data set cannot be used, or was a file and none is given.
+    """
+    data, to_upload = unread_data(old)
+    if to_upload is None:
+        return named(data.name, settings, report)
+    if file is None:
+        raise InvalidValue(to_upload)
+    return in_file(file, settings, report)
 
 
 def read_votes(path: Path) -> list[Ballot]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.events import Progress
 from pipelines.model_comparison.card import Card, card, request_of
-from pipelines.model_comparison.evaluation.replay import Replayed, compared
+from pipelines.model_comparison.evaluation.replay import NOT_COMPARED, Replayed, compared
 from pipelines.model_comparison.pipeline import NAMES, SIDES, SideEvent, generate
 from pipelines.model_comparison.replay.pipeline import whole_card
 from pipelines.studio import Studio
@@ -46,11 +46,14 @@ def replay(
                 message = f"{NAMES[event.side]}: {told.message}"
                 yield Progress(message, told.fraction, told.seconds_left)
     with whole_card():
-        return Replayed(new, tuple(compared(before, _as_models(new))))
+        return Replayed(new, tuple(compared(before, _as_models(new))), NOT_COMPARED)
 
 
 def _as_models(found: Card) -> dict[str, Any]:
-    """The card in the terms of an evaluation's: two models of one output each, without scores."""
+    """The card in the terms of an evaluation's: two models of one output each, without scores.
+
+    Its verdict tells of speeds as well, so it is none of an evaluation's.
+    """
     models = []
     for side in SIDES:
         receipt = found["receipts"][side]
@@ -62,6 +65,15 @@ def _as_models(found: Card) -> dict[str, Any]:
                 "adapters": model.get("adapters", []),
                 "outputs": [receipt["output_sha256"]],
                 "scores": {},
+                "unscored": {},
             }
         )
-    return {"models": models, "versions": found["versions"], "device": found["device"]}
+    return {
+        "models": models,
+        "samples": [],
+        "comparisons": [],
+        "differing": {"samples": []},
+        "verdict": "",
+        "versions": found["versions"],
+        "device": found["device"],
+    }

@@ -13,10 +13,12 @@ from typing import Any
 
 from pipelines import validation
 from pipelines.device import processor
-from pipelines.errors import InvalidValue, abbreviated
+from pipelines.errors import InvalidValue, StudioError, abbreviated
 from pipelines.model_comparison.pipeline import TASKS
+from pipelines.model_comparison.votes import link
 from pipelines.model_comparison.votes.ballot import Ballot, ballot_of, to_lines
 from pipelines.model_comparison.votes.leaderboard import Leaderboard, Standing, leaderboard
+from pipelines.model_comparison.votes.setup import setup_of
 from pipelines.receipts import hash_text
 
 SCHEMA = 1
@@ -28,6 +30,8 @@ Card = dict[str, Any]
 def card(ballots: Sequence[Ballot], task: str) -> Card:
     """The card of a task's votes, the oldest first. Each duel is voted on once.
 
+    ``link`` opens the page on its task and models, and is None where a link cannot hold them.
+
     Raises:
         InvalidValue: there are no votes for the task.
     """
@@ -36,10 +40,14 @@ def card(ballots: Sequence[Ballot], task: str) -> Card:
         raise InvalidValue("There are no votes for this task yet. Start a duel and cast one.")
     board = leaderboard(ballots, task)
     contenders = {model.key: model for ballot in ballots for model in ballot.models}
+    models = [
+        {**asdict(contenders[standing.key]), **_standing(standing)} for standing in board.standings
+    ]
     return {
         "schema": SCHEMA,
         "kind": KIND,
         "task": task,
+        "link": _link(task, models),
         "log": {
             "sha256": hash_text(to_lines(ballots)),
             "votes": len(ballots),
@@ -49,13 +57,17 @@ def card(ballots: Sequence[Ballot], task: str) -> Card:
         },
         "device": {"machine": platform.machine(), "hardware": processor()},
         "versions": _versions(),
-        "models": [
-            {**asdict(contenders[standing.key]), **_standing(standing)}
-            for standing in board.standings
-        ],
+        "models": models,
         **_counts(board),
         "ballots": [asdict(ballot) for ballot in ballots],
     }
+
+
+def _link(task: str, models: list[dict[str, Any]]) -> str | None:
+    try:
+        return f"?{link.PARAMETER}={link.encode(setup_of({'task': task, 'models': models}))}"
+    except StudioError:  # too long, or models that cannot be asked for by name
+        return None
 
 
 def _versions() -> dict[str, str]:

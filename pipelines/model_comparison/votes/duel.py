@@ -96,14 +96,19 @@ def checked(request: DuelRequest, limits: Limits) -> DuelRequest:
         InvalidValue: naming the first field that is not.
     """
     task = validation.choice("task", request.task, TASKS)
-    models = _checked_models(request.models)
+    models = checked_models(request.models)
     seed = validation.seed_or_none(request.seed)
     whole = replace(request, models=models, seed=fresh_seed() if seed is None else seed)
     _CHECKED[task](_request_of(whole, models[0]), limits)
     return whole
 
 
-def _checked_models(given: object) -> tuple[str, ...]:
+def checked_models(given: object) -> tuple[str, ...]:
+    """The names of a duel's models: so many as may meet, and each once.
+
+    Raises:
+        InvalidValue: they are not.
+    """
     allowed = f"choose {FEWEST_MODELS} to {len(PLACES)} different ones."
     if not isinstance(given, list | tuple):
         raise InvalidValue(f"models is {abbreviated(given)}; {allowed}")

@@ -97,6 +97,8 @@ def _made(found: Card) -> list[str]:
         adapters = [f"{a['reference']}@{a['commit']}:{a['weight']:g}" for a in model["adapters"]]
         parts = [f"{model['reference']}@{model['commit']}", *adapters]
         lines.append(f"{model['name']}: {' + '.join(parts)}")
+    if found.get("link") is not None:  # cards of earlier versions have none
+        lines.append(f"to open its task and models, add to the page's address: {found['link']}")
     return [
         *lines,
         *([found["signature"]] if found["signature"] else []),

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from pipelines.model_comparison.evaluation.replay import Line, Replayed
+from pipelines.model_comparison.evaluation.outcomes import Line
+from pipelines.model_comparison.evaluation.replay import Replayed
 from pipelines.model_comparison.evaluation.result import listed
 from pipelines.model_comparison.replay.pipeline import whole_card
 from pipelines.model_comparison.votes.ballot import Ballot

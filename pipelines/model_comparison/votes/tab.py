@@ -16,10 +16,12 @@ import gradio as gr
 from gradio.events import api
 
 from pipelines import ui
+from pipelines.errors import InvalidValue
 from pipelines.events import with_result
 from pipelines.hub import Task, names_here
 from pipelines.images import open_picture
-from pipelines.model_comparison.opening import read_card
+from pipelines.model_comparison.opening import Filling, read_card
+from pipelines.model_comparison.votes import link
 from pipelines.model_comparison.votes.ballot import FEWEST_MODELS, choices
 from pipelines.model_comparison.votes.booth import Booth, Cast, Shown
 from pipelines.model_comparison.votes.card import KIND, card
@@ -41,17 +43,20 @@ from pipelines.model_comparison.votes.report import (
     names_rows,
     what_is_lacking,
 )
-from pipelines.model_comparison.votes.setup import setup_of
+from pipelines.model_comparison.votes.setup import Setup, setup_of, setup_of_duel
 from pipelines.settings import Settings
 from pipelines.studio import Studio
 
 
-def build(studio: Studio, compute: dict[str, Any], opened: Callable[..., Any]) -> None:
+def build(studio: Studio, compute: dict[str, Any], opened: Callable[..., Any]) -> Filling:
     """Adds the panel's content to the current block.
 
     Args:
         compute: queue options that all computing handlers share.
         opened: the event of the tab's opening, with which the standings are looked up.
+
+    Returns:
+        What fills the fields in from a link's text.
     """
     booth = Booth(VoteLog(studio.settings.data_dir / "votes.sqlite3"))
     lead = "Several models, one input, no names: say which output is best, then see whose it was."
@@ -76,15 +81,16 @@ def build(studio: Studio, compute: dict[str, Any], opened: Callable[..., Any]) -
     )  # fmt: skip
     ui.wire_stop(stop, [run], [page.status])
     _wire_votes(booth, page)
-    _build_export(booth.log, studio.settings.data_dir, task)
-    _wire_task(studio.settings, booth.log, page, opened, card_button)
+    _build_export(booth.log, task)
+    return _wire_task(studio.settings, booth.log, page, opened, card_button)
 
 
 def _wire_task(
     settings: Settings, log: VoteLog, page: Page, opened: Callable[..., Any],
     card_button: gr.UploadButton,
-) -> None:  # fmt: skip
-    """What the task brings with it: chosen, told by a card, or looked up with the tab's opening."""
+) -> Filling:  # fmt: skip
+    """What the task brings with it: chosen, told by a card or a link, or looked up with the tab's
+    opening."""
     given = page.given
 
     def switch(chosen: Task, prompt: str) -> dict[Any, Any]:
@@ -92,26 +98,37 @@ def _wire_task(
 
     @ui.shows_errors
     def look(chosen: Task) -> dict[Any, Any]:
-        lacking = ui.notes_text(what_is_lacking(settings, chosen))
-        return {page.notes: lacking, **_told(page, leaderboard(log.ballots(chosen), chosen))}
+        return _told(page, leaderboard(log.ballots(chosen), chosen))
 
-    @ui.shows_errors
-    def from_card(path: str, prompt: str) -> dict[Any, Any]:
-        setup = setup_of(read_card(Path(path), KIND))
-        changed = {**look(setup.task), **switch(setup.task, prompt), given.task: setup.task}
+    def lacking(chosen: Task) -> dict[str, Any]:
+        return ui.notes_text(what_is_lacking(settings, chosen))
+
+    def fill(setup: Setup, prompt: str) -> dict[Any, Any]:
+        changed = switch(setup.task, prompt)
+        changed |= {given.task: setup.task, given.seed: setup.seed}
         changed[given.models] = {**changed[given.models], "value": list(setup.models)}
+        if setup.prompt is not None:
+            changed[given.prompt] = {**changed[given.prompt], "value": setup.prompt}
         notes = [*setup.notes, *what_is_lacking(settings, setup.task)]
         return {**changed, page.notes: ui.notes_text(notes)}
 
+    def from_card(path: str, prompt: str) -> dict[Any, Any]:
+        return fill(setup_of(read_card(Path(path), KIND)), prompt)
+
+    def from_link(text: str) -> dict[Any, Any]:
+        return fill(link.decode(text, settings.limits), TALE)
+
+    switched = list(switch("write", ""))
+    gr.on([given.task.change, opened], look, [given.task], page.board, **ui.FREE)
     # Not whenever the task changes: a card sets models and notes beside it, which have to stay.
-    switched, looked = list(switch("write", "")), [page.notes, *page.board]
     given.task.input(switch, [given.task, given.prompt], switched, **ui.FREE)
-    gr.on([given.task.input, opened], look, [given.task], looked, **ui.FREE)
+    gr.on([given.task.input, opened], lacking, [given.task], [page.notes], **ui.FREE)
+    fields = [given.task, given.seed, page.notes, *switched]
     card_button.upload(
-        from_card, [card_button, given.prompt],
-        list(dict.fromkeys([given.task, *switched, *looked])),
+        ui.shows_errors(from_card), [card_button, given.prompt], fields,
         **{**ui.FREE, "queue": True},  # unqueued errors are not shown
     )  # fmt: skip
+    return Filling(ui.shows_errors(from_link), fields)
 
 
 def _duel_handler(
@@ -140,7 +157,7 @@ def _duel_handler(
         with closing(with_result(booth.duel(studio, request))) as events:
             for item in events:
                 if isinstance(item, Shown):
-                    with _in_files(item, studio.settings.data_dir) as pictures:
+                    with _in_files(item) as pictures:
                         yield _shown(page, item, pictures)
                 elif pace.is_due():
                     yield {page.status: ui.progress_bar(item)}
@@ -149,14 +166,14 @@ def _duel_handler(
 
 
 @contextmanager
-def _in_files(shown: Shown, data_dir: Path) -> Iterator[list[str | None]]:
+def _in_files(shown: Shown) -> Iterator[list[str | None]]:
     """The pictures as PNG files of pixels alone, under random names, until Gradio has its copies.
+
+    Not in the data directory: what lies in Gradio's own cache there it would not copy.
 
     Yields a path for each output, None for a text.
     """
-    folder = data_dir / "tmp"
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="duel-", dir=folder) as name:
+    with TemporaryDirectory(prefix="triptych-duel-") as name:
         paths: list[str | None] = []
         for output in shown.outputs:
             path = None
@@ -173,7 +190,14 @@ def _cleared(page: Page) -> dict[Any, Any]:
     for slot in page.slots:
         empty |= {slot.column: gr.update(visible=False), slot.text: "", slot.picture: None}
     closed = dict.fromkeys(page.buttons.values(), gr.update(interactive=False))
-    return {**empty, **closed, page.names: gr.update(value=[], visible=False), page.receipt: None}
+    hidden = {page.names: gr.update(value=[], visible=False), page.link: _address(None)}
+    return {**empty, **closed, **hidden, page.receipt: None}
+
+
+def _address(text: str | None) -> dict[str, Any]:
+    """An update of the box for a link, which is hidden where there is none."""
+    update: dict[str, Any] = gr.update(value=text, visible=text is not None)
+    return update
 
 
 def _shown(page: Page, shown: Shown, pictures: list[str | None]) -> dict[Any, Any]:
@@ -192,7 +216,8 @@ def _shown(page: Page, shown: Shown, pictures: list[str | None]) -> dict[Any, An
 
 def _wire_votes(booth: Booth, page: Page) -> None:
     """A handler for each button, and one endpoint for programs."""
-    changed = [page.token, page.status, page.names, page.receipt, *page.board]
+    changed = [page.token, page.status, page.names, page.receipt, page.notes, page.link]
+    changed += page.board
     changed += page.buttons.values()
 
     def handler(choice: str) -> Callable[[str], dict[Any, Any]]:
@@ -226,11 +251,23 @@ def _after_vote(page: Page, cast: Cast, log: VoteLog) -> dict[Any, Any]:
     return {
         **closed,
         **_told(page, board),
+        **_linked(page, cast.receipt),
         page.token: "",
         page.status: ui.done("Counted. Below is who was who."),
         page.names: gr.update(value=rows, visible=True),
         page.receipt: cast.receipt,
     }
+
+
+def _linked(page: Page, receipt: dict[str, Any]) -> dict[Any, Any]:
+    """What opens the page on the duel, or why nothing does. It names the models, so it is shown
+    when the rest names them, too."""
+    address, notes = None, []
+    try:
+        address = f"?{link.PARAMETER}={link.encode(setup_of_duel(receipt))}"
+    except InvalidValue as error:
+        notes = [str(error)]
+    return {page.link: _address(address), page.notes: ui.notes_text(notes)}
 
 
 def _told(page: Page, board: Leaderboard) -> dict[Any, Any]:
@@ -246,7 +283,7 @@ def _told(page: Page, board: Leaderboard) -> dict[Any, Any]:
     }
 
 
-def _build_export(log: VoteLog, data_dir: Path, task: gr.Radio) -> None:
+def _build_export(log: VoteLog, task: gr.Radio) -> None:
     """The card of the task's votes with its reports, and the votes themselves, as files."""
     export = gr.Button("Card and votes as files", size="sm", elem_id="votes-export")
     files = gr.File(
@@ -257,9 +294,7 @@ def _build_export(log: VoteLog, data_dir: Path, task: gr.Radio) -> None:
     @ui.shows_errors
     def export_files(chosen: str) -> Iterator[Any]:
         made = card(log.ballots(chosen), chosen)
-        folder = data_dir / "tmp"
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix="votes-", dir=folder) as name:
+        with TemporaryDirectory(prefix="triptych-votes-") as name:  # as with a duel's pictures
             paths = [str(path) for path in write(made, Path(name))]
             yield gr.update(value=paths, visible=True)
 

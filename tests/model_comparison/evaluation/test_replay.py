@@ -48,6 +48,8 @@ def test_the_same_machine_gives_the_same_and_computes_it_anew(
     assert again.is_equal
     assert "emoji-captioner: 6 of 6 outputs are equal" in [line.text for line in again.lines]
     assert "emoji-captioner: the same files" in [line.text for line in again.lines]
+    assert "samples: the same 6" in [line.text for line in again.lines]
+    assert "not compared" in again.not_compared
     assert not (studio.settings.data_dir / FILE).exists(), "kept samples are not looked up"
 
 
@@ -82,7 +84,7 @@ def test_versions_are_causes_only_where_something_came_of_them(
     lines = compared(old, new)
     texts = [line.text for line in lines]
     assert "emoji-captioner: 5 of 6 outputs are equal" in texts
-    assert any(text.startswith("emoji-captioner: BLEU 1.5, was") for text in texts)
+    assert any(text.startswith("emoji-captioner: BLEU 1.5 (") for text in texts)
     assert lines[-1].text == "What differs may be because of the version of torch and device kind."
     new["versions"], new["device"] = old["versions"], old["device"]
     assert "another processor" in compared(old, new)[-1].text
@@ -104,6 +106,14 @@ def test_another_machine_is_told_and_an_older_card_knows_of_none(
     assert told.text == f"device hardware: was {old['device']['hardware']}, is another"
     new["models"][0]["outputs"][0] = "0" * 16
     assert compared(old, new)[-1].text == "What differs may be because of the device hardware."
+    new["samples"][0] = "another"
+    texts = [line.text for line in compared(old, new)]
+    assert "samples: 5 of 6 are among the 6 of the card" in texts
+    assert texts[-1].endswith("because of the samples and device hardware.")
+    new["comparisons"][0]["signature"] = "paired|else"
+    texts = [line.text for line in compared(old, new)]
+    assert any(text.startswith("signature of the tests was paired|bootstrap") for text in texts)
+    assert texts[-1].endswith("because of the samples, device hardware and signature of the tests.")
 
     del old["device"]["hardware"]
     assert replayed(studio, old, scenes).is_equal

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from pipelines.device import hardware
 from pipelines.errors import InvalidValue
 from pipelines.model_comparison import documents
-from pipelines.model_comparison.evaluation import files, plots
+from pipelines.model_comparison.evaluation import files, plots, sheet
 from pipelines.model_comparison.evaluation.card import card, request_of
-from pipelines.model_comparison.evaluation.data import DataSet, from_texts, read_folder
+from pipelines.model_comparison.evaluation.data import DataSet, embedded, from_texts, read_folder
+from pipelines.model_comparison.evaluation.link import decode
 from pipelines.model_comparison.evaluation.pipeline import generate
 from pipelines.model_comparison.evaluation.report import (
     html_report,
@@ -34,7 +36,7 @@ from pipelines.model_comparison.evaluation.tables import (
     score_table,
 )
 from pipelines.model_comparison.replay import cards
-from pipelines.settings import Settings
+from pipelines.settings import Limits, Settings
 from pipelines.studio import Studio
 from tests.running import finished
 
@@ -318,13 +320,15 @@ def test_files_are_written_with_safe_names(described: EvaluationResult, tmp_path
     paths = files.write(result, tmp_path / "out")
 
     assert sorted(path.name for path in paths) == sorted(
-        ["card.json", "report.md", "report.html", "quality.png", "distribution.png",
+        ["card.json", "report.md", "report.html", "quality.png", "distribution.png", "samples.png",
          "model-index-1-emoji-captioner.yaml", "model-index-2-x-y.yaml"]
     )  # fmt: skip
     assert sorted((tmp_path / "out").iterdir()) == sorted(paths)
 
 
-def test_a_report_of_painters_shows_what_each_painted(studio: Studio, scenes: DataSet) -> None:
+def test_a_report_of_painters_shows_what_each_painted(
+    studio: Studio, scenes: DataSet, tmp_path: Path
+) -> None:
     request = EvaluationRequest(
         "paint", scenes, ("painter-a", "painter-b"), ("diversity",), 5, settings=Painting(steps=1)
     )
@@ -332,3 +336,44 @@ def test_a_report_of_painters_shows_what_each_painted(studio: Studio, scenes: Da
     page = html_report(result)
 
     assert page.count("data:image/png;base64,") == 1 + 2 * len(result.differing)
+    written = {path.name: path for path in files.write(result, tmp_path)}
+    text = written["report.md"].read_text(encoding="utf-8")
+    assert "![Samples that differ most](samples.png)" in text
+    assert "a row for each sample and a column for each model" in text
+    with Image.open(written["samples.png"]) as shown:
+        first, second = (sheet.of_model(result.differing[-1], model) for model in result.models)
+        top = shown.height - first.height
+        assert shown.height == len(result.differing) * (first.height + 8) - 8
+        assert shown.width == 2 * first.width + 8
+        below = [shown.crop((left, top, left + first.width, shown.height))
+                 for left in (0, first.width + 8)]  # fmt: skip
+        assert [each.tobytes() for each in below] == [first.tobytes(), second.tobytes()]
+
+
+def test_pictures_that_were_described_stand_side_by_side(
+    described: EvaluationResult, tmp_path: Path
+) -> None:
+    content = sheet.drawn(described)[sheet.FILE]
+    (tmp_path / "sheet.png").write_bytes(content)
+    with Image.open(tmp_path / "sheet.png") as shown:
+        assert shown.size == (40 * len(described.differing) - 8, 32)
+    assert "The pictures, in the order of the rows." in markdown(card(described), [sheet.FILE])
+
+
+def test_without_pictures_or_without_differences_there_is_no_sheet(
+    described: EvaluationResult,
+) -> None:
+    assert sheet.drawn(replace(described, differing=())) == {}
+    assert sheet.drawn(replace(described, request=replace(described.request, task="write"))) == {}
+
+
+def test_a_report_tells_how_to_open_it_and_to_run_it_again(described: EvaluationResult) -> None:
+    found = card(described)
+    for text in (markdown(found), html_report(described)):
+        assert "python -m pipelines.model" in text and "page's address" not in text
+    scenes = embedded("emoji-scenes")
+    text = markdown({**found, "data": {"name": scenes.name, "sha256": scenes.sha256}})
+    (address,) = re.findall(r"page's address: ?\?evaluate=([\w\\-]+)", text)
+    setup = decode(address.replace("\\", ""), Limits())
+    assert setup.data == "emoji-scenes"
+    assert setup.request.models == described.request.models

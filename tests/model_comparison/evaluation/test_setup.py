@@ -105,12 +105,10 @@ def test_what_the_page_has_no_field_for_is_told_and_not_kept(
     assert asdict(setup.request.settings) == usual | kept
 
 
-def test_a_card_of_one_model_says_that_another_is_needed() -> None:
+def test_a_card_of_one_model_is_opened_as_any_other() -> None:
     setup = setup_of({**card_of(), "models": card_of()["models"][:1]}, LIMITS)
     assert setup.request.models == ("one",)
-    assert setup.notes == (
-        "There is one model, and the page holds models against each other: add one.",
-    )
+    assert setup.notes == ()
 
 
 BAD: list[tuple[dict[str, Any], str]] = [

@@ -62,6 +62,20 @@ def test_what_is_no_card_is_refused_with_words(text: str) -> None:
         read(text)
 
 
+def test_a_named_data_set_is_found_by_its_name_and_no_file_is_read(
+    studio: Studio, tmp_path: Path
+) -> None:
+    scenes = embedded("emoji-scenes")
+    old = {"data": {"name": "emoji-scenes", "sha256": scenes.sha256}}
+    read = cards.data_of(old, tmp_path / "none.txt", studio.settings, lambda progress: None)
+    assert read is scenes
+    other = {"data": {"name": "emoji-scenes", "sha256": "0" * 64}}
+    with pytest.raises(InvalidValue, match=r"has another hash.*upload it"):
+        cards.data_of(other, None, studio.settings, lambda progress: None)
+    with pytest.raises(InvalidValue, match="not whole"):
+        cards.data_of({"data": None}, None, studio.settings, lambda progress: None)
+
+
 def test_votes_come_from_lines_or_from_the_log(tmp_path: Path) -> None:
     (tmp_path / "votes.jsonl").write_text(to_lines(VOTES))
     log = VoteLog(tmp_path / "votes.sqlite3")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +12,20 @@ from PIL import Image
 from pipelines.errors import InvalidValue
 from pipelines.events import with_result
 from pipelines.image_captioning import pipeline as describing
-from pipelines.model_comparison.replay.pipeline import Replay, pinned_fields, read_object, replay
+from pipelines.model_comparison.published import as_json
+from pipelines.model_comparison.replay.pipeline import (
+    MOST_CHARACTERS,
+    Replay,
+    pinned_fields,
+    read_object,
+    replay,
+    text_of,
+)
+from pipelines.model_comparison.votes.card import card
 from pipelines.studio import Studio
 from pipelines.text_generation import pipeline as writing
 from pipelines.text_to_image import pipeline as painting
+from tests.model_comparison.votes.ballots import ballot
 from tests.tiny_models import make_text_lora
 
 PICTURE = Image.new("RGB", (64, 48), "orange")
@@ -97,10 +109,24 @@ def test_another_picture_than_the_receipts_is_refused(studio: Studio) -> None:
         finish(replay(studio, receipt, Image.new("RGB", (64, 48), "green")))
 
 
-@pytest.mark.parametrize("text", ["", "no", "[]", "[" * 50_000, "x" * 20_000_001])
-def test_what_is_no_receipt_is_refused_with_words(text: str) -> None:
-    with pytest.raises(InvalidValue, match=r"[Rr]eceipt"):
+@pytest.mark.parametrize(
+    "text", [None, True, math.nan, [], "", " ", "no", "[]", "[" * 50_000, "x" * 16_000_001]
+)
+def test_what_is_no_receipt_is_refused_with_words(text: Any) -> None:
+    with pytest.raises(InvalidValue, match=r"[Rr]eceipt") as caught:
         read_object(text)
+    assert len(str(caught.value)) < 200
+
+
+def test_the_card_of_ten_thousand_votes_is_read_and_no_longer_file(tmp_path: Path) -> None:
+    votes = [ballot("abcdefgh", "a", second=second) for second in range(1_000)]
+    text = as_json(card(votes, "write"))
+    assert read_object(text)["log"]["votes"] == 1_000
+    named = sum(text.count(f'"reference": "{name}"') for name in "abcdefgh")
+    assert 10 * (len(text) + 32 * named) < MOST_CHARACTERS, "with names of 32 letters, too"
+    (tmp_path / "card.json").write_bytes(b" " * (MOST_CHARACTERS + 1))
+    with pytest.raises(InvalidValue, match="16,000,001 bytes; at most 16,000,000"):
+        text_of(tmp_path / "card.json")
 
 
 @pytest.mark.parametrize(

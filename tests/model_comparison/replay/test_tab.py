@@ -5,12 +5,26 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import gradio as gr
 import pytest
 
 from pipelines.errors import InvalidValue
 from pipelines.events import with_result
-from pipelines.model_comparison.replay.tab import _again, _text, _verdict
+from pipelines.model_comparison.evaluation.card import card as evaluation_card
+from pipelines.model_comparison.evaluation.pipeline import generate
+from pipelines.model_comparison.evaluation.request import EvaluationRequest
+from pipelines.model_comparison.evaluation.sources import in_file
+from pipelines.model_comparison.published import as_json
+from pipelines.model_comparison.replay import cards
+from pipelines.model_comparison.replay.tab import (
+    _again,
+    _handler,
+    _progress,
+    _reader,
+    _verdict,
+)
 from pipelines.model_comparison.votes.card import card
+from pipelines.settings import Limits
 from pipelines.studio import Studio
 from pipelines.text_generation import pipeline as writing
 from tests.model_comparison.votes.ballots import duels
@@ -19,25 +33,62 @@ from tests.model_comparison.votes.ballots import duels
 def test_a_receipt_and_a_card_are_told_apart(studio: Studio) -> None:
     request = writing.TextRequest("tiny-writer", "Once", 4)
     *_, written = with_result(writing.generate(studio, request))
-    *_, again = with_result(_again(studio, written.receipt, None))
+    *_, again = with_result(_again(studio, written.receipt, None, None))
     assert _verdict(again) == ("The same result, from the same model, versions and kind of device.")
     made = json.loads(json.dumps(card(duels(12, 8), "write")))
-    *_, replayed = with_result(_again(studio, made, None))
+    *_, replayed = with_result(_again(studio, made, None, None))
     head, first, *_ = _verdict(replayed).splitlines()
     assert head == "All is equal."
     assert first.startswith("equal · votes: the same 20")
     made["models"][0]["rating"]["points"] += 9
-    *_, replayed = with_result(_again(studio, made, None))
+    *_, replayed = with_result(_again(studio, made, None, None))
     assert _verdict(replayed).startswith("Not all is equal.\n")
     assert "\nDIFFERS · x: " in _verdict(replayed)
 
 
 def test_a_card_of_an_unknown_kind_is_refused(studio: Studio) -> None:
     with pytest.raises(InvalidValue, match="kind is 'song'"):
-        list(_again(studio, {"kind": "song", "schema": 1}, None))
+        list(_again(studio, {"kind": "song", "schema": 1}, None, None))
 
 
-def test_a_file_that_is_no_text_is_no_card(tmp_path: Path) -> None:
+def test_a_card_of_an_evaluation_on_a_file_is_run_on_the_file(
+    studio: Studio, tmp_path: Path
+) -> None:
+    texts = tmp_path / "tales.txt"
+    texts.write_text("once upon a time\nthere was a king\nwho had a cat\n")
+    data = in_file(texts, studio.settings)
+    request = EvaluationRequest("write", data, ("tiny-writer",), ("bits_per_byte",), 3)
+    *_, result = with_result(generate(studio, request))
+    made = cards.read(as_json(evaluation_card(result)))
+
+    *events, again = with_result(_again(studio, made, None, texts.rename(tmp_path / "mine.txt")))
+    assert [_progress(event).message for event in events]
+    head, *lines = _verdict(again).splitlines()
+    assert (
+        head == "All is equal. Times and memory are not compared: they are of one run each, "
+        "and never come twice."
+    )
+    assert "equal · samples: the same 3" in lines
+    with pytest.raises(InvalidValue, match=r"file called 'tales'.*upload it"):
+        list(_again(studio, made, None, None))
+    other = tmp_path / "other.txt"
+    other.write_text("a\nb\n")
+    with pytest.raises(InvalidValue, match="other has the hash"):
+        list(_again(studio, made, None, other))
+
+
+def test_the_panel_runs_what_is_given(studio: Studio) -> None:
+    run = _handler(studio)
+    made = as_json(card(duels(12, 8), "write"))
+    *_, (status, verdict) = run(made, None, None)
+    assert "Done" in status
+    assert verdict["visible"] and verdict["value"].startswith("All is equal.\n")
+    with pytest.raises(gr.Error, match="no receipt and no card yet"):
+        list(run("", None, None))
+
+
+def test_what_is_loaded_is_shown_to_be_run(tmp_path: Path) -> None:
+    read = _reader(Limits())
     path = tmp_path / "card.json"
-    path.write_bytes(b'{"kind": "\xff"}')
-    assert json.loads(_text(path)) == {"kind": "\ufffd"}
+    path.write_bytes('{"kind": "vötes\xff"}'.encode("latin-1"))
+    assert json.loads(read(str(path))) == {"kind": "v\ufffdtes\ufffd"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from pipelines.device import processor
 from pipelines.errors import InvalidValue
 from pipelines.model_comparison.evaluation.replay import Replayed
 from pipelines.model_comparison.published import as_json
-from pipelines.model_comparison.votes.ballot import ALL_BAD, from_lines
+from pipelines.model_comparison.votes.ballot import ALL_BAD, Contender, from_lines
 from pipelines.model_comparison.votes.card import ballots_of, card
 from pipelines.model_comparison.votes.leaderboard import leaderboard
+from pipelines.model_comparison.votes.link import decode
 from pipelines.model_comparison.votes.published import index_of, write
 from pipelines.model_comparison.votes.replay import replay
+from pipelines.model_comparison.votes.setup import Setup
 from pipelines.receipts import hash_text
+from pipelines.settings import Limits
 from tests.model_comparison.votes.ballots import ballot, duels
 
 VOTES = [*duels(40, 5, ties=4), ballot("xz", ALL_BAD)]
@@ -153,6 +157,23 @@ def test_files_to_keep_hold_card_reports_figure_and_log(
         assert "50 votes on as many duels between 3 models" in text
         assert "better than y" in text and made["log"]["sha256"] in text
         assert "never won or tied" not in text
+
+
+def test_a_card_and_its_reports_have_the_link_to_its_models(
+    made: dict[str, Any], tmp_path: Path
+) -> None:
+    assert decode(made["link"].removeprefix("?vote="), Limits()) == Setup("write", ("x", "y", "z"))
+    write(made, tmp_path)
+    for name in ("card.md", "report.html"):
+        assert made["link"] in (tmp_path / name).read_text().replace("\\_", "_")
+    older = {name: value for name, value in made.items() if name != "link"}
+    write(older, tmp_path)
+    assert "page's address" not in (tmp_path / "card.md").read_text()
+
+
+def test_a_card_of_models_without_names_that_can_be_asked_for_has_no_link() -> None:
+    odd = replace(VOTES[0], models=(Contender("/etc/x", "0" * 40), Contender("y", "0" * 40)))
+    assert card([odd], "write")["link"] is None
 
 
 def test_votes_that_rate_nobody_have_no_figure(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from pipelines.errors import StudioError
 from pipelines.model_comparison.votes.ballot import AdapterUse, Contender
 from pipelines.model_comparison.votes.card import card
-from pipelines.model_comparison.votes.setup import NO_INPUT, setup_of
+from pipelines.model_comparison.votes.setup import NO_INPUT, Setup, setup_of, setup_of_duel
 from tests.model_comparison.votes.ballots import ballot, duels
 
 
@@ -45,6 +45,16 @@ def test_one_name_at_two_states_is_filled_in_once_and_told() -> None:
     setup = setup_of(card(votes, "write"))
     assert sorted(setup.models) == ["x", "y"]
     assert "several states" in setup.notes[1]
+
+
+def test_a_duel_s_receipt_makes_its_fields_in_no_order_of_its_places() -> None:
+    def output(reference: str, **request: Any) -> dict[str, Any]:
+        model = {"reference": reference, "commit": "c1", "adapters": []}
+        return {"task": "write", "model": model, "request": {"seed": 7, **request}}
+
+    written = {"outputs": [output("two", prompt="Once"), output("ada/one", prompt="Once")]}
+    assert setup_of_duel(written) == Setup("write", ("ada/one@c1", "two"), "Once", 7)
+    assert setup_of_duel({"outputs": [output("two")]}).prompt is None
 
 
 BAD: list[tuple[dict[str, Any], str]] = [

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import re
+import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,13 @@ from PIL import Image
 
 from pipelines.model_comparison.votes.ballot import from_lines
 from pipelines.model_comparison.votes.card import ballots_of, card
+from pipelines.model_comparison.votes.form.tab import SCENE, TALE
+from pipelines.model_comparison.votes.link import decode, encode
 from pipelines.model_comparison.votes.log import VoteLog
+from pipelines.model_comparison.votes.setup import Setup
 from pipelines.model_comparison.votes.tab import build
 from pipelines.receipts import hash_text
-from pipelines.settings import ROOT, Settings
+from pipelines.settings import ROOT, Limits, Settings
 from pipelines.studio import Studio
 from tests.model_comparison.votes.ballots import duels
 from tests.model_comparison.votes.conftest import NAMES
@@ -84,9 +89,18 @@ class Page:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory, duel_models_dir: Path) -> Iterator[Page]:
     data = tmp_path_factory.mktemp("votes-page")
+    with pytest.MonkeyPatch.context() as patch:  # as app.py has it
+        patch.setenv("GRADIO_TEMP_DIR", str(data / "tmp"))
+        yield from running_page(data, duel_models_dir)
+
+
+def running_page(data: Path, duel_models_dir: Path) -> Iterator[Page]:
     studio = Studio(Settings(models_dir=duel_models_dir, data_dir=data, hub_enabled=False))
     with gr.Blocks() as blocks, gr.Tab() as tab:
-        build(studio, {"concurrency_id": "compute", "concurrency_limit": 1}, tab.select)
+        compute = {"concurrency_id": "compute", "concurrency_limit": 1}
+        filling = build(studio, compute, tab.select)
+        text = gr.Textbox(elem_id="link")
+        text.submit(filling.fill, [text], filling.fields, api_visibility="private")
     blocks.queue(api_open=False)
     _, url, _ = blocks.launch(
         server_port=free_port(), prevent_thread_lock=True, quiet=True, ssr_mode=False,
@@ -135,12 +149,18 @@ def test_outputs_come_all_at_once_and_only_then_can_be_voted_on(page: Page) -> N
 
 
 def test_files_of_pictures_do_not_stay_beside_the_copies(page: Page) -> None:
-    page.sent("votes-run", "paint", "a cat", list(NAMES["paint"]), 5, None)
+    others = folders_of_duels()
+    sent = page.sent("votes-run", "paint", "a cat", list(NAMES["paint"]), 5, None)
     deadline = time.monotonic() + 10
-    folder = page.studio.settings.data_dir / "tmp"
-    while list(folder.glob("duel-*")) and time.monotonic() < deadline:
+    while folders_of_duels() - others and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert list(folder.glob("duel-*")) == []
+    assert folders_of_duels() <= others
+    urls = set(re.findall(r'"url": ?"([^"]+)"', sent))
+    assert [httpx.get(url).status_code for url in urls] == [200, 200], "the copies are there"
+
+
+def folders_of_duels() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("triptych-duel-*"))
 
 
 def test_two_endpoints_for_programs_are_documented(page: Page) -> None:
@@ -221,16 +241,60 @@ def opened(page: Page, found: dict[str, Any]) -> str:
 def test_a_card_fills_task_and_models_in_and_says_that_it_holds_no_prompt(page: Page) -> None:
     sent = opened(page, card(duels(2, 9, task="paint"), "paint"))
 
-    (data,) = (
-        json.loads(line.removeprefix("data:"))["output"]["data"]
-        for line in sent.splitlines()
-        if '"process_completed"' in line
-    )
+    data = last_data(sent)
     updates = [each for each in data if isinstance(each, dict)]
     assert "paint" in data, "the task"
     assert ["y", "x"] in [each.get("value") for each in updates]
     assert "my own prompt" in [each.get("value") for each in updates]
     assert "holds no prompts" in sent
+
+
+def last_data(sent: str) -> list[Any]:
+    (data,) = (
+        json.loads(line.removeprefix("data:"))["output"]["data"]
+        for line in sent.splitlines()
+        if '"process_completed"' in line
+    )
+    assert isinstance(data, list)
+    return data
+
+
+def test_the_link_of_a_duel_comes_with_the_vote_and_is_gone_with_the_next(page: Page) -> None:
+    start = ("votes-run", "write", "Once", list(NAMES["write"]), -1, None)
+    before = page.sent(*start)
+    assert "?vote=" not in before
+    after = page.sent("votes-a-best", token_in(before))
+    (address,) = set(re.findall(r"\?vote=([\w-]+)", after))
+    setup = decode(address, Limits())
+    assert setup == Setup(
+        "write", tuple(sorted(NAMES["write"])), "Once", page.log.ballots()[-1].seed
+    )
+    hidden = {"value": None, "visible": False, "__type__": "update"}
+    generating = [json.loads(line.removeprefix("data:"))["output"]["data"]
+                  for line in page.sent(*start).splitlines()
+                  if '"process_generating"' in line]  # fmt: skip
+    assert generating[0][-1] == hidden
+
+
+def test_a_duel_too_long_for_a_link_is_told_to_have_none(page: Page) -> None:
+    start = ("votes-run", "paint", "時" * 1_500, list(NAMES["paint"]), 5, None)
+    sent = page.sent("votes-tie", token_in(page.sent(*start)))
+    assert "?vote=" not in sent and "at most 4,000 are allowed. Shorten the prompt" in sent
+
+
+def test_a_link_fills_every_field_in(page: Page) -> None:
+    setup = Setup("paint", NAMES["paint"], TALE, 7)
+    data = last_data(page.sent("link", encode(setup)))
+    values = [each.get("value") if isinstance(each, dict) else each for each in data]
+    assert "paint" in values and 7 in values
+    assert TALE in values, "the words of the link, though they begin another task"
+    assert list(NAMES["paint"]) in values
+    values = [
+        each.get("value") if isinstance(each, dict) else each
+        for each in last_data(page.sent("link", encode(replace(setup, prompt=None))))
+    ]
+    assert SCENE in values, "where it has none there is the task's own"
+    assert "The link holds" in page.sent("link", "<b>")
 
 
 def test_a_card_of_another_kind_is_refused_with_the_panel_that_opens_it(page: Page) -> None:

@@ -53,6 +53,7 @@ class Page:
     standings: gr.Dataframe
     counts: gr.Markdown
     warning: gr.Textbox
+    link: gr.Textbox
 
     @property
     def outputs(self) -> list[Any]:
@@ -60,7 +61,7 @@ class Page:
         texts, pictures = [s.text for s in self.slots], [s.picture for s in self.slots]
         return [
             self.token, *texts, *pictures, self.status, self.names, self.receipt,
-            *(slot.column for slot in self.slots), *self.buttons.values(),
+            *(slot.column for slot in self.slots), *self.buttons.values(), self.link,
         ]  # fmt: skip
 
     @property
@@ -109,6 +110,7 @@ def build_outputs(given: Given) -> Page:
         wrap=True, label="Who was who", visible=False, elem_id="votes-names",
     )  # fmt: skip
     receipt = ui.receipt_box("Receipt of the duel", elem_id="votes-receipt")
+    address = ui.link_box(elem_id="votes-link")
     standings = gr.Dataframe(
         headers=list(BOARD_HEADERS), datatype="str", interactive=False, wrap=True,
         label="Leaderboard", elem_id="votes-board",
@@ -116,7 +118,7 @@ def build_outputs(given: Given) -> Page:
     counts = gr.Markdown(elem_classes="facts", elem_id="votes-counts")
     return Page(
         given, token, status, notes, slots, tie, all_bad, names, receipt, standings, counts,
-        warning=ui.notes_box(),
+        warning=ui.notes_box(), link=address,
     )  # fmt: skip
 
 
