@@ -30,8 +30,9 @@ from pipelines.settings import ROOT, Limits
 if TYPE_CHECKING:
     from PIL import Image
 
-EMBEDDED = {"emoji-scenes": ROOT / "assets" / "datasets" / "emoji-scenes"}
-"""Names that may be asked for, and where they lie."""
+_ASSETS = ROOT / "assets" / "datasets"
+EMBEDDED = {"emoji-scenes": _ASSETS / "emoji-scenes", "shakespeare": _ASSETS / "shakespeare.txt"}
+"""Names that may be asked for, and where they lie: pictures with captions, and texts."""
 
 FEWEST_SAMPLES, MOST_SAMPLES = 2, 10_000
 MOST_TEXT_BYTES = 16 * 1024**2
@@ -106,7 +107,8 @@ def embedded(name: str) -> DataSet:
     Raises:
         InvalidValue: there is none of that name.
     """
-    return read_folder(EMBEDDED[validation.choice("data", name, list(EMBEDDED))], name)
+    path = EMBEDDED[validation.choice("data", name, list(EMBEDDED))]
+    return read_folder(path, name) if path.is_dir() else read_texts(path, name, Limits())
 
 
 def read_folder(folder: Path, name: str | None = None) -> DataSet:

@@ -24,18 +24,22 @@ TITLES = {
     TRAINING: "Training",
 }
 MOST_FIELDS = 4
+_FAR_APART = 20
+"""Costs that differ by more than this factor are drawn on a logarithmic axis."""
 
 
 def quality_against_cost(card: Card) -> Figure:
     """The first metric with its interval over the seconds that a sample takes."""
     figure, field = _field()
     metric = next(iter(card["metrics"]))
+    taken = []
     for colour, model in zip(_COLOURS, card["models"], strict=False):
         score = model["scores"].get(metric)
         if score is None:
             continue
         value, low, high = (_number(score[name]) for name in ("value", "low", "high"))
         seconds = 1 / max(model["costs"]["samples_per_second"], 1e-9)
+        taken.append(seconds)
         reach = [[max(0.0, value - low)], [max(0.0, high - value)]]
         field.errorbar(
             seconds,
@@ -46,7 +50,10 @@ def quality_against_cost(card: Card) -> Figure:
             capsize=3,
             label=_plain(model["name"]),
         )
-    field.set_xscale("log")
+    if taken and max(taken) > _FAR_APART * min(taken):
+        field.set_xscale("log")
+    else:
+        field.set_xlim(0, 1.1 * max(taken, default=1.0))
     field.set_xlabel("seconds a sample")
     field.set_ylabel(_label(card, metric))
     field.legend(fontsize=8, frameon=False)
@@ -88,7 +95,8 @@ def training_curves(card: Card) -> Figure | None:
                 field.plot(steps, values, color=colour, linewidth=1, label=_plain(model["name"]))
         field.set_ylabel(_plain(name))
         field.legend(fontsize=8, frameon=False)
-    fields[-1].set_xlabel("step of training")
+    for field in fields[-2:]:
+        field.set_xlabel("step of training")
     return figure
 
 
@@ -115,14 +123,22 @@ def _field() -> tuple[Figure, Any]:
 
 
 def _fields(count: int) -> tuple[Figure, Any]:
-    """A figure with so many fields below each other."""
+    """A figure with so many fields, two in a row."""
     from matplotlib.figure import Figure
 
     width, height = _SIZE
-    figure = Figure(figsize=(width, height * count))
+    columns = min(count, 2)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(width * columns, height * rows))
     # Fixed margins: a layout engine draws everything twice to find them.
-    margins = {"bottom": 0.15 / count, "top": 1 - 0.04 / count, "left": 0.14, "right": 0.97}
-    fields = figure.subplots(count, squeeze=False, gridspec_kw=margins)[:, 0]
+    margins = {
+        "bottom": 0.15 / rows, "top": 1 - 0.04 / rows,
+        "left": 0.14 / columns, "right": 1 - 0.03 / columns, "wspace": 0.2,
+    }  # fmt: skip
+    fields = figure.subplots(rows, columns, squeeze=False, gridspec_kw=margins).flatten()
+    for unused in fields[count:]:
+        figure.delaxes(unused)
+    fields = fields[:count]
     for field in fields:
         field.grid(alpha=0.3)
         field.spines[["top", "right"]].set_visible(False)

@@ -24,6 +24,7 @@ from pipelines.model_comparison.evaluation.form.tab import (
     build_findings,
     build_settings,
     build_size,
+    fitting_data,
     opened,
     switch,
 )
@@ -47,16 +48,13 @@ from pipelines.model_comparison.evaluation.tables import (
     partial_table,
     score_table,
 )
-from pipelines.model_comparison.opening import read_card
+from pipelines.model_comparison.opening import Filling, read_card
 from pipelines.settings import Limits, Settings
 from pipelines.streaming import stream
 from pipelines.studio import Studio
 
-Opening = tuple[Callable[..., Any], list[Any]]
-"""What takes the text of a link, and the fields that it fills in."""
 
-
-def build(studio: Studio, compute: dict[str, Any]) -> Opening:
+def build(studio: Studio, compute: dict[str, Any]) -> Filling:
     """Adds the panel's content to the current block.
 
     Args:
@@ -91,15 +89,17 @@ def build(studio: Studio, compute: dict[str, Any]) -> Opening:
     data.change(lambda name: gr.update(visible=name == UPLOAD), [data], [upload], **ui.FREE)
     # Not whenever the task changes: a card or a link sets models beside it, which have to stay.
     task.input(
-        lambda chosen: switch(studio.settings, given, chosen), [task],
-        list(switch(studio.settings, given, "describe")), **ui.FREE,
+        lambda chosen, name: {
+            **switch(studio.settings, given, chosen), data: fitting_data(chosen, name)
+        },
+        [task, data], [*switch(studio.settings, given, "describe"), data], **ui.FREE,
     )  # fmt: skip
     return _wire_opening(studio.settings, given, found, card_button)
 
 
 def _wire_opening(
     settings: Settings, given: Given, found: Found, button: gr.UploadButton
-) -> Opening:
+) -> Filling:
     """What fills the fields in: a card by the button, a link by what is returned."""
 
     def fill(setup: Setup) -> dict[Any, Any]:
@@ -118,7 +118,7 @@ def _wire_opening(
         ui.shows_errors(from_card), [button], fields,
         **{**ui.FREE, "queue": True},  # unqueued errors are not shown
     )  # fmt: skip
-    return ui.shows_errors(from_link), fields
+    return Filling(ui.shows_errors(from_link), fields)
 
 
 def _handler(studio: Studio, found: Found) -> Callable[..., Iterator[dict[Any, Any]]]:
@@ -132,8 +132,9 @@ def _handler(studio: Studio, found: Found) -> Callable[..., Iterator[dict[Any, A
 
         Args:
             task: "write", "describe" or "paint"; settings of the other tasks are not read.
-            data: "emoji-scenes", a data set of the Hub (owner/name@revision), or "upload".
-            models: two to eight models of this page or Hub references.
+            data: "emoji-scenes" (pictures with captions), "shakespeare" (texts), a data set of
+                the Hub (owner/name@revision), or "upload".
+            models: one to eight models of this page or Hub references.
             sample_size: how many samples to draw.
             metrics: names of metrics of the task; none for the usual ones.
             seed: of the draw and of what models draw.
@@ -143,8 +144,8 @@ def _handler(studio: Studio, found: Found) -> Callable[..., Iterator[dict[Any, A
             steps: for paint: denoising steps; -1 for each model's own.
             guidance_scale: for paint: how closely to follow the prompt; 1 or less for not at
                 all, -1 for each model's own.
-            clip: for the metrics of CLIPScore: a CLIP model of this page or a Hub reference; none
-                for the embedded one.
+            clip: for CLIPScore and recall: a CLIP model of this page or a Hub reference; none for
+                the embedded one.
             upload: a .txt file of texts, or a .zip of pictures with metadata.jsonl.
             extractor: for KID, FID and diversity: "emoji-captioner", or "InceptionV3-2015-12-05"
                 where its weights are on this machine; none for the first.

@@ -19,7 +19,7 @@ from pipelines.model_comparison import link
 from pipelines.model_comparison.card import KIND, card, setup_of
 from pipelines.model_comparison.claims import claims
 from pipelines.model_comparison.fields import SharedFields, SideFields, compare_request
-from pipelines.model_comparison.opening import read_card
+from pipelines.model_comparison.opening import Filling, read_card
 from pipelines.model_comparison.pipeline import (
     SIDES,
     CompareRequest,
@@ -53,8 +53,6 @@ from pipelines.text_to_image.pipeline import Preview
 
 _Pair = tuple[str | None, str | None]
 """What A and B begin with."""
-Opening = tuple[Callable[..., Any], list[Any]]
-"""What takes the text of a link, and the fields that it fills in."""
 
 
 class _Buttons(NamedTuple):
@@ -63,7 +61,7 @@ class _Buttons(NamedTuple):
     card: gr.UploadButton
 
 
-def build(studio: Studio, compute: dict[str, Any]) -> Opening:
+def build(studio: Studio, compute: dict[str, Any]) -> Filling:
     """Adds Side by side to the current block.
 
     Returns:
@@ -106,7 +104,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> Opening:
     def from_link(text: str) -> dict[Any, Any]:
         return _opened(studio.settings, page, link.decode(text, studio.settings.limits))
 
-    return ui.shows_errors(from_link), opened
+    return Filling(ui.shows_errors(from_link), opened)
 
 
 def _build_given(settings: Settings) -> tuple[Given, _Buttons]:
@@ -273,7 +271,7 @@ def _event_update(out: Output, request: Any, event: Any) -> dict[Any, Any]:
     if isinstance(event, TextDelta):
         part = event.new_tokens / request.max_new_tokens
         bar = Progress(f"Writing · {event.new_tokens} tokens", part)
-        return {out.text: request.prompt + event.text, out.status: ui.progress_bar(bar)}
+        return {out.text: event.whole(request.prompt), out.status: ui.progress_bar(bar)}
     if isinstance(event, Preview):
         part = event.step / event.steps
         bar = Progress(f"Step {event.step} of {event.steps}", part, event.seconds_left)

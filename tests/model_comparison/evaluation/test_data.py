@@ -38,6 +38,15 @@ def test_the_held_out_scenes_have_pictures_and_five_wordings() -> None:
     assert scenes.signature == f"emoji-scenes@{scenes.sha256[:16]}"
 
 
+def test_texts_ship_that_neither_the_writer_nor_its_fine_tune_has_seen() -> None:
+    speeches = embedded("shakespeare")
+
+    assert len(speeches.samples) == 939
+    assert not speeches.has_pictures
+    assert speeches.samples[0].text == "GREMIO:\nGood morrow, neighbour Baptista."
+    assert speeches.signature == f"shakespeare@{speeches.sha256[:16]}"
+
+
 @pytest.mark.parametrize("name", ["../models", "assets/datasets/emoji-scenes", "", None, 3, True])
 def test_a_name_is_looked_up_and_never_a_path(name: Any) -> None:
     with pytest.raises(InvalidValue, match="emoji-scenes"):

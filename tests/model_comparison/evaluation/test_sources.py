@@ -394,7 +394,7 @@ def test_the_owner_may_name_files_and_folders(
         ("", "data is ''"),
         ("x" * 10_000, "data is 'xxx"),
         ("x" * 300, "cannot be opened"),
-        ("nowhere", "There is no data set 'nowhere'; give emoji-scenes; a .txt"),
+        ("nowhere", "There is no data set 'nowhere'; give emoji-scenes, shakespeare; a .txt"),
         ("~nobody/scenes", "There is no data set"),
         ("not/here", "is on the Hub, and this page was started without it"),
     ],

@@ -146,7 +146,7 @@ def test_an_upload_is_a_data_set(client: Client, tmp_path: Path) -> None:
         ({"data": "/etc/passwd"}, "emoji-scenes"),
         ({"data": None}, "emoji-scenes"),
         ({"data": "upload"}, "no file"),
-        ({"models": ["emoji-captioner"]}, "1 models"),
+        ({"models": []}, "0 models"),
         ({"models": None}, "0 models"),
         ({"models": ["emoji-captioner", "/etc"]}, "no model"),
         ({"models": ["emoji-captioner", "<b>x</b>"]}, "&lt;b&gt;"),
@@ -243,6 +243,22 @@ def test_a_card_fills_the_panel_in_and_clears_what_was_found_before(panel: Panel
     assert not changed["upload"]["visible"]
     assert not changed["Good to know"]["visible"]
     assert changed["method"]["visible"] and not changed["steps"]["visible"]
+
+
+@pytest.mark.parametrize(
+    ("task", "chosen", "usual"),
+    [
+        ("write", "emoji-scenes", "shakespeare"),
+        ("paint", "shakespeare", "emoji-scenes"),
+        ("describe", "emoji-scenes", "emoji-scenes"),
+    ],
+)
+def test_a_task_brings_its_own_data_and_leaves_what_is_not_embedded(
+    task: Any, chosen: str, usual: str
+) -> None:
+    assert form.fitting_data(task, chosen)["value"] == usual
+    for own in ("upload", "ada/set@main"):
+        assert "value" not in form.fitting_data(task, own)
 
 
 def test_a_card_of_an_upload_asks_for_the_file(panel: Panel) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -29,6 +30,13 @@ from pipelines.validation import OWN
 
 _SHOWN_SAMPLES = 256
 _DESCRIBING, _PAINTING, _WRITING = Describing(), Painting(), Writing()
+_FIRST: Task = "write"
+"""The task that the panel begins with: two of its models are there, and answer in seconds."""
+_USUAL_DATA: Mapping[Task, str] = {
+    "write": "shakespeare",
+    "describe": "emoji-scenes",
+    "paint": "emoji-scenes",
+}
 
 
 class Given(NamedTuple):
@@ -74,14 +82,14 @@ class Found:
 
 
 def build_choice(settings: Settings) -> tuple[gr.Radio, gr.Dropdown, gr.File, gr.Dropdown]:
-    sets = [*((f"Embedded: {name}", name) for name in EMBEDDED), ("A file of mine", UPLOAD)]
-    names = names_here(settings, "describe")
+    sets = [*((_told(name), name) for name in EMBEDDED), ("A file of mine", UPLOAD)]
+    names = names_here(settings, _FIRST)
     return (
-        gr.Radio(ui.TASKS, value="describe", label="Task", elem_id="evaluate-task"),
+        gr.Radio(ui.TASKS, value=_FIRST, label="Task", elem_id="evaluate-task"),
         gr.Dropdown(
-            sets, value=sets[0][1], label="Data set", allow_custom_value=True, interactive=True,
+            sets, value=_USUAL_DATA[_FIRST], label="Data set", allow_custom_value=True,
             info="A data set of the Hub can be typed: owner/name or owner/name@revision",
-            elem_id="evaluate-data",
+            interactive=True, elem_id="evaluate-data",
         ),
         gr.File(
             label="Texts (.txt: lines, or paragraphs), or pictures (.zip with metadata.jsonl)",
@@ -90,9 +98,15 @@ def build_choice(settings: Settings) -> tuple[gr.Radio, gr.Dropdown, gr.File, gr
         gr.Dropdown(
             names, value=names[:2], multiselect=True, max_choices=MOST_MODELS, label="Models",
             allow_custom_value=True, interactive=True, elem_id="evaluate-models",
-            info="The first is what the others are compared with. A Hub reference can be typed.",
+            info="One alone, or up to 8: the first is what the others are compared with. A Hub "
+            "reference can be typed.",
         ),
     )  # fmt: skip
+
+
+def _told(name: str) -> str:
+    kind = "pictures with captions" if EMBEDDED[name].is_dir() else "texts"
+    return f"Embedded: {name} ({kind})"
 
 
 def build_size() -> gr.Slider:
@@ -107,7 +121,7 @@ def build_settings(settings: Settings) -> list[Any]:
     with gr.Accordion("Settings", open=False):
         return [
             gr.Dropdown(
-                _metric_choices("describe"), value=list(DEFAULT_METRICS["describe"]),
+                _metric_choices(_FIRST), value=list(DEFAULT_METRICS[_FIRST]),
                 multiselect=True, allow_custom_value=True, interactive=True, label="Metrics",
                 elem_id="evaluate-metrics", info="Models are told apart by the first",
             ),
@@ -116,12 +130,12 @@ def build_settings(settings: Settings) -> list[Any]:
                 elem_id="evaluate-seed",
             ),
             ui.slider(
-                1, limits.new_tokens, _DESCRIBING.max_new_tokens, step=1, label="New tokens",
+                1, limits.new_tokens, _WRITING.max_new_tokens, step=1, label="New tokens",
                 elem_id="evaluate-tokens",
             ),
-            ui.slider(0, 2, _DESCRIBING.temperature, step=0.05, label="Temperature",
+            ui.slider(0, 2, _WRITING.temperature, step=0.05, label="Temperature",
                       info="Of sampling", elem_id="evaluate-temperature"),
-            gr.Radio(list(METHODS), value=_DESCRIBING.method, label="Method",
+            gr.Radio(list(METHODS), value=_DESCRIBING.method, label="Method", visible=False,
                      elem_id="evaluate-method"),
             ui.slider(OWN, limits.steps, _PAINTING.steps, step=1, label="Steps",
                       info="-1: each model's own", visible=False, elem_id="evaluate-steps"),
@@ -129,9 +143,9 @@ def build_settings(settings: Settings) -> list[Any]:
                       label="Guidance scale", info="1 or less: not guided; -1: each model's own",
                       visible=False, elem_id="evaluate-guidance"),
             gr.Dropdown(
-                clips, value=clips[0] if clips else None, label="CLIP model for CLIPScore",
-                interactive=True, allow_custom_value=True, elem_id="evaluate-clip",
-                info="A Hub reference can be typed",
+                clips, value=clips[0] if clips else None, interactive=True,
+                label="CLIP model for CLIPScore and recall", allow_custom_value=True,
+                elem_id="evaluate-clip", info="A Hub reference can be typed", visible=False,
             ),
             gr.Dropdown(
                 [EMBEDDED_EXTRACTOR], value=EMBEDDED_EXTRACTOR, visible=False,
@@ -152,18 +166,18 @@ def build_findings() -> Found:
     scores = gr.Dataframe(label="Scores", visible=False, elem_id="evaluate-scores", **tables)
     notes = ui.notes_box()
     with gr.Row(equal_height=False):
-        looks: dict[str, Any] = {"interactive": False, "visible": False, "format": "png"}
+        looks = {**ui.PICTURES, "visible": False, "elem_classes": "figure"}
         quality = gr.Image(label="Quality against cost", elem_id="evaluate-quality", **looks)
         spread = gr.Image(label="Over the samples", elem_id="evaluate-distribution", **looks)
-        training = gr.Image(label="How they learned", elem_id="evaluate-training", **looks)
+    training = gr.Image(label="How they learned", elem_id="evaluate-training", **looks)
     comparisons = gr.Dataframe(
         label="Differences from the first model", visible=False, elem_id="evaluate-differences",
         **tables,
     )  # fmt: skip
     costs = gr.Dataframe(label="Cost", visible=False, elem_id="evaluate-costs", **tables)
     gallery = gr.Gallery(
-        label="Samples that differ most", columns=4, object_fit="contain", format="png",
-        interactive=False, visible=False, elem_id="evaluate-gallery",
+        label="Samples that differ most", columns=4, object_fit="contain", visible=False,
+        elem_id="evaluate-gallery", **ui.PICTURES,
     )  # fmt: skip
     differing = gr.Dataframe(
         label="Samples that differ most", visible=False, elem_id="evaluate-differing", **tables
@@ -181,6 +195,11 @@ def build_findings() -> Found:
 
 def _metric_choices(task: Task) -> list[tuple[str, str]]:
     return [(KNOWN[name].label, name) for name in METRICS[task]]
+
+
+def fitting_data(task: Task, chosen: object) -> dict[str, Any]:
+    """The task's own data set, where another of the embedded ones is chosen."""
+    return gr.update(value=_USUAL_DATA[task]) if chosen in EMBEDDED else gr.skip()
 
 
 def switch(settings: Settings, given: Given, task: Task) -> dict[Any, Any]:

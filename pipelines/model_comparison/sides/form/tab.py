@@ -60,7 +60,7 @@ class Output:
 
     def show(self, result: Any, data_dir: Path) -> dict[Any, Any]:
         if isinstance(result, TextResult):
-            return {self.text: result.whole}
+            return {self.text: result.whole(result.prompt)}
         if isinstance(result, PaintResult):
             return {self.painting: save_png(result, data_dir)}
         return {self.table: [[c.text, f"{100 * c.probability:.1f} %"] for c in result.captions]}
@@ -161,7 +161,7 @@ def build_output(side: Side) -> Output:
             ),
             gr.Gallery(
                 label=f"Picture {name}", columns=1, height=None, object_fit="contain",
-                format="png", interactive=False, elem_id=f"{slug}-painting", **_HIDDEN,
+                elem_id=f"{slug}-painting", **ui.PICTURES, **_HIDDEN,
             ),
             gr.Dataframe(
                 headers=["caption", "probability"], datatype="str", interactive=False, wrap=True,
@@ -175,8 +175,8 @@ def build_findings() -> tuple[Any, ...]:
     verdict_line = gr.Markdown(label="Verdict", elem_id="compare-verdict")
     measures = gr.Markdown(label="Measures", elem_id="compare-measures", elem_classes="facts")
     wipe = gr.ImageSlider(
-        label="Wipe: A left, B right", interactive=False, format="png", max_height=480,
-        elem_id="compare-wipe", **_HIDDEN,
+        label="Wipe: A left, B right", max_height=480, elem_id="compare-wipe", **ui.PICTURES,
+        **_HIDDEN,
     )  # fmt: skip
     notes = ui.notes_box()
     receipt = ui.receipt_box("Card of A and B", elem_id="compare-receipt")
