@@ -25,7 +25,7 @@ os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # its downloads cannot be stop
 
 from pipelines.errors import StudioError
 from pipelines.settings import Settings, check_places, gibibytes
-from pipelines.startup import skip_gradio_stubs
+from pipelines.startup import forget_old_files, skip_gradio_stubs
 
 
 def _settings_or_exit(arguments: Sequence[str] | None) -> Settings:
@@ -149,6 +149,10 @@ _WARM_UP_AFTER_SECONDS = 1.5
 """A browser on the same machine draws the page in this time; imports would take its core."""
 
 
+_KEPT_SECONDS = 24 * 3600
+"""So long what a visitor was shown can be fetched again."""
+
+
 class _Page(gr.Blocks):
     """Blocks whose queue holds 64 and which nobody passes by, their configuration made once.
 
@@ -189,7 +193,8 @@ def build_app(settings: Settings) -> gr.Blocks:
     studio = Studio(settings)
     # One queue for all that computes: what is timed runs alone, and people see their place.
     compute = {"concurrency_id": "compute", "concurrency_limit": 1}
-    with _Page(title="Triptych", analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
+    forgets = (3600, _KEPT_SECONDS)
+    with _Page(title="Triptych", analytics_enabled=False, delete_cache=forgets) as page:
         gr.Markdown(
             "# Triptych\nWrite, paint, describe — and see which model does it better.",
             elem_id="masthead",
@@ -285,10 +290,15 @@ def _welcome(studio: Studio) -> str:
     """The device line; with it the libraries are warmed up, once the first page is drawn."""
     device = studio.device
     if _is_cold.acquire(blocking=False):  # once, however many pages are opened
-        timer = threading.Timer(_WARM_UP_AFTER_SECONDS, libraries.warm_up)
+        timer = threading.Timer(_WARM_UP_AFTER_SECONDS, _settle, [studio.settings])
         timer.name, timer.daemon = "triptych-warm-up", True
         timer.start()
     return f"Runs on **{device.kind}** in **{device.dtype_name}** — {device.reason}."
+
+
+def _settle(settings: Settings) -> None:
+    libraries.warm_up()
+    forget_old_files(settings.data_dir / "tmp", _KEPT_SECONDS)
 
 
 def launch_options(settings: Settings) -> dict[str, Any]:

@@ -21,16 +21,9 @@ def open_picture(path: Path, limits: Limits) -> Image.Image:
     """The picture in a file as upright RGB, transparent parts on white.
 
     Raises:
-        InvalidValue: too large, empty, damaged, or of another format.
+        InvalidValue: not there, too large, empty, damaged, or of another format.
     """
-    size = path.stat().st_size
-    if size == 0:
-        raise InvalidValue("The picture's file is empty (0 bytes). Choose another file.")
-    if size > limits.upload_bytes:
-        raise InvalidValue(
-            f"The picture's file has {mebibytes(size)}; at most {mebibytes(limits.upload_bytes)} "
-            "are allowed. Make it smaller."
-        )
+    _check_size(path, limits)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -46,8 +39,30 @@ def open_picture(path: Path, limits: Limits) -> Image.Image:
         ) from error
     except (OSError, SyntaxError, ValueError) as error:
         raise InvalidValue(
-            f"The picture is damaged or incomplete ({error}). Export it again, or choose another."
+            f"The picture is damaged or incomplete ({_reason(error)}). Export it again, or choose "
+            "another."
         ) from error
+
+
+def _check_size(path: Path, limits: Limits) -> None:
+    try:
+        size = path.stat().st_size
+    except (OSError, ValueError) as error:
+        raise InvalidValue(
+            f"The picture's file cannot be read ({_reason(error)}). Upload it again."
+        ) from error
+    if size == 0:
+        raise InvalidValue("The picture's file is empty (0 bytes). Choose another file.")
+    if size > limits.upload_bytes:
+        raise InvalidValue(
+            f"The picture's file has {mebibytes(size)}; at most {mebibytes(limits.upload_bytes)} "
+            "are allowed. Make it smaller."
+        )
+
+
+def _reason(error: Exception) -> object:
+    """What went wrong, without the name of a file on this machine."""
+    return getattr(error, "strerror", None) or error
 
 
 def check_pixels(width: int, height: int, limits: Limits) -> None:

@@ -18,6 +18,9 @@ is left with the module that was replaced, in which there is nothing.
 """
 
 
+_imported: set[Task] = set()
+
+
 def warm_up() -> None:
     """Imports what the first loads would wait for, task by task."""
     for task in _IMPORTS:
@@ -30,8 +33,15 @@ def import_for(task: Task) -> None:
     A kind of model that is none of the embedded ones' still imports some code of its own,
     about a tenth of a second, when it is first loaded.
     """
-    with alone:
-        _IMPORTS[task]()
+    if not has(task):  # who needs nothing waits for nobody's load
+        with alone:
+            _IMPORTS[task]()
+        _imported.add(task)
+
+
+def has(task: Task) -> bool:
+    """Whether ``import_for`` has nothing left to do."""
+    return task in _imported
 
 
 def _import_transformers() -> Any:

@@ -204,7 +204,8 @@ class Residency:
                 entry.model = model
                 self._make_room(entry.model_bytes, keep=entry)
             except BaseException as error:
-                logger.exception("loading %s failed", entry.key)
+                if not isinstance(error, StudioError):  # those are answers, not faults
+                    logger.exception("loading %s failed", entry.key)
                 model = None
                 self._forget(entry, error.with_traceback(None))
             finally:

@@ -1,10 +1,14 @@
-"""What makes the start of the page quicker, before Gradio is imported."""
+"""What makes the start of the page quicker, before Gradio is imported, and what is cleared
+away after it."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import time
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
 from types import ModuleType
 
 _WRITER = "gradio.component_meta"
@@ -19,6 +23,26 @@ def skip_gradio_stubs() -> None:
     """
     if _WRITER not in sys.modules and _WithoutStubs not in sys.meta_path:
         sys.meta_path.insert(0, _WithoutStubs)
+
+
+def forget_old_files(folder: Path, seconds: float) -> None:
+    """Deletes what in a folder was written longer ago, files and empty folders.
+
+    Gradio deletes what it made itself while it runs, and what a process that was killed had
+    made stays for ever. What cannot be deleted stays.
+    """
+    oldest = time.time() - seconds
+    old = []
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # gone since
+            if path.lstat().st_mtime < oldest:
+                old.append(path)
+    for path in sorted(old, reverse=True):  # what is inside comes first
+        with contextlib.suppress(OSError):
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()
+            else:
+                path.unlink()
 
 
 class _WithoutStubs(PathFinder):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from pipelines import libraries
 from pipelines.adapters import memory_of
 from pipelines.device import Device, choose_device
 from pipelines.events import Progress
@@ -54,6 +55,9 @@ class Studio:
         Raises:
             StudioError: the reference, the download or the load is at fault.
         """
+        if not libraries.has(task):
+            yield Progress("Importing libraries")
+            yield from stream(lambda emit: libraries.import_for(task), may_go_on=True)
         snapshot = yield from stream(
             lambda emit: resolve(
                 reference, task, self.settings, emit, self.device, self.residency.commits()

@@ -35,6 +35,12 @@ JS = (Path(__file__).parent / "ui.js").read_text(encoding="utf-8")
 
 FREE: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 """Options of handlers that compute nothing and are no endpoints."""
+PICTURES: dict[str, Any] = {
+    "interactive": False,
+    "format": "png",
+    "buttons": ["download", "fullscreen"],
+}
+"""Options of pictures that are shown. Gradio's share button would send them to the Hub."""
 TASKS = [("Write", "write"), ("Paint", "paint"), ("Describe", "describe")]
 """The choices of a task."""
 
@@ -212,9 +218,9 @@ def local_choices(settings: Settings, task: Task) -> dict[str, Any]:
     return update
 
 
-def seed_box(**options: Any) -> gr.Number:
+def seed_box(info: str = "-1: a new one each time", **options: Any) -> gr.Number:
     """-1 for a random seed; the seed that was used is shown with the result."""
-    return number(value=-1, precision=0, label="Seed", info="-1: a new one each time", **options)
+    return number(value=-1, precision=0, label="Seed", info=info, **options)
 
 
 def card_button(**options: Any) -> gr.UploadButton:
@@ -228,6 +234,10 @@ def link_box(**options: Any) -> gr.Textbox:
         label="Link: add it to the page's address", interactive=False, visible=False, max_lines=1,
         buttons=["copy"], **options,
     )  # fmt: skip
+
+
+_BAR = 'span class="bar'
+"""What the line of a run has, as long as it goes on."""
 
 
 def progress_bar(event: Progress) -> str:
@@ -250,30 +260,33 @@ def _status(
     if is_running:
         width = "" if fraction is None else f' style="width:{100 * min(max(fraction, 0), 1):.0f}%"'
         kind = "is-unknown" if fraction is None else ""
-        bar = f'<span class="bar {kind}" aria-hidden="true"><span{width}></span></span>'
-    return f'<div class="status" role="status">{text}{bar}</div>'
+        bar = f'<{_BAR} {kind}" aria-hidden="true"><span{width}></span></span>'
+    return f'<div class="status">{text}{bar}</div>'
 
 
 def wire_stop(button: gr.Button, runs: list[Any], statuses: list[gr.HTML]) -> None:
-    """Makes a button end these runs and then say so in their status lines.
+    """Makes a button end these runs and then say so in the status lines of those that ran.
 
     First the one, then the other: the page works through a click's handlers in turn, and
     an update of a run that still goes on would be drawn over the word. What was on its
     way when the run was cancelled has a moment to arrive.
     """
 
-    def say_so() -> Any:
+    def say_so(*lines: object) -> Any:
         time.sleep(0.3)
-        return [done("Stopped")] * len(statuses) if len(statuses) > 1 else done("Stopped")
+        told = [done("Stopped") if _BAR in str(line) else gr.skip() for line in lines]
+        return told if len(told) > 1 else told[0]
 
     options: dict[str, Any] = {"queue": False, "api_visibility": "private"}
     cancelled = button.click(None, cancels=runs, **options)
-    cancelled.then(say_so, None, statuses, show_progress="hidden", **options)
+    cancelled.then(say_so, statuses, statuses, show_progress="hidden", **options)
 
 
 def status_line() -> gr.HTML:
     """Where a tab tells how a run goes. Always in the same place, so nothing jumps."""
-    return gr.HTML(value=done("Ready"), elem_classes="status-box", padding=False)
+    return gr.HTML(
+        value=done("Ready"), label="Status", elem_classes="status-box", padding=False
+    )
 
 
 def receipt_box(label: str = "Receipt", **options: Any) -> gr.JSON:
@@ -327,13 +340,10 @@ def _for_people(error: Exception) -> gr.Error:
     if isinstance(error, gr.Error):
         return error
     if isinstance(error, StudioError):
-        return gr.Error(
-            html.escape(str(error), quote=False), duration=15, title="That did not work"
-        )
+        return gr.Error(html.escape(str(error), quote=False), duration=15, print_exception=False)
     logger.error("a handler failed", exc_info=error)
     return gr.Error(
-        "Something went wrong on our side; the log has the details. Other runs are not affected.",
-        title="Unexpected error",
+        "Something went wrong on our side; the log has the details. Other runs are not affected."
     )
 
 
@@ -369,7 +379,7 @@ def models_panel(studio: Studio) -> None:
 
     @shows_errors
     def drop(chosen: str | None) -> tuple[list[list[str]], dict[str, Any], str]:
-        if chosen and not studio.residency.unload(chosen):
+        if isinstance(chosen, str) and chosen and not studio.residency.unload(chosen):
             raise gr.Error(
                 f"{html.escape(chosen)} is in use or gone already. Wait until its run has ended."
             )

@@ -81,7 +81,8 @@ def text(name: str, value: object, max_characters: int) -> str:
     """``value`` as a string of at most so many characters; empty is allowed.
 
     Raises:
-        InvalidValue: not a string, or too long; the message holds both lengths.
+        InvalidValue: not a string, too long (the message holds both lengths), or with half of
+            a surrogate pair, which is no character and cannot be written as UTF-8.
     """
     if not isinstance(value, str):
         raise InvalidValue(f"{name} is {abbreviated(value)}; give a text.")
@@ -89,6 +90,12 @@ def text(name: str, value: object, max_characters: int) -> str:
         raise InvalidValue(
             f"{name} has {len(value):,} characters; at most {max_characters:,} are allowed. "
             "Shorten it."
+        )
+    broken = next((place for place, c in enumerate(value, 1) if "\ud800" <= c <= "\udfff"), None)
+    if broken is not None:
+        raise InvalidValue(
+            f"{name} has half of a character at place {broken:,} (U+{ord(value[broken - 1]):04X}); "
+            "give a text of whole ones. Remove it, or copy the text again."
         )
     return value
 

@@ -27,6 +27,14 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
         open_picture(path, LIMITS)
 
 
+@pytest.mark.parametrize("name", ["missing.png", "", "\0"])
+def test_what_is_not_there_is_refused_without_telling_where(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        open_picture(tmp_path / name, Limits())
+    assert str(tmp_path) not in str(caught.value)
+    assert "Upload it again" in str(caught.value) or "choose another" in str(caught.value)
+
+
 def test_a_truncated_jpeg_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "half.jpg"
     Image.effect_noise((256, 256), 90).save(path)

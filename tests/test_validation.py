@@ -78,6 +78,15 @@ def test_what_is_no_text_is_refused(given: Any) -> None:
         validation.text("prompt", given, 50)
 
 
+@pytest.mark.parametrize("given", ["\ud800", "a cat \udfff"])
+def test_half_a_character_is_refused_with_its_place(given: str) -> None:
+    """A tokenizer would fail on it, and nobody could tell why."""
+    told = rf"^prompt has half of a character at place {len(given)} "
+    with pytest.raises(InvalidValue, match=told):
+        validation.text("prompt", given, 50)
+    assert validation.text("prompt", "whole: \U0001f355", 50)
+
+
 def test_a_choice_passes_and_others_are_refused_with_the_list() -> None:
     assert validation.choice("scheduler", "Euler", ["DDIM", "Euler"]) == "Euler"
     for given in ("euler", "", None, 0, True, ["Euler"]):

@@ -152,10 +152,10 @@ def _build_view() -> tuple[_View, gr.Button]:
         visible=False, elem_id="tune-text",
     )  # fmt: skip
     picture = gr.Image(
-        label="The base above, the fine-tune below", interactive=False, visible=False,
-        format="png", elem_id="tune-picture",
+        label="The base above, the fine-tune below", visible=False, elem_id="tune-picture",
+        **ui.PICTURES,
     )  # fmt: skip
-    card = gr.Markdown(elem_id="tune-card", elem_classes="card")
+    card = gr.Markdown(label="Card", elem_id="tune-card", elem_classes="card")
     watch = gr.Button("Watch the latest fine-tune", elem_id="tune-watch", size="sm")
     return _View(status, curve, text, picture, card), watch
 

@@ -48,8 +48,11 @@ class _Shown(NamedTuple):
 
 @dataclass(frozen=True)
 class _Buttons:
+    """With the line under them, where it is seen on any screen."""
+
     describe: gr.Button
     stop: gr.Button
+    status: gr.HTML
 
 
 def example_pictures() -> list[list[str]]:
@@ -68,7 +71,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
         with gr.Column(scale=2, min_width=300):
             given, buttons = _build_given(studio)
         with gr.Column(scale=3, min_width=300):
-            shown = _build_shown()
+            shown = _build_shown(buttons.status)
     examples = gr.Examples(
         example_pictures(), [given.picture], label="Pictures", api_visibility="private"
     )
@@ -89,10 +92,11 @@ def _build_given(studio: Studio) -> tuple[_Given, _Buttons]:
     with gr.Row():
         describe = gr.Button("Describe", variant="primary", elem_id="describe-run", scale=2)
         stop = gr.Button("Stop", variant="stop", elem_id="describe-stop", scale=1)
+    status = ui.status_line()
     model = ui.model_picker(studio.settings, "describe", elem_id="describe-model")
     with gr.Accordion("Settings", open=False):
         settings = _build_settings(studio.settings.limits)
-    return _Given(model, picture, *settings), _Buttons(describe, stop)
+    return _Given(model, picture, *settings), _Buttons(describe, stop, status)
 
 
 def _build_settings(limits: Limits) -> tuple[Any, ...]:
@@ -116,19 +120,19 @@ def _build_settings(limits: Limits) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _build_shown() -> _Shown:
+def _build_shown(status: gr.HTML) -> _Shown:
     return _Shown(
         gr.Textbox(
             label="Caption", lines=2, interactive=False, buttons=["copy"], elem_id="caption"
         ),
-        ui.status_line(),
+        status,
         ui.notes_box(),
         gr.Dataframe(
             headers=["caption", "probability", "per token"], datatype="str", interactive=False,
             label="All captions", wrap=True, column_widths=["56%", "24%", "20%"],
             elem_id="captions",
         ),
-        gr.Markdown(elem_classes="facts", elem_id="describe-facts"),
+        gr.Markdown(label="Facts", elem_classes="facts", elem_id="describe-facts"),
         ui.receipt_box(elem_id="describe-receipt"),
     )  # fmt: skip
 

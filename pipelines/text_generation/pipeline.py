@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines import validation
 from pipelines.adapters import applied
+from pipelines.errors import InvalidValue
 from pipelines.events import Progress
 from pipelines.hub import Adapter
 from pipelines.receipts import hash_text, make_receipt
@@ -57,7 +58,8 @@ class TextRequest:
 class Counts:
     """What a text took so far: tokens, and seconds since the model began.
 
-    ``family`` is ``causal``, ``seq2seq`` or ``fill-mask``.
+    ``family`` is ``causal``, ``seq2seq`` or ``fill-mask``; ``goes_on`` tells whether the text
+    follows the prompt.
     """
 
     prompt_tokens: int
@@ -66,6 +68,7 @@ class Counts:
     seconds: float
     first_token_seconds: float
     family: str = "causal"
+    goes_on: bool = True
 
     @property
     def tokens_per_second(self) -> float:
@@ -89,16 +92,19 @@ class TextDelta(Counts):
 
     text: str
 
+    def whole(self, prompt: str) -> str:
+        """What stands on the page: the text behind the prompt, or an answer alone."""
+        return prompt + self.text if self.goes_on else self.text
+
 
 @dataclass(frozen=True, kw_only=True)
-class TextResult(Counts):
+class TextResult(TextDelta):
     """The finished text (without the prompt) and what there is to know about it.
 
     Of a ``fill-mask`` model the text is the prompt with its gaps filled, and ``candidates``
     has the likeliest words for each gap.
     """
 
-    text: str
     prompt: str
     seed: int
     finish_reason: FinishReason
@@ -106,11 +112,6 @@ class TextResult(Counts):
     receipt: dict[str, Any]
     candidates: list[list[Candidate]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-    @property
-    def whole(self) -> str:
-        """The prompt and what was added; of a model that fills gaps, the text is the whole."""
-        return self.text if self.family == "fill-mask" else self.prompt + self.text
 
 
 def checked(request: TextRequest, limits: Limits) -> TextRequest:
@@ -133,11 +134,15 @@ def checked(request: TextRequest, limits: Limits) -> TextRequest:
 
 
 def generate(
-    studio: Studio, request: TextRequest
+    studio: Studio, request: TextRequest, must_go_on: bool = False
 ) -> Generator[Progress | TextDelta, None, TextResult]:
     """Yields progress and the growing text; returns the result.
 
     Closing the generator stops within one token and disturbs no other run.
+
+    Args:
+        must_go_on: the prompt is a text to go on with, and a model that would answer it is
+            refused.
 
     Raises:
         StudioError: a field, the model or the prompt's length is at fault.
@@ -145,6 +150,11 @@ def generate(
     request = checked(request, studio.settings.limits)
     loaded = yield from studio.open(request.model, "write", load_writer, _size_of)
     with loaded.lease:
+        if must_go_on and not loaded.model.goes_on:
+            raise InvalidValue(
+                f"{loaded.snapshot.reference} answers a prompt or fills its gaps, and does not go "
+                "on with a text. Change the prompt and write anew, or choose another model."
+            )
         seed = fresh_seed() if request.seed is None else request.seed
         work = _fill if loaded.model.family == "fill-mask" else _decode
         adapters = loaded.snapshot.adapters
@@ -269,6 +279,7 @@ class _Collector:
                 seconds=seconds,
                 first_token_seconds=self.first_token_seconds,
                 family=self._writer.family,
+                goes_on=self._writer.goes_on,
             )
         )
 
@@ -304,6 +315,7 @@ def _result(
             "write", loaded.snapshot, request, seed, studio.device, timings, hash_text(written.text)
         ),
         family=writer.family,
+        goes_on=writer.goes_on,
         candidates=written.candidates,
         notes=notes,
     )

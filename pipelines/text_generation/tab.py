@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from pipelines import ui
+from pipelines.errors import InvalidValue
 from pipelines.events import Progress, with_result
 from pipelines.settings import Limits
 from pipelines.studio import Studio
-from pipelines.text_generation.pipeline import Counts, TextDelta, TextRequest, TextResult, generate
+from pipelines.text_generation.pipeline import Counts, TextRequest, TextResult, generate
 
 EXAMPLES = [
     ["Once upon a time there was a poor fisherman who"],
@@ -36,13 +37,15 @@ class _Settings(NamedTuple):
 
 @dataclass(frozen=True)
 class _Given:
-    """What a visitor sets, and the buttons beside it."""
+    """What a visitor sets, and the buttons beside it with the line under them, where it is seen
+    on any screen."""
 
     model: gr.Dropdown
     prompt: gr.Textbox
     settings: _Settings
     write: gr.Button
     stop: gr.Button
+    status: gr.HTML
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,9 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
         with gr.Column(scale=2, min_width=300):
             given = _build_given(studio)
         with gr.Column(scale=3, min_width=300):
-            shown = _build_shown()
+            shown = _build_shown(given.status)
     examples = gr.Examples(EXAMPLES, [given.prompt], label="Beginnings", api_visibility="private")
-    _wire(_handler(studio), given, shown, examples, compute)
+    _wire(studio, given, shown, examples, compute)
 
 
 def _build_given(studio: Studio) -> _Given:
@@ -88,10 +91,11 @@ def _build_given(studio: Studio) -> _Given:
     with gr.Row():
         write = gr.Button("Write", variant="primary", elem_id="write-run", scale=2)
         stop = gr.Button("Stop", variant="stop", elem_id="write-stop", scale=1)
+    status = ui.status_line()
     model = ui.model_picker(studio.settings, "write", elem_id="write-model")
     with gr.Accordion("Settings", open=False):
         settings = _build_settings(studio.settings.limits)
-    return _Given(model, prompt, settings, write, stop)
+    return _Given(model, prompt, settings, write, stop, status)
 
 
 def _build_settings(limits: Limits) -> _Settings:
@@ -110,16 +114,15 @@ def _build_settings(limits: Limits) -> _Settings:
         ui.slider(
             0, 200, _DEFAULT.top_k, step=1, label="Top-k", info="Keep so many tokens; 0: all"
         ),
-        ui.seed_box(),
+        ui.seed_box(info="-1: a new one each time, as Regenerate takes"),
     )  # fmt: skip
 
 
-def _build_shown() -> _Shown:
+def _build_shown(status: gr.HTML) -> _Shown:
     story = gr.Textbox(
         label="Text", lines=13, max_lines=26, interactive=False, buttons=["copy"],
         elem_id="story", placeholder="The tale appears here, word by word.",
     )  # fmt: skip
-    status = ui.status_line()
     candidates = gr.Dataframe(
         headers=["gap", "candidate", "probability"], datatype="str", interactive=False,
         label="Candidates for each gap", visible=False, elem_id="write-candidates",
@@ -128,7 +131,7 @@ def _build_shown() -> _Shown:
         more = gr.Button("Continue", elem_id="write-continue")
         again = gr.Button("Regenerate", elem_id="write-again")
     notes = ui.notes_box()
-    summary = gr.Markdown(elem_classes="facts", elem_id="write-facts")
+    summary = gr.Markdown(label="Facts", elem_classes="facts", elem_id="write-facts")
     receipt = ui.receipt_box(elem_id="write-receipt")
     return _Shown(story, status, notes, candidates, summary, receipt, more, again)
 
@@ -151,42 +154,49 @@ def _handler(studio: Studio) -> Callable[..., Updates]:
             seed: -1 for a random one.
         """
         request = TextRequest(model, prompt, max_new_tokens, temperature, top_p, top_k, seed)
-        with closing(with_result(generate(studio, request))) as events:
-            yield from _updates(request, events)
+        yield from _run(studio, request)
 
     return run
+
+
+def _run(studio: Studio, request: TextRequest, must_go_on: bool = False) -> Updates:
+    with closing(with_result(generate(studio, request, must_go_on))) as events:
+        yield from _updates(request, events)
 
 
 def _updates(request: TextRequest, events: Iterator[Any]) -> Updates:
     """What each event changes on the page, in the order of the outputs."""
     pace = ui.Pace()
-    for item in events:
+    for number, item in enumerate(events):
+        if number == 0:  # the request is valid: what was told of the last text goes
+            yield (
+                gr.skip(), gr.skip(), ui.notes_text([]), gr.update(visible=False), "", None
+            )  # fmt: skip
         if isinstance(item, Progress):
-            waiting = ui.notes_text([]), gr.update(visible=False)
-            yield gr.skip(), ui.progress_bar(item), *waiting, "", None
-        elif isinstance(item, TextDelta):
+            yield gr.skip(), ui.progress_bar(item), gr.skip(), gr.skip(), gr.skip(), gr.skip()
+        elif not isinstance(item, TextResult):
             if not pace.is_due():
                 continue
             part = item.new_tokens / request.max_new_tokens
             bar = Progress(f"Writing · {item.new_tokens} tokens", part)
             spent = ui.facts(*_spent(item))
             line = ui.progress_bar(bar)
-            yield request.prompt + item.text, line, gr.skip(), gr.skip(), spent, gr.skip()
+            yield item.whole(request.prompt), line, gr.skip(), gr.skip(), spent, gr.skip()
         else:
             told = ui.notes_text(item.notes), _candidates(item), _facts(item)
-            yield item.whole, ui.done(_ending(item)), *told, item.receipt
+            yield item.whole(item.prompt), ui.done(_ending(item)), *told, item.receipt
 
 
 def _wire(
-    run: Callable[..., Updates],
-    given: _Given,
-    shown: _Shown,
-    examples: Any,
-    compute: dict[str, Any],
+    studio: Studio, given: _Given, shown: _Shown, examples: Any, compute: dict[str, Any]
 ) -> None:
+    run = _handler(studio)
+
     @ui.shows_errors
     def go_on(model: str, text: str, *settings: Any) -> Updates:
-        yield from run(model, text, *settings)
+        if not text:
+            raise InvalidValue("There is no text yet to go on with. Write one first.")
+        yield from _run(studio, TextRequest(model, text, *settings), must_go_on=True)
 
     @ui.shows_errors
     def rewrite(model: str, prompt: str, *settings: Any) -> Updates:

@@ -38,6 +38,11 @@ class Writer:
     context_tokens: int
     family: str = "causal"
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether its text follows the prompt; else it answers, or fills the prompt's gaps."""
+        return self.family == "causal" and not self.tokenizer.chat_template
+
     def room(self, prompt_tokens: int) -> int:
         """How many tokens can be written after a prompt of so many; below 1 if it is too long."""
         if self.family == "causal":
@@ -120,7 +125,7 @@ def check_room(writer: Writer, name: str, prompt_tokens: int) -> int:
         answer = ", its answer included" if writer.family == "causal" else ""
         raise InvalidValue(
             f"The prompt has {prompt_tokens:,} tokens and {name} can hold "
-            f"{writer.context_tokens:,}{answer}. Shorten the prompt."
+            f"{writer.context_tokens:,}{answer}. Shorten it, or begin a new text."
         )
     return room
 

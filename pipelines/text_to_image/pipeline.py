@@ -198,9 +198,11 @@ def _paint(
         began = time.perf_counter()
         assert request.steps is not None  # with_own_values has filled it in
         watcher = _Watcher(painter.preview, request.steps, emit)
-        pictures = _denoised(painter, pipeline, request, seed, watcher)
-        if painter.is_offloaded:
-            painter.pipeline.maybe_free_model_hooks()
+        try:
+            pictures = _denoised(painter, pipeline, request, seed, watcher)
+        finally:
+            if painter.is_offloaded:  # a run that was stopped leaves a part on the GPU, too
+                painter.pipeline.maybe_free_model_hooks()
         seconds = time.perf_counter() - began
     return _Painted(pictures, seconds, watcher.first_step_seconds)
 
@@ -266,6 +268,8 @@ class _Watcher:
             pictures = self._preview.render(estimate)
         shown = min(self._steps, round(done * self._steps / callbacks))
         self._emit(Preview(pictures, shown, self._steps, elapsed / done * (callbacks - done)))
+        if done == callbacks:  # large pictures take longer to decode than a step
+            self._emit(Progress("Decoding"))
 
 
 def _result(

@@ -57,8 +57,11 @@ class _Shown(NamedTuple):
 
 @dataclass(frozen=True)
 class _Buttons:
+    """With the line under them, where it is seen on any screen."""
+
     paint: gr.Button
     stop: gr.Button
+    status: gr.HTML
 
 
 def build(studio: Studio, compute: dict[str, Any]) -> None:
@@ -74,7 +77,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
         with gr.Column(scale=2, min_width=300):
             given, buttons = _build_given(studio)
         with gr.Column(scale=3, min_width=300):
-            shown = _build_shown()
+            shown = _build_shown(buttons.status)
     examples = gr.Examples(EXAMPLES, [given.prompt], label="Scenes", api_visibility="private")
     wires: list[Any] = [_handler(studio), [*given], [*shown]]
     shared = {"show_progress": "minimal", "show_progress_on": [shown.status], **compute}
@@ -109,6 +112,7 @@ def _build_given(studio: Studio) -> tuple[_Given, _Buttons]:
     with gr.Row():
         paint = gr.Button("Paint", variant="primary", elem_id="paint-run", scale=2)
         stop = gr.Button("Stop", variant="stop", elem_id="paint-stop", scale=1)
+    status = ui.status_line()
     model = ui.model_picker(studio.settings, "paint", elem_id="paint-model")
     count = ui.slider(1, limits.pictures, 4, step=1, label="Pictures", elem_id="paint-count")
     with gr.Accordion("Settings", open=False):
@@ -116,7 +120,7 @@ def _build_given(studio: Studio) -> tuple[_Given, _Buttons]:
         with gr.Row():
             width = ui.number(0, label="Width", info="Pixels; 0: the model's own", precision=0)
             height = ui.number(0, label="Height", info="Pixels; 0: the model's own", precision=0)
-    return _Given(model, prompt, *settings, count, width, height), _Buttons(paint, stop)
+    return _Given(model, prompt, *settings, count, width, height), _Buttons(paint, stop, status)
 
 
 def _build_settings(limits: Limits) -> tuple[Any, Any, Any, Any, Any]:
@@ -138,15 +142,15 @@ def _build_settings(limits: Limits) -> tuple[Any, Any, Any, Any, Any]:
     )  # fmt: skip
 
 
-def _build_shown() -> _Shown:
+def _build_shown(status: gr.HTML) -> _Shown:
     return _Shown(
         gr.Gallery(
-            label="Pictures", columns=2, object_fit="contain", format="png",
-            elem_id="paint-gallery", interactive=False,
+            label="Pictures", columns=2, object_fit="contain", elem_id="paint-gallery",
+            **{**ui.PICTURES, "buttons": ["download", "download_all", "fullscreen"]},
         ),
-        ui.status_line(),
+        status,
         ui.notes_box(),
-        gr.Markdown(elem_classes="facts", elem_id="paint-facts"),
+        gr.Markdown(label="Facts", elem_classes="facts", elem_id="paint-facts"),
         ui.receipt_box(elem_id="paint-receipt"),
     )  # fmt: skip
 
@@ -185,9 +189,11 @@ def _handler(studio: Studio) -> Callable[..., Updates]:
 def _updates(events: Iterator[Any], data_dir: Path) -> Updates:
     """What each event changes on the page, in the order of ``_Shown``."""
     pace = ui.Pace()
-    for item in events:
+    for number, item in enumerate(events):
+        if number == 0:  # the request is valid: what was told of the last pictures goes
+            yield gr.skip(), gr.skip(), ui.notes_text([]), "", None
         if isinstance(item, Progress):
-            yield gr.skip(), ui.progress_bar(item), ui.notes_text([]), "", None
+            yield gr.skip(), ui.progress_bar(item), gr.skip(), gr.skip(), gr.skip()
         elif isinstance(item, Preview):
             if not pace.is_due():
                 continue

@@ -8,16 +8,27 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.errors import LoadFailed
 
-_WORD = re.compile(r"[^\W_]+", re.UNICODE)
+_WORD = re.compile(r"[^\W_]+|[^\w\s]")
 _PLAIN = frozenset(
     """a an the and of two on in with to at by next beside above over top below under left right
     background against small little tiny big large huge""".split()
 )
+
+
+def _words(text: str) -> list[str]:
+    """Words in lower case and symbols, each once, in order."""
+    found = dict.fromkeys(word.lower() for word in _WORD.findall(text))
+    return [word for word in found if word[0].isalnum() or _is_symbol(word)]
+
+
+def _is_symbol(word: str) -> bool:
+    return len(word) == 1 and unicodedata.category(word) == "So"
 
 
 @dataclass(frozen=True)
@@ -44,14 +55,26 @@ class World:
             raise LoadFailed(f"world.json is not as expected: {error!r}.") from error
 
     def unknown_words(self, prompt: str) -> list[str]:
-        """The prompt's words that no caption of this world has, each once, in order."""
-        known = {word for phrase in self.meanings for word in phrase.split()}
-        known |= _PLAIN | set(self.colours)
-        words = dict.fromkeys(word.lower() for word in _WORD.findall(prompt))
-        return [word for word in words if word not in known]
+        """The prompt's words that no caption of this world has, each once, in order.
+
+        An emoji or another symbol is a word, too; signs between words are none.
+        """
+        known = self._things() | _PLAIN | set(self.colours)
+        return [word for word in _words(prompt) if word not in known]
+
+    def _things(self) -> set[str]:
+        return {word for phrase in self.meanings for word in phrase.split()}
 
     def nearest(self, word: str, count: int = 3) -> list[str]:
-        """Names of things whose words look most like this one, best first."""
+        """Names of things whose words look most like this one, best first; a symbol goes by
+        what Unicode calls it."""
+        if _is_symbol(word):
+            called = unicodedata.name(word, "").lower()
+            if called in self.meanings:
+                return [self.meanings[called]]
+            parts = [part for part in called.split() if part not in _PLAIN]
+            near = dict.fromkeys(name for part in parts for name in self.nearest(part))
+            return list(near)[:count]
         by_word: dict[str, list[str]] = {}
         for phrase, name in self.meanings.items():
             for part in phrase.split():
@@ -68,6 +91,11 @@ class World:
     def notes(self, name: str, prompt: str) -> list[str]:
         """A sentence on each unknown word of the prompt called ``name``, three words at most."""
         unknown = self.unknown_words(prompt)
+        if name == "prompt" and not unknown and not self._things() & set(_words(prompt)):
+            return [
+                "The prompt names no thing, so this painter chooses one. It knows "
+                f"{len(self.names)}, such as “{self.names[0]}”."
+            ]
         sentences = []
         for word in unknown[:3]:
             near = self.nearest(word)

@@ -3,7 +3,8 @@
     python -m tests.benchmarks.page_start
 
 Each start is a fresh process and a fresh browser page, the two kinds in turn; timed from
-the start of the process until a tab can be clicked. Goal: a ratio of 1.2 or less.
+the start of the process until a click on the second tab shows its panel. Goal: a ratio of 1.2
+or less.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ demo.launch(server_port=int(sys.argv[1]))
 
 
 def seconds_until_interactive(command: list[str], port: int, browser: Browser, data: Path) -> float:
-    """Starts the server, opens the page as soon as it answers, and clicks its second tab."""
+    """Starts the server, opens the page as soon as it answers, and turns to its second tab."""
     url = f"http://127.0.0.1:{port}/"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     environ = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "TRIPTYCH_DATA_DIR": str(data)}
@@ -51,6 +52,8 @@ def seconds_until_interactive(command: list[str], port: int, browser: Browser, d
         page = browser.new_page()
         page.goto(url)
         page.get_by_role("tab", name="Paint").click()
+        page.get_by_role("tab", name="Paint", selected=True).wait_for()
+        page.get_by_role("tabpanel").first.wait_for()
         elapsed = time.perf_counter() - began
         page.close()
         return elapsed

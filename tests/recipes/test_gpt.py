@@ -12,7 +12,6 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from pipelines.hub.selection import TRAINING_LOG
-from pipelines.metrics.likelihood import bits_per_byte
 from pipelines.recipes.gpt import data, train
 from pipelines.recipes.gpt.model import CONTEXT, END, build, train_tokenizer
 
@@ -138,17 +137,6 @@ def test_scores_count_every_token_once(tokenizer: PreTrainedTokenizerBase) -> No
     assert bits == pytest.approx(told * math.log2(len(tokenizer)) / held_out.bytes, rel=1e-5)
 
 
-def test_scores_are_the_metric_s(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Which wants two passages at least; a run may have one."""
-    model = build(tokenizer, width=32, layers=1)
-    passages = [data.passage(tokenizer, PAGE), data.passage(tokenizer, PAGE[:300])]
-    told = [list(train.window_scores(model, passage)) for passage in passages]
-    nats = [sum(nats for nats, _, _ in windows) for windows in told]
-    score = bits_per_byte(nats, [passage.bytes for passage in passages], "page@01234567")
-    _, bits = train.held_out_scores(model, passages)
-    assert bits == pytest.approx(score.value)
-
-
 def test_a_passage_knows_its_size_in_bytes(tokenizer: PreTrainedTokenizerBase) -> None:
     assert data.passage(tokenizer, "Märchen").bytes == 8
     assert data.passage(tokenizer, "Märchen", characters=3).bytes == 4
@@ -162,10 +150,18 @@ def test_missing_texts_are_named(tmp_path: Path) -> None:
         data.read_texts(tmp_path, ["one.txt"])
 
 
+def test_too_short_a_text_to_hold_out_is_told_before_the_training(tmp_path: Path) -> None:
+    for name in ("known", "short"):
+        (tmp_path / f"{name}.txt").write_text(PAGE[:400], encoding="utf-8")
+    texts = ["--data", str(tmp_path), "--held-out", "short.txt", "--run-dir", str(tmp_path / "run")]
+    with pytest.raises(SystemExit, match=r"--held-out: .* give more than 512"):
+        train.main(["--smoke", *texts, "--output", str(tmp_path / "model")])
+
+
 def test_a_smoke_run_leaves_a_checkpoint_and_samples(tmp_path: Path) -> None:
     first, second = data.split_into_tales(PAGE)
     (tmp_path / "first.txt").write_text(first, encoding="utf-8")
-    (tmp_path / "second.txt").write_text(second, encoding="utf-8")
+    (tmp_path / "second.txt").write_text(f"{second}\n\n" * 3, encoding="utf-8")
     folders = ["--run-dir", str(tmp_path / "run"), "--output", str(tmp_path / "model")]
     texts = ["--data", str(tmp_path), "--held-out", "second.txt"]
     train.main(["--smoke", *texts, *folders])

@@ -88,7 +88,7 @@ def test_a_base_and_four_adapters_share_a_batch(
     [
         ({"temperature": 0.1}, "differ in their settings"),
         ({"seed": None}, "no seed"),
-        ({"prompt": "x " * 300}, "Shorten the prompt"),
+        ({"prompt": "x " * 300}, "Shorten it"),
     ],
 )
 def test_a_batch_that_cannot_be_is_refused(

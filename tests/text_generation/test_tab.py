@@ -7,10 +7,12 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from pipelines.errors import InvalidValue
 from pipelines.settings import Settings
 from pipelines.studio import Studio
 from pipelines.text_generation import tab
 from pipelines.text_generation.gaps import CANDIDATES
+from pipelines.text_generation.pipeline import TextRequest
 from tests import tiny_models
 from tests.text_generation import tiny_families
 
@@ -23,6 +25,10 @@ OUTPUTS = ("story", "status", "notes", "candidates", "summary", "receipt")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     folder = tmp_path_factory.mktemp("writers")
     tiny_models.make_writer(folder / "goes-on")
+    tiny_models.make_writer(folder / "chats")
+    template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    (folder / "chats" / "chat_template.jinja").write_text(template, encoding="utf-8")
+    tiny_families.make_t5(folder / "answers")
     tiny_families.make_bert(folder / "fills")
     data_dir = tmp_path_factory.mktemp("data")
     return Studio(Settings(models_dir=folder, data_dir=data_dir, hub_enabled=False))
@@ -52,6 +58,31 @@ def test_a_model_that_goes_on_has_no_candidates_and_hides_those_of_the_last(
 ) -> None:
     last = updates(studio, "goes-on", "Once")[-1]
     assert last["candidates"] == gr.update(value=[], visible=False)
+
+
+def test_what_was_told_of_the_last_text_goes_when_the_next_begins(studio: Studio) -> None:
+    """A stopped text stood beside the receipt of the one before."""
+    updates(studio, "goes-on", "Once")
+    first, *_ = updates(studio, "goes-on", "Twice")
+    assert not first["notes"]["visible"] and not first["candidates"]["visible"]
+    assert (first["summary"], first["receipt"]) == ("", None)
+    assert first["story"] == gr.skip(), "the text stays until there is another"
+
+
+def test_an_answer_stands_alone_and_a_continuation_behind_its_prompt(studio: Studio) -> None:
+    """Question and answer were glued together."""
+    text = {name: updates(studio, name, "Once upon") for name in ("goes-on", "answers", "chats")}
+    for name, story in ((name, found[-1]["story"]) for name, found in text.items()):
+        assert story.startswith("Once upon") == (name == "goes-on"), name
+        told = [update["story"] for update in text[name] if isinstance(update["story"], str)]
+        assert all(part.startswith("Once upon") for part in told) == (name == "goes-on")
+
+
+@pytest.mark.parametrize("model", ["answers", "chats", "fills"])
+def test_what_does_not_go_on_with_a_text_says_so(studio: Studio, model: str) -> None:
+    request = TextRequest(model, GAPS, 4)
+    with pytest.raises(InvalidValue, match=f"{model} answers a prompt or fills its gaps"):
+        list(tab._run(studio, request, must_go_on=True))
 
 
 def test_the_table_is_labelled_hidden_at_first_and_shows_words_as_text(studio: Studio) -> None:

@@ -146,13 +146,16 @@ def test_guidance_of_one_or_less_is_off(studio: Studio) -> None:
 
 def test_an_empty_prompt_paints(studio: Studio) -> None:
     assert paint(studio, prompt="").pictures[0].size == (128, 128)
-    assert paint(studio, prompt="").notes == []
+    (note,) = paint(studio, prompt="").notes
+    assert note.startswith("The prompt names no thing")
 
 
 def test_a_size_that_was_asked_for_is_the_pictures_and_the_previews(studio: Studio) -> None:
     *events, result = with_result(generate(studio, replace(REQUEST, width=192, height=64, steps=1)))
     assert result.pictures[0].size == (192, 64)
-    width, height = events[-1].pictures[0].size
+    *_, last, decoding = events
+    assert decoding == Progress("Decoding"), "large pictures take longer to decode than a step"
+    width, height = last.pictures[0].size
     assert width == 256
     assert height == pytest.approx(256 / 3, abs=1)
     fields = result.receipt["request"]

@@ -35,6 +35,24 @@ def test_unknown_words_come_once_in_order_and_in_lower_case(world: World) -> Non
     assert world.unknown_words(prompt) == ["zebra", "yak", "3", "cats", "hats"]
 
 
+def test_a_symbol_is_a_word_and_goes_by_its_name(world: World) -> None:
+    """On a page of emoji an emoji is what people type; it was passed over in silence."""
+    assert world.unknown_words("🍎 and 🍕, © on white!") == ["🍎", "🍕", "©"]
+    assert world.nearest("🍎") == ["red apple"], "RED APPLE"
+    assert world.nearest("🐶") == ["dog face"]
+    assert world.notes("prompt", "🍎 on a white background") == [
+        "This painter has never seen “🍎” (prompt). Nearest that it knows: red apple."
+    ]
+
+
+@pytest.mark.parametrize("prompt", ["", "...", "a white background", "to the left of"])
+def test_a_prompt_without_a_thing_is_told(world: World, prompt: str) -> None:
+    (note,) = world.notes("prompt", prompt)
+    assert note.startswith("The prompt names no thing")
+    assert f"“{world.names[0]}”" in note
+    assert world.notes("negative prompt", prompt) == []
+
+
 def test_the_nearest_names_are_those_that_look_alike(world: World) -> None:
     assert world.nearest("aple") == ["red apple"]
     assert world.nearest("dogs")[0] == "dog face"

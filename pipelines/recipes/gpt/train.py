@@ -8,7 +8,7 @@ The state stays in ``--run-dir``; the finished checkpoint goes to ``--output``.
 from __future__ import annotations
 
 import argparse
-import math
+import hashlib
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -18,6 +18,7 @@ import torch
 from torch.nn import functional
 from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBase
 
+from pipelines.metrics.likelihood import bits_per_byte
 from pipelines.recipes import training
 from pipelines.recipes.gpt.data import HELD_OUT, Passage, encode, passage, read_texts, windows
 from pipelines.recipes.gpt.model import CONTEXT, build, train_tokenizer
@@ -66,10 +67,20 @@ def window_scores(model: LlamaForCausalLM, held_out: Passage) -> Iterator[tuple[
 
 
 def held_out_scores(model: LlamaForCausalLM, passages: Sequence[Passage]) -> tuple[float, float]:
-    """Nats for each token, and bits for each byte of text: ``sum(nats) / ln 2 / bytes``."""
+    """Nats for each token, and ``metrics.likelihood.bits_per_byte``; of two windows at least."""
     windows = [window for held_out in passages for window in window_scores(model, held_out)]
-    nats, tokens, size = (sum(column) for column in zip(*windows, strict=True))
-    return nats / tokens, nats / math.log(2) / size
+    nats, tokens, sizes = zip(*windows, strict=True)
+    digest = hashlib.sha256(b"".join(held_out.tokens.tobytes() for held_out in passages))
+    bits = bits_per_byte(nats, sizes, f"held-out@{digest.hexdigest()[:16]}")
+    return sum(nats) / sum(tokens), bits.value
+
+
+def check_length(passages: Sequence[Passage]) -> None:
+    """Raises SystemExit where these passages do not make two windows, as an interval takes."""
+    windows = sum(-(-(len(held_out.tokens) - 1) // CONTEXT) for held_out in passages)
+    if windows < 2:
+        length = sum(len(held_out.tokens) for held_out in passages)
+        raise SystemExit(f"--held-out: there are {length} tokens; give more than {CONTEXT}")
 
 
 @torch.no_grad()
@@ -134,6 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     row = encode(tokenizer, texts)
     held_out = [passage(tokenizer, text) for text in held_out_texts]
     glance = [passage(tokenizer, text, GLANCE_CHARACTERS) for text in held_out_texts]
+    check_length(glance)
 
     torch.manual_seed(options.seed)
     model = begin_with(options, tokenizer)
