@@ -284,9 +284,7 @@ def wire_stop(button: gr.Button, runs: list[Any], statuses: list[gr.HTML]) -> No
 
 def status_line() -> gr.HTML:
     """Where a tab tells how a run goes. Always in the same place, so nothing jumps."""
-    return gr.HTML(
-        value=done("Ready"), label="Status", elem_classes="status-box", padding=False
-    )
+    return gr.HTML(value=done("Ready"), label="Status", elem_classes="status-box", padding=False)
 
 
 def receipt_box(label: str = "Receipt", **options: Any) -> gr.JSON:
