@@ -30,4 +30,16 @@
   };
   new MutationObserver(schedule).observe(document.body, { childList: true, subtree: true });
   schedule();
+
+  // Arrow keys turn from tab to tab, which Gradio 6.31 leaves to Tab and Enter.
+  document.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const tab = event.target.closest('[role="tab"]');
+    if (step === undefined || tab === null) return;
+    const tabs = [...tab.closest('[role="tablist"]').querySelectorAll('[role="tab"]')];
+    const next = tabs.at((tabs.indexOf(tab) + step) % tabs.length);
+    next.focus();
+    next.click();
+    event.preventDefault();
+  });
 }

@@ -268,18 +268,30 @@ def wire_stop(button: gr.Button, runs: list[Any], statuses: list[gr.HTML]) -> No
     """Makes a button end these runs and then say so in the status lines of those that ran.
 
     First the one, then the other: the page works through a click's handlers in turn, and
-    an update of a run that still goes on would be drawn over the word. What was on its
-    way when the run was cancelled has a moment to arrive.
+    an update of a run that still goes on would be drawn over the word.
     """
+    _end_lines(button.click(None, cancels=runs, **FREE).then, statuses)
+    wire_failure(runs, statuses)
 
-    def say_so(*lines: object) -> Any:
-        time.sleep(0.3)
-        told = [done("Stopped") if _BAR in str(line) else gr.skip() for line in lines]
-        return told if len(told) > 1 else told[0]
 
-    options: dict[str, Any] = {"queue": False, "api_visibility": "private"}
-    cancelled = button.click(None, cancels=runs, **options)
-    cancelled.then(say_so, statuses, statuses, show_progress="hidden", **options)
+def wire_failure(runs: list[Any], statuses: list[gr.HTML]) -> None:
+    """Ends the bar of a run that failed, which would go on for ever.
+
+    One that is cancelled fails, too, so both say the same.
+    """
+    for run in runs:
+        _end_lines(run.failure, statuses)
+
+
+def _end_lines(when: Callable[..., Any], statuses: list[gr.HTML]) -> None:
+    """Says so in the lines that have a bar, once what was on its way had time to arrive."""
+    arrived = when(lambda: time.sleep(0.3), None, None, **FREE)
+    arrived.then(_say_stopped, statuses, statuses, **FREE)
+
+
+def _say_stopped(*lines: object) -> Any:
+    told = [done("Stopped") if _BAR in str(line) else gr.skip() for line in lines]
+    return told if len(told) > 1 else told[0]
 
 
 def status_line() -> gr.HTML:

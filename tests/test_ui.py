@@ -72,6 +72,15 @@ def test_progress_tells_seconds_left_and_escapes_its_words() -> None:
     assert "1.2 s left" in bar
 
 
+def test_stopped_is_said_where_something_ran() -> None:
+    """A press of Stop beside a finished run made "Done" into "Stopped"."""
+    running = ui.progress_bar(Progress("Writing"))
+    assert ui._say_stopped(running) == ui.done("Stopped")
+    assert ui._say_stopped(ui.done("Done")) == gr.skip()
+    told = ui._say_stopped(ui.done("Done"), running)
+    assert told == [gr.skip(), ui.done("Stopped")]
+
+
 def test_updates_are_let_through_at_a_pace() -> None:
     pace = ui.Pace(interval_seconds=60)
     assert pace.is_due()

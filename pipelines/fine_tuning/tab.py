@@ -107,6 +107,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> list[Any]:
     _wire(studio, form, report, view)
     stopped = stop.click(ui.shows_errors(lambda: _stop_all(studio.settings)), None, None, **ui.FREE)
     stopped.then(lambda: ui.done("Stopped"), None, [view.status], cancels=runs, **ui.FREE)
+    ui.wire_failure(runs, [view.status])
     return runs
 
 

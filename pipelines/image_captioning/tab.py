@@ -159,6 +159,7 @@ def _handler(studio: Studio) -> Callable[..., Updates]:
             raise InvalidValue(
                 "There is no picture yet. Upload, paste or take one, or choose an example."
             )
+        yield _update(Progress("Opening the picture"))
         request = CaptionRequest(
             model, open_picture(Path(picture), studio.settings.limits), method, count,
             temperature, max_new_tokens, seed, prompt,

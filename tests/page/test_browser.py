@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from pipelines.model_comparison.evaluation.data import DataSet
 from pipelines.model_comparison.evaluation.link import encode
@@ -18,54 +16,7 @@ from pipelines.model_comparison.evaluation.request import EvaluationRequest, Pai
 from pipelines.model_comparison.evaluation.setup import named_setup
 from pipelines.settings import Limits
 from tests.page.conftest import ROOT, Server
-
-AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
-expect.set_options(timeout=60_000)
-WAYS = ("On a data set", "Blind votes")
-"""Tabs within Compare, beside the one that it opens with."""
-TABS = ("Write", "Paint", "Describe", "Compare", *WAYS, "Fine-tune", "Models")
-MINUTE = 60_000
-
-
-@pytest.fixture
-def page(browser: Browser, server: Server) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 1000})
-    page = context.new_page()
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.goto(server.url)
-    page.get_by_role("tab", name="Write").wait_for()
-    yield page
-    context.close()
-    assert problems == []
-
-
-def open_tab(page: Page, name: str) -> None:
-    if name in WAYS:
-        open_tab(page, "Compare")
-    tab = page.get_by_role("tab", name=name, exact=True)
-    if tab.first.is_visible():
-        tab.first.click()
-        return
-    menus = page.locator(".overflow-menu:visible")  # where tabs are that do not fit
-    menu = menus.last if name in WAYS else menus.first
-    menu.locator("button").first.click()
-    menu.locator(".overflow-dropdown button", has_text=re.compile(f"^{name}$")).click()
-
-
-def expect_status(page: Page, words: str | re.Pattern[str]) -> None:
-    expect(page.locator(".status:visible").first).to_contain_text(words, timeout=MINUTE)
-
-
-def fix_seed(page: Page, seed: int = 3) -> None:
-    """Opens the tab's settings and leaves them open.
-
-    Gradio's footer has a button of the same name, which is drawn before the tab is.
-    """
-    page.locator("button.label-wrap:visible", has_text="Settings").first.click()
-    box = page.get_by_label("Seed").locator("visible=true").first
-    box.fill(str(seed))
-    box.press("Tab")
+from tests.page.visit import expect_status, fix_seed, open_tab
 
 
 def test_write_streams_a_tale_and_continue_makes_it_longer(page: Page) -> None:
@@ -169,12 +120,6 @@ def test_describe_captions_an_uploaded_picture(page: Page) -> None:
     expect(page.locator("#captions")).to_contain_text("%")
 
 
-def test_describe_without_a_picture_says_what_to_do(page: Page) -> None:
-    open_tab(page, "Describe")
-    page.locator("#describe-run").click()
-    expect(page.get_by_test_id("toast-body")).to_contain_text("Upload, paste or take one")
-
-
 def test_the_models_in_memory_are_listed_and_unloaded(page: Page) -> None:
     page.locator("#write-run").click()
     expect_status(page, "Done")
@@ -201,54 +146,6 @@ def test_the_page_says_where_it_computes_and_why(page: Page) -> None:
     expect(page.locator("#device-line")).to_contain_text(
         re.compile("Runs on (cpu|cuda|mps) in float")
     )
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("tab", TABS)
-def test_axe_finds_nothing_serious(browser: Browser, server: Server, tab: str, scheme: str) -> None:
-    page = browser.new_page(color_scheme=scheme, viewport={"width": 1280, "height": 1000})  # type: ignore[arg-type]
-    page.goto(server.url)
-    page.get_by_role("tab", name="Write").wait_for()
-    open_tab(page, tab)
-    for accordion in page.get_by_role(
-        "button", name=re.compile("^(Settings|Receipt|Models in memory)")
-    ).all():
-        if accordion.is_visible() and "label-wrap" in (accordion.get_attribute("class") or ""):
-            accordion.click()
-    page.wait_for_timeout(600)
-    page.add_script_tag(path=str(AXE))
-    found = page.evaluate("() => axe.run()")["violations"]
-    page.close()
-    serious = [
-        f"{v['id']}: {v['help']}\n" + "\n".join(f"   {n['html'][:200]}" for n in v["nodes"][:4])
-        for v in found
-        if v["impact"] in ("serious", "critical")
-    ]
-    assert not serious, "\n".join(serious)
-
-
-@pytest.mark.parametrize("tab", TABS)
-@pytest.mark.parametrize("width", [400, 1600])
-def test_no_tab_scrolls_sideways(browser: Browser, server: Server, tab: str, width: int) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 900})
-    page.goto(server.url)
-    page.get_by_role("tab", name="Write").wait_for()
-    open_tab(page, tab)
-    page.wait_for_timeout(400)
-    overflow = page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
-    page.close()
-    assert overflow <= 0
-
-
-def test_write_works_by_keyboard_alone(page: Page) -> None:
-    page.locator("#write-prompt textarea").focus()
-    for _ in range(6):
-        page.keyboard.press("Tab")
-        if page.evaluate("() => document.activeElement.id") == "write-run":
-            break
-    assert page.evaluate("() => document.activeElement.id") == "write-run"
-    page.keyboard.press("Enter")
-    expect_status(page, "Done")
 
 
 def test_an_example_runs_when_it_is_clicked(page: Page) -> None:

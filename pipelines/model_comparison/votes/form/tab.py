@@ -133,7 +133,7 @@ def _build_slot(place: str) -> Slot:
             ),
             gr.Image(
                 label=f"Picture {place}", interactive=False, format="png", visible=False,
-                buttons=["fullscreen"], elem_id=f"{slug}-picture",
+                buttons=["fullscreen"], elem_id=f"{slug}-picture", elem_classes="vote",
             ),
             gr.Button(f"{place} is best", interactive=False, elem_id=f"{slug}-best"),
         )  # fmt: skip
