@@ -19,7 +19,7 @@ import httpx
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.page.conftest import ROOT, free_port
+from tests.page.conftest import ROOT, browser_path, free_port
 
 OUT = ROOT / "assets/screenshots"
 TALLEST = 1700
@@ -149,7 +149,7 @@ def main() -> None:
                 except httpx.HTTPError:
                     time.sleep(0.2)
             with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path="/usr/bin/chromium")
+                browser = playwright.chromium.launch(executable_path=browser_path())
                 for name in VISITS:
                     shoot(browser, url, name, 1280, "light")
                 shoot(browser, url, "paint", 400, "dark")

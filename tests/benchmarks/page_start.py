@@ -21,7 +21,7 @@ from pathlib import Path
 import httpx
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.page.conftest import ROOT, free_port
+from tests.page.conftest import ROOT, browser_path, free_port
 
 EMPTY_PAGE = """
 import sys
@@ -69,7 +69,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         empty = Path(scratch) / "empty.py"
         empty.write_text(EMPTY_PAGE)
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium")
+        browser = playwright.chromium.launch(executable_path=browser_path())
         times: dict[str, list[float]] = {"empty": [], "triptych": []}
         for turn in range(runs + 1):
             for name in times:

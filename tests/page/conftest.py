@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,6 +21,15 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.page.visit import visiting
 
 ROOT = Path(__file__).resolve().parents[2]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+"""What Debian, Ubuntu and CI machines call theirs; ``tests/run`` looks for the same."""
+
+
+def browser_path() -> str:
+    """The system's own Chromium, whose fonts and certificates are the system's."""
+    found = [path for name in BROWSERS if (path := shutil.which(name))]
+    assert found, f"there is none of {', '.join(BROWSERS)}; bash tests/run says how to install it"
+    return found[0]
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium",
+            executable_path=browser_path(),
             args=[
                 "--disable-background-networking",
                 "--disable-component-update",
