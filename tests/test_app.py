@@ -13,9 +13,9 @@ import pytest
 from pipelines.settings import ROOT
 
 
-def run_app(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+def run_python(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "app.py", *arguments],
+        [sys.executable, *arguments],
         cwd=ROOT,
         env={**os.environ, **environ},
         capture_output=True,
@@ -23,19 +23,15 @@ def run_app(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]
         timeout=120,
         check=False,
     )
+
+
+def run_app(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return run_python("app.py", *arguments, **environ)
 
 
 def imported(script: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """A script that imports the page, in a process and an environment of its own."""
-    return subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=ROOT,
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return run_python("-c", script, **environ)
 
 
 def test_help_names_every_option_with_its_variable() -> None:
