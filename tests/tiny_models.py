@@ -171,18 +171,23 @@ def _white_alone(model: Any, processor: Any) -> dict[str, Any]:
     import torch
     from PIL import Image
 
+    from pipelines.recipes.captioner.model import traits
+
     pixels = processor(images=Image.new("RGB", (128, 128), "white"), return_tensors="pt")[
         "pixel_values"
     ]
     with torch.no_grad():
-        mean = model.get_encoder()(pixels).last_hidden_state.mean(dim=1)[0]
-    first = [1.0] + [0.0] * (len(mean) - 1)
+        mean = traits(model.get_encoder()(pixels).last_hidden_state)[0]
+    some = torch.eye(8, len(mean))
     return {
         "mean": mean.tolist(),
-        "directions": [first],
-        "variances": [1e-4],
-        "other_variance": 1e-4,
+        "spread": [1e-2] * len(mean),
+        "weights": torch.cat([some, -some]).tolist(),
+        "biases": [0.0] * 16,
+        "votes": [1.0] * 16,
+        "bias": 0.0,
         "threshold": 1.0,
+        "flattest": 2.0,
     }
 
 

@@ -27,12 +27,14 @@ class Prepared:
     """A picture and a prompt as ``generate`` takes them, in one row.
 
     The sequences that come out begin with ``prompt_tokens`` that are no caption.
-    ``cells`` are the encoder's states ``(1, S, C)``, where they were computed already.
+    ``cells`` are the encoder's states ``(1, S, C)`` for ``pixels`` ``(1, 3, H, W)``, where they
+    were computed already.
     """
 
     arguments: dict[str, Any]
     prompt_tokens: int
     cells: torch.Tensor | None = None
+    pixels: torch.Tensor | None = None
 
 
 Readers = tuple[Any, Any]
@@ -85,7 +87,7 @@ def _encoded(model: Any, processor: Any, picture: Image.Image, prompt: str) -> P
 
     pixels = processor(images=picture, return_tensors="pt")["pixel_values"]
     cells = model.get_encoder()(pixels.to(model.device, model.dtype)).last_hidden_state
-    return Prepared({"encoder_outputs": BaseModelOutput(last_hidden_state=cells)}, 1, cells)
+    return Prepared({"encoder_outputs": BaseModelOutput(last_hidden_state=cells)}, 1, cells, pixels)
 
 
 def _blip(model: Any, processor: Any, picture: Image.Image, prompt: str) -> Prepared:

@@ -28,8 +28,9 @@ from pipelines.streaming import Emit, stream
 from pipelines.studio import Loaded, Studio, parameter_bytes
 
 if TYPE_CHECKING:
-    import torch
     from PIL import Image
+
+    from pipelines.recipes.captioner.model import Familiarity
 
 METHODS = ("beams", "sampling")
 
@@ -80,7 +81,7 @@ class Captioner:
     processor: Any
     tokenizer: Any
     family: Family
-    familiarity: dict[str, Any] | None
+    familiarity: Familiarity | None
 
 
 def checked(request: CaptionRequest, limits: Limits) -> CaptionRequest:
@@ -148,18 +149,15 @@ def load_captioner(snapshot: Snapshot, device: Device) -> Captioner:
     decoder = family.decoder(model)
     decoder.generation_config.max_length = None  # each request says how many tokens it wants
     known = read_json(snapshot.path / "world.json").get("familiarity")
-    familiarity = None if known is None else _as_tensors(known)
-    return Captioner(model, decoder, processor, tokenizer, family, familiarity)
+    return Captioner(
+        model, decoder, processor, tokenizer, family, None if known is None else _familiar(known)
+    )
 
 
-def _as_tensors(familiarity: dict[str, Any]) -> dict[str, Any]:
-    """Its lists of numbers as float64 tensors: converted once, not at every picture."""
-    import torch
+def _familiar(known: dict[str, Any]) -> Familiarity:
+    from pipelines.recipes.captioner.model import Familiarity
 
-    return {
-        name: torch.tensor(value, dtype=torch.float64) if isinstance(value, list) else value
-        for name, value in familiarity.items()
-    }
+    return Familiarity.from_json(known)
 
 
 def _check_prompt(request: CaptionRequest, captioner: Captioner) -> None:
@@ -185,7 +183,7 @@ class _Described:
     new_tokens: int
     seconds: float
     first_token_seconds: float
-    unfamiliarity: float | None
+    is_foreign: bool
 
 
 def _describe(
@@ -212,11 +210,9 @@ def _describe(
         captions = find_captions(
             model, captioner.decoder, captioner.tokenizer, prepared, search, clock
         )
-        unfamiliar = None
-        if captioner.familiarity is not None and prepared.cells is not None:
-            unfamiliar = _unfamiliarity(prepared.cells, captioner.familiarity)
+        is_foreign = _is_foreign(prepared, captioner.familiarity)
         seconds = time.perf_counter() - began
-    return _Described(captions, clock.tokens, seconds, clock.first_token_seconds, unfamiliar)
+    return _Described(captions, clock.tokens, seconds, clock.first_token_seconds, is_foreign)
 
 
 def _check_length(request: CaptionRequest, captioner: Captioner, prepared: Prepared) -> None:
@@ -237,10 +233,13 @@ def _check_length(request: CaptionRequest, captioner: Captioner, prepared: Prepa
     )
 
 
-def _unfamiliarity(states: torch.Tensor, familiarity: dict[str, Any]) -> float:
-    from pipelines.recipes.captioner.model import pool, unfamiliarity
+def _is_foreign(prepared: Prepared, familiarity: Familiarity | None) -> bool:
+    """Whether the model can tell that the picture is not of its world."""
+    if familiarity is None or prepared.cells is None or prepared.pixels is None:
+        return False
+    from pipelines.recipes.captioner.model import flatness, traits
 
-    return unfamiliarity(pool(states)[0], familiarity)
+    return bool(familiarity.is_foreign(traits(prepared.cells), flatness(prepared.pixels)))
 
 
 def _result(
@@ -251,8 +250,7 @@ def _result(
     described: _Described,
 ) -> CaptionResult:
     notes = [*loaded.snapshot.notes]
-    familiarity = loaded.model.familiarity
-    if described.unfamiliarity is not None and described.unfamiliarity > familiarity["threshold"]:
+    if described.is_foreign:
         notes.append(
             "This picture looks like nothing of this model's world of emoji scenes; "
             "its words are guesses. Try a picture from the Paint tab, or another model."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.errors import InvalidValue, ModelUnavailable, WrongTask
+from pipelines.errors import InvalidValue, LoadFailed, ModelUnavailable, WrongTask
 from pipelines.events import Progress, with_result
 from pipelines.image_captioning.pipeline import CaptionRequest, CaptionResult, generate
 from pipelines.settings import Settings
@@ -182,6 +183,17 @@ def test_a_model_that_tells_nothing_of_its_world_gives_no_note(
     tiny_models.make_captioner(tmp_path / "plain-captioner", with_familiarity=False)
     studio = Studio(replace(settings, extra_models_dir=tmp_path))
     assert describe(studio, model="plain-captioner").notes == []
+
+
+@pytest.mark.parametrize("familiarity", [7, "much", [], {"mean": [0.0], "directions": [[1.0]]}])
+def test_a_world_of_another_kind_is_refused(
+    settings: Settings, tmp_path: Path, familiarity: Any
+) -> None:
+    folder = tiny_models.make_captioner(tmp_path / "odd-captioner", with_familiarity=False)
+    (folder / "world.json").write_text(json.dumps({"familiarity": familiarity}))
+    studio = Studio(replace(settings, extra_models_dir=tmp_path))
+    with pytest.raises(LoadFailed, match=r"world\.json is not as expected"):
+        describe(studio, model="odd-captioner")
 
 
 # Adapters

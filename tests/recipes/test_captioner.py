@@ -17,12 +17,14 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from pipelines.errors import LoadFailed
 from pipelines.hub.selection import TRAINING_LOG
 from pipelines.recipes import training
-from pipelines.recipes.captioner import data, foreign, train
+from pipelines.recipes.captioner import alarms, data, familiarity, foreign, strangers, train
 from pipelines.recipes.captioner.familiarity import fit_familiarity
-from pipelines.recipes.captioner.model import build, build_tokenizer, unfamiliarity
+from pipelines.recipes.captioner.model import Familiarity, build, build_tokenizer, flatness, traits
 from pipelines.recipes.captioner.reading import Reader, Reading, names_all, place_is_true
+from pipelines.recipes.captioner.wear import WEARS
 from pipelines.recipes.emoji_scenes.data import (
     Item,
     Scene,
@@ -32,7 +34,7 @@ from pipelines.recipes.emoji_scenes.data import (
     to_signed,
     world_named,
 )
-from pipelines.recipes.emoji_scenes.vocabulary import Emoji, everyday
+from pipelines.recipes.emoji_scenes.vocabulary import COLOURS, Emoji, everyday
 
 
 @pytest.fixture(scope="module")
@@ -231,35 +233,115 @@ def test_a_caption_is_wrong_if_a_name_a_colour_or_the_place_is() -> None:
 
 def test_the_unfamiliar_is_told_from_the_familiar() -> None:
     generator = torch.Generator().manual_seed(0)
-    spread = torch.linspace(0.1, 3, 32)
-    seen, unseen = (torch.randn(2000, 32, generator=generator) * spread + 5 for _ in range(2))
-    familiarity = json.loads(json.dumps(fit_familiarity(seen, unseen)))
-    distances = torch.tensor([unfamiliarity(row, familiarity) for row in unseen])
-    assert float(distances.mean()) == pytest.approx(1, abs=0.1)
-    assert float((distances > familiarity["threshold"]).float().mean()) == pytest.approx(
-        0.01, abs=0.005
+    scale = torch.linspace(0.1, 3, 32)
+    seen, unseen, strange, other = (
+        torch.randn(2000, 32, generator=generator) * scale + 5 for _ in range(4)
     )
-    assert unfamiliarity(torch.full((32,), 5.0), familiarity) < 0.1
-    assert unfamiliarity(torch.full((32,), 15.0), familiarity) > familiarity["threshold"]
+    strange[:, 3] += 6 * scale[3]
+    other[:, 3] += 6 * scale[3]
+    fitted = fit_familiarity(seen, strange, unseen)
+    known = Familiarity.from_json(json.loads(json.dumps(fitted)) | {"flattest": 0.5})
+    edge = torch.full((len(seen),), 0.5)
+    assert torch.equal(known.is_foreign(other, edge), known.strangeness(other) > known.threshold)
+    assert known.is_foreign(seen, edge + 0.01).all()
+    wrong, right = (known.strangeness(each) > known.threshold for each in (unseen, other))
+    assert float(wrong.float().mean()) == pytest.approx(0.01, abs=0.001)
+    assert float(right.float().mean()) > 0.98
+    assert fitted == fit_familiarity(seen, strange, unseen)
+    far = torch.full((2, 32), 1e6)
+    far[1] = 1e9
+    assert len(set(known.strangeness(far).tolist())) == 1
 
 
-@pytest.mark.parametrize("kind", foreign.KINDS)
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"mean": None},
+        {"mean": "far"},
+        {"mean": [0.0] * 3},
+        {"weights": [[1.0], [2.0, 3.0]]},
+        {"votes": [1.0]},
+        {"bias": []},
+        {"threshold": "high"},
+    ],
+    ids=str,
+)
+def test_a_familiarity_of_another_kind_is_refused(changed: dict[str, Any]) -> None:
+    row = [0.0, 1.0]
+    value = {"mean": row, "spread": [1.0, 1.0], "weights": [row] * 3, "biases": [0.0] * 3}
+    value |= {"votes": [1.0] * 3, "bias": 0.0, "threshold": 1.0, "flattest": 1.0}
+    assert Familiarity.from_json(value).threshold == 1
+    with pytest.raises(LoadFailed, match=r"world\.json is not as expected"):
+        Familiarity.from_json(value | changed)
+    with pytest.raises(LoadFailed, match="'votes'"):
+        Familiarity.from_json({name: each for name, each in value.items() if name != "votes"})
+
+
+@pytest.mark.parametrize(("colours", "share"), [(0, 1.0), (1, 1.0), (2, 0.5), (4, 0.25)])
+def test_flatness_is_the_share_of_one_colour_in_what_stands_out(colours: int, share: float) -> None:
+    pixels = torch.ones(1, 3, 64, 64)
+    for colour in range(colours):
+        pixels[:, :, 10 * colour : 10 * colour + 10, 20:40] = 0.5 - 0.4 * colour
+    assert flatness(pixels).tolist() == [pytest.approx(share)]
+
+
+def test_traits_are_the_cells_mean_and_spread() -> None:
+    cells = torch.tensor([[[1.0, 5.0], [3.0, 5.0], [5.0, 5.0]]])
+    assert traits(cells).tolist() == [[3, 5, 2, 0]]
+
+
+@pytest.mark.parametrize("kind", [*foreign.KINDS, *strangers.KINDS])
 def test_foreign_pictures_are_varied_and_repeatable(kind: str) -> None:
-    paint = foreign.KINDS[kind]
+    paint = {**foreign.KINDS, **strangers.KINDS}[kind]
     first, second = paint(np.random.default_rng(0)), paint(np.random.default_rng(1))
     assert first.shape == (128, 128, 3)
     assert first.dtype == np.uint8
-    assert first.std() > 1
+    assert (first.reshape(-1, 3).std(axis=0).max() > 1) == (kind != "plain")
     assert not np.array_equal(first, second)
     assert np.array_equal(first, paint(np.random.default_rng(0)))
+
+
+def test_nothing_is_learned_from_the_kinds_that_test_it() -> None:
+    assert not set(foreign.KINDS) & set(strangers.KINDS)
+
+
+@pytest.mark.parametrize("name", WEARS)
+def test_worn_scenes_stay_what_they_are(world: World, name: str) -> None:
+    rng = np.random.default_rng(2)
+    scene = world.sample(rng)
+    drawn = world.draw(scene, arrange(scene, rng))
+    worn = WEARS[name](Image.fromarray(drawn), np.random.default_rng(0))
+    assert worn.mode == "RGB"
+    assert (np.asarray(worn.resize((128, 128))) == drawn).all() == (name == "untouched")
+    assert min(worn.size) >= 64
+    again = np.asarray(worn.resize((128, 128), Image.Resampling.BICUBIC)).astype(float)
+    assert np.abs(again - drawn).mean() < (30 if name == "cropped" else 12)
+
+
+def test_scenes_come_worn_in_every_way_and_from_their_own_side(world: World) -> None:
+    pictures = familiarity.worn_scenes(world, 2 * len(WEARS), np.random.default_rng(0), True)
+    assert len(pictures) == 2 * len(WEARS)
+    assert len({picture.size for picture in pictures}) > 3
+
+
+def test_a_scene_on_foreign_ground_keeps_its_things(world: World) -> None:
+    scene = world.sample(np.random.default_rng(4))
+    pixels = familiarity.on_foreign_ground(world, np.random.default_rng(4))
+    colour = np.array(COLOURS[scene.colour])
+    assert (pixels == colour).all(axis=2).mean() < 0.2
+    rng = np.random.default_rng(4)
+    drawn = world.draw(world.sample(rng), arrange(scene, rng))
+    is_thing = (drawn != colour).any(axis=2)
+    assert np.array_equal(pixels[is_thing], drawn[is_thing])
 
 
 def test_a_smoke_run_leaves_a_checkpoint_with_its_world(tmp_path: Path) -> None:
     train.main(["--smoke", "--run-dir", str(tmp_path / "run"), "--output", str(tmp_path / "model")])
     world = json.loads((tmp_path / "model/world.json").read_text(encoding="utf-8"))
-    assert world["schema"] == 1
+    assert world["schema"] == 2
     assert "laughter" in world["names"]
-    assert world["familiarity"]["threshold"] > 0
+    known = Familiarity.from_json(world["familiarity"])
+    assert known.weights.shape == (familiarity.WIDTH, 2 * 64)
     assert (tmp_path / "model/world.json").stat().st_size < 300_000
     assert Image.open(tmp_path / "run/samples.png").width > 400
     lines = (tmp_path / "run/log.jsonl").read_text().splitlines()
@@ -267,6 +349,26 @@ def test_a_smoke_run_leaves_a_checkpoint_with_its_world(tmp_path: Path) -> None:
     *_, last = (entry for entry in map(json.loads, lines) if "told" in entry)
     again = scores_of(tmp_path / "model")
     assert again == pytest.approx({name: last[name] for name in again}, abs=1e-5)
+
+
+def test_alarms_fit_a_checkpoint_anew_and_count(
+    tokenizer: PreTrainedTokenizerBase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train.save(build(tokenizer, 32, (1, 1), 1), tokenizer, tmp_path)
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    Image.linear_gradient("L").save(photographs / "one.png")
+    options = ["--smoke", "--model", str(tmp_path), "--photographs", str(photographs)]
+    alarms.main([*options, "--fit"])
+    printed = capsys.readouterr().out
+    shares = dict(line.split() for line in printed.splitlines())
+    kinds = [f"foreign_{kind}" for kind in (*foreign.KINDS, *strangers.KINDS)]
+    assert list(shares) == [*(f"scene_{name}" for name in WEARS), *kinds, "photographs"]
+    assert all(share.endswith("%") for share in shares.values())
+    world = (tmp_path / "world.json").read_bytes()
+    alarms.main(options)
+    assert capsys.readouterr().out == printed
+    assert (tmp_path / "world.json").read_bytes() == world
 
 
 def scores_of(saved: Path) -> dict[str, float]:

@@ -8,10 +8,12 @@ arXiv:2103.14030); the decoder attends to the encoder's 8 x 8 cells (Vaswani et 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from torch.nn import functional
 from transformers import (
     GenerationConfig,
     GPT2Config,
@@ -24,9 +26,21 @@ from transformers import (
 )
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
+from pipelines.errors import LoadFailed
+
 IMAGE_EDGE = 128
 LONGEST_CAPTION = 40
 """Tokens of a caption, its beginning and end included."""
+
+_STANDS_OUT, _ONE_COLOUR = 40, 24
+"""Levels of a channel: a thing differs from its ground by more than the first; what differs
+by less than the second has one colour, compressed or not."""
+
+_LEAST_THING = 0.0025
+"""The share of a picture that a thing covers at least."""
+
+FAR = 6.0
+"""Standard deviations; whatever is farther off counts as that far."""
 
 _PAD, _BEGIN, _END, _UNKNOWN = "<pad>", "<s>", "</s>", "<unk>"
 
@@ -114,21 +128,80 @@ def pool(cells: torch.Tensor) -> torch.Tensor:
     return cells.float().mean(dim=1)
 
 
-def unfamiliarity(pooled: torch.Tensor, familiarity: Mapping[str, Any]) -> float:
-    """How far a picture lies from the model's world; beyond ``threshold`` it is foreign.
+def traits(cells: torch.Tensor) -> torch.Tensor:
+    """What familiarity is told by: the cells' mean and spread, ``(B, S, C)`` to ``(B, 2 C)``."""
+    return torch.cat([pool(cells), cells.float().std(dim=1)], dim=1)
 
-    The squared Mahalanobis distance over the number of features, so about 1 for scenes,
-    with the covariance of probabilistic PCA (Tipping and Bishop, 1999): a variance along
-    each of a few directions, and one for all others.
 
-    Args:
-        pooled: one picture's features, ``(C,)``.
-        familiarity: what ``world.json`` has by that name, as lists or as float64 tensors.
+def flatness(pixels: torch.Tensor) -> torch.Tensor:
+    """Of what stands out from a picture's commonest colour, the share of one colour.
+
+    Emoji are shaded and have many; a disc or a ring has one. 1 where next to nothing stands
+    out. ``(B, 3, H, W)`` in [-1, 1] to ``(B,)``.
     """
-    offset = pooled.double().cpu() - torch.as_tensor(familiarity["mean"], dtype=torch.float64)
-    directions = torch.as_tensor(familiarity["directions"], dtype=torch.float64)
-    variances = torch.as_tensor(familiarity["variances"], dtype=torch.float64)
-    along = directions @ offset
-    rest = (offset.square().sum() - along.square().sum()).clamp(min=0)
-    distance = (along.square() / variances).sum() + rest / familiarity["other_variance"]
-    return float(distance / offset.numel())
+    levels = ((pixels.float().cpu().flatten(2).mT + 1) * 127.5).clamp(0, 255)
+    return torch.stack([_flatness(each) for each in levels])
+
+
+def _flatness(levels: torch.Tensor) -> torch.Tensor:
+    """Of one picture's pixels ``(N, 3)`` from 0 to 255."""
+    away = (levels - _commonest(levels)).abs().amax(dim=1)
+    thing = levels[away > _STANDS_OUT]
+    if len(thing) < _LEAST_THING * len(levels):
+        return torch.tensor(1.0)
+    return ((thing - _commonest(thing)).abs().amax(dim=1) < _ONE_COLOUR).float().mean()
+
+
+def _commonest(levels: torch.Tensor) -> torch.Tensor:
+    """The mean of the pixels in the fullest of the cubes of eight levels: ``(3,)``."""
+    cubes = (levels / 8).round().long() @ torch.tensor([4096, 64, 1])
+    return levels[cubes == cubes.bincount().argmax()].mean(dim=0)
+
+
+@dataclass(frozen=True)
+class Familiarity:
+    """What tells a model's world from all else: one hidden layer on a picture's traits.
+
+    It has learned scenes from foreign pictures (outlier exposure: Hendrycks et al., 2019,
+    arXiv:1812.04606). ``mean`` and ``spread`` are ``(T,)``, ``weights`` ``(H, T)``, ``biases``
+    and ``votes`` ``(H,)``; beyond ``threshold``, or flatter than ``flattest``, a picture is
+    foreign.
+    """
+
+    mean: torch.Tensor
+    spread: torch.Tensor
+    weights: torch.Tensor
+    biases: torch.Tensor
+    votes: torch.Tensor
+    bias: float
+    threshold: float
+    flattest: float
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Familiarity:
+        """Reads what ``world.json`` has by that name.
+
+        Raises:
+            LoadFailed: a part is missing or of another kind.
+        """
+        try:
+            mean, spread, weights, biases, votes = (
+                torch.tensor(value[name], dtype=torch.float32)
+                for name in ("mean", "spread", "weights", "biases", "votes")
+            )
+            numbers = (float(value[name]) for name in ("bias", "threshold", "flattest"))
+            known = cls(mean, spread, weights, biases, votes, *numbers)
+            known.strangeness(mean[None])
+        except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
+            raise LoadFailed(f"world.json is not as expected: {error!r}.") from error
+        return known
+
+    def is_foreign(self, traits: torch.Tensor, flatness: torch.Tensor) -> torch.Tensor:
+        """Of each picture, by its traits ``(B, T)`` and its flatness ``(B,)``."""
+        return (self.strangeness(traits) > self.threshold) | (flatness > self.flattest)
+
+    def strangeness(self, traits: torch.Tensor) -> torch.Tensor:
+        """The log-odds that pictures are foreign: traits ``(B, T)`` to ``(B,)``."""
+        offset = ((traits.float().cpu() - self.mean) / self.spread).clamp(-FAR, FAR)
+        votes: torch.Tensor = functional.gelu(offset @ self.weights.T + self.biases) @ self.votes
+        return votes + self.bias

@@ -7,7 +7,6 @@ The state stays in ``--run-dir``; the finished checkpoint goes to ``--output``.
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Sequence
 from copy import deepcopy
@@ -28,10 +27,12 @@ from transformers import (
 from pipelines.metrics.bleu import corpus_bleu
 from pipelines.metrics.proportion import proportion
 from pipelines.recipes import training
+from pipelines.recipes.captioner.alarms import foreign_shares
 from pipelines.recipes.captioner.data import PARTS, Batch, draw_batch, words_of
-from pipelines.recipes.captioner.familiarity import describe_world, foreign_shares
+from pipelines.recipes.captioner.familiarity import SCENES, describe_world, write_world
 from pipelines.recipes.captioner.model import (
     IMAGE_EDGE,
+    Familiarity,
     build,
     build_image_processor,
     build_tokenizer,
@@ -199,9 +200,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     best = save(averaged.captioner, tokenizer, options.output)
     averaged.captioner = best.to(run.accelerator.device)
     run.log(**held_out_scores(averaged, tokenizer, world, held_out))
-    description = describe_world(best, tokenizer, world, 64 if options.smoke else 4096)
-    (options.output / "world.json").write_text(json.dumps(description, ensure_ascii=False))
-    run.log(**foreign_shares(best, description["familiarity"]))
+    description = describe_world(best, world, 64 if options.smoke else SCENES)
+    write_world(description, options.output)
+    known = Familiarity.from_json(description["familiarity"])
+    run.log(**foreign_shares(best, known, 4 if options.smoke else 64))
     training.keep_log(options)
     shown = held_out.images[:16]
     sample_sheet(shown, captions_of(best, tokenizer, shown), options.run_dir / "samples.png")
