@@ -13,6 +13,7 @@ import gc
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -297,8 +298,11 @@ def _welcome(studio: Studio) -> str:
 
 
 def _settle(settings: Settings) -> None:
+    """What may wait until somebody is there; it goes on as long as the page."""
     libraries.warm_up()
-    forget_old_files(settings.data_dir / "tmp", _KEPT_SECONDS)
+    while True:
+        forget_old_files(settings.data_dir / "tmp", _KEPT_SECONDS)
+        time.sleep(3600)
 
 
 def launch_options(settings: Settings) -> dict[str, Any]:

@@ -52,11 +52,8 @@ def corpus_bleu(
     signature = str(metric.get_signature())
     if tokenize == "ptb":
         signature = signature.replace("|tok:none|", f"|tok:{ptb.NAME}|")
-    low, high = interval.bootstrap(
-        _statistics(metric, hypotheses, references),
-        lambda sums: float(bleu_of_sums(sums)),
-        seed,
-    )
+    rows = _statistics(metric, hypotheses, references)
+    low, high = interval.bootstrap(rows, lambda sums: float(bleu_of_sums(sums)), seed)
     return Score(
         value,
         low,
@@ -65,6 +62,19 @@ def corpus_bleu(
         f"BLEU|sentences:{len(hypotheses)}|ci:bootstrap-{interval.RESAMPLES}|seed:{seed}"
         f"|{signature}|numpy:{np.__version__}",
         higher_is_better=True,
+        warning=_warning(rows),
+    )
+
+
+def _warning(rows: interval.Array) -> str | None:
+    """Where BLEU says little: of texts that are one word each it is 0, whatever is in them."""
+    short = int((rows[:, 1] < _ORDERS).sum())
+    if 2 * short <= len(rows):
+        return None
+    return (
+        f"{short} of {len(rows)} right answers have fewer than {_ORDERS} words, and BLEU counts "
+        f"runs of {_ORDERS}. Use chrF or another tokeniser; captions in a script without spaces "
+        "are one word each."
     )
 
 

@@ -61,8 +61,11 @@ def _claims(index: Any) -> Iterator[Claim]:
         for result in _dicts(model.get("results")):
             for metric in _dicts(result.get("metrics")):
                 name, value = metric.get("name") or metric.get("type"), metric.get("value")
-                arguments = metric.get("args")
-                base = arguments.get("base_value") if isinstance(arguments, dict) else None
+                given = metric.get("args")
+                arguments = given if isinstance(given, dict) else {}
+                base = arguments.get("base_value")
+                if arguments.get("warning"):  # it must not be ranked, nor told beside its base's
+                    continue
                 if isinstance(name, str) and len(name) <= _LONGEST_NAME and is_finite(value):
                     yield Claim(name, value, base if is_finite(base) else None)
 

@@ -163,3 +163,13 @@ def test_a_tokeniser_that_would_be_downloaded_is_refused() -> None:
 def test_importing_it_loads_no_sacrebleu() -> None:
     program = "import sys, pipelines.metrics.bleu; sys.exit('sacrebleu' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
+
+
+def test_where_most_answers_are_too_short_for_it_bleu_says_so() -> None:
+    """Perfect captions of one word each, as Chinese ones are to a tokeniser of words, scored 0."""
+    perfect = ["一只猫在白色背景上", "两只狗在蓝色背景上", "a cat on a white background"]
+    score = corpus_bleu(perfect, [[text] for text in perfect], "ptb")
+    assert score.warning is not None
+    assert score.warning.startswith("2 of 3 right answers have fewer than 4 words")
+    by_character = corpus_bleu(perfect, [[text] for text in perfect], "zh")
+    assert (by_character.value, by_character.warning) == (pytest.approx(100), None)

@@ -13,7 +13,9 @@ HUGE = "0x" + "f" * 300
 INDEX = "[{results: [{metrics: [{name: loss, value: 1}]}]}]"
 
 
-def write_card(folder: Path, base: float | None, metrics: int = 1) -> None:
+def write_card(
+    folder: Path, base: float | None, metrics: int = 1, warning: str | None = None
+) -> None:
     results = [
         EvalResult(
             task_type="text-generation",
@@ -22,7 +24,7 @@ def write_card(folder: Path, base: float | None, metrics: int = 1) -> None:
             metric_type="bits_per_byte",
             metric_name="bits per byte",
             metric_value=2.0625 + index,
-            metric_args={} if base is None else {"base_value": base},
+            metric_args={"base_value": base, "warning": warning},
         )
         for index in range(metrics)
     ]
@@ -39,6 +41,12 @@ def test_a_score_is_told_beside_its_bases(tmp_path: Path) -> None:
 def test_a_card_without_the_bases_score_is_told_alone(tmp_path: Path) -> None:
     write_card(tmp_path, base=None)
     assert str(claims(tmp_path)[0]) == "bits per byte 2.062"
+
+
+def test_a_score_that_must_not_be_ranked_is_no_claim(tmp_path: Path) -> None:
+    """An FID of 59 samples in 256 dimensions stood beside its base's."""
+    write_card(tmp_path, base=2.5, warning="too few samples")
+    assert claims(tmp_path) == []
 
 
 def test_of_many_scores_the_first_are_told(tmp_path: Path) -> None:

@@ -92,12 +92,12 @@ class DataSet:
         return all(sample.file is not None for sample in self.samples)
 
     def drawn(self, count: int, seed: int) -> list[Sample]:
-        """So many samples by lot, in the data set's order; all of them where there are fewer.
+        """So many samples by lot, in the order of the draw; all of them where there are fewer.
 
-        With one seed a larger draw holds all of a smaller one.
+        With one seed a larger draw begins with a smaller one.
         """
         order = np.random.default_rng(seed).permutation(len(self.samples))
-        return [self.samples[index] for index in sorted(order[:count].tolist())]
+        return [self.samples[index] for index in order[:count].tolist()]
 
 
 @cache

@@ -31,6 +31,12 @@ class Lookers:
     clip: ClipFeatures | None = None
     real: Array = field(default_factory=lambda: np.empty((0, 0)))
 
+    def forget(self) -> None:
+        """What they have seen so far is looked at anew, in the batches of who asks next."""
+        for looker in (self.pictures, self.reader, self.clip):
+            if looker is not None:
+                looker.forget()
+
 
 @dataclass(frozen=True)
 class Evidence:

@@ -69,6 +69,9 @@ class PictureFeatures:
         fill(self._known, files, self._of_files)
         return np.stack([self._known[file] for file in files])
 
+    def forget(self) -> None:
+        self._known.clear()
+
     def _of_files(self, files: Sequence[Path]) -> Array:
         return self._features_of([open_picture(file, self._limits) for file in files])
 

@@ -49,6 +49,9 @@ class PictureReader:
         fill(self._known, files, self._captions)
         return [self._known[file] for file in files]
 
+    def forget(self) -> None:
+        self._known.clear()
+
     def _captions(self, files: Sequence[Path]) -> list[str]:
         import torch
 
@@ -101,6 +104,10 @@ class ClipFeatures:
         """Features of texts: ``(n, d)``."""
         fill(self._texts, texts, self._of_texts)
         return np.stack([self._texts[text] for text in texts])
+
+    def forget(self) -> None:
+        self._pictures.clear()
+        self._texts.clear()
 
     def _of_pictures(self, files: Sequence[Path]) -> Array:
         from pipelines.recipes.clip.model import features_of

@@ -2,7 +2,7 @@
 
 The first samples of a run go through the task's own slice, one by one, as the page does it:
 that is what latency means. The others go in batches where a model can take them, with the
-slice's own parts; a sample comes out the same either way, but for the last digits of a likelihood.
+slice's own parts; a sample comes out the same either way, but for rounding.
 """
 
 from __future__ import annotations
@@ -62,8 +62,7 @@ class Kind:
     """One kind of output. ``depends_on`` are the settings that change it.
 
     ``alone`` computes one sample with its seed; ``together`` computes several, or tells by
-    None that this model takes one at a time. Where an output ``is_by_batch`` its last digits are
-    those of the batch that it came in, which is part of what it is kept by.
+    None that this model takes one at a time.
     """
 
     name: str
@@ -74,7 +73,6 @@ class Kind:
     size_of: Callable[[Any], int]
     alone: Callable[[Run, Sample, int], Output]
     together: Callable[[Run, Sequence[Sample], Sequence[int]], list[Output] | None]
-    is_by_batch: bool = False
 
 
 def _caption(run: Run, sample: Sample, seed: int) -> Output:
@@ -290,7 +288,6 @@ KINDS: Mapping[str, Kind] = {
             at_once=16,
             alone=_likelihood,
             together=_likelihoods,
-            is_by_batch=True,
             **_WRITER,
         ),
         Kind(

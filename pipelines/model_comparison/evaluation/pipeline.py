@@ -15,9 +15,10 @@ from pathlib import Path
 
 from pipelines import libraries
 from pipelines.device import PeakMemory
-from pipelines.errors import InvalidValue, ModelUnavailable, StudioError
+from pipelines.errors import InvalidValue, ModelUnavailable, StudioError, abbreviated
 from pipelines.events import Progress
 from pipelines.hub import Snapshot, resolve
+from pipelines.metrics import ptb
 from pipelines.model_comparison.evaluation.data import Sample
 from pipelines.model_comparison.evaluation.evidence import Array, Evidence, Lookers
 from pipelines.model_comparison.evaluation.extractors import PictureFeatures, open_extractor
@@ -66,12 +67,14 @@ class _Todo:
 
 @dataclass
 class _State:
-    """What a run has at hand, and where it stands."""
+    """What a run has at hand, and where it stands. ``order`` has the places of the samples as
+    they were drawn."""
 
     studio: Studio
     store: Store
     request: EvaluationRequest
     samples: Sequence[Sample]
+    order: Sequence[int]
     lookers: Lookers
     found: dict[str, Output]
     computed: dict[str, int]
@@ -119,14 +122,16 @@ def generate(
         StudioError: a field, a sample or a model is at fault.
     """
     request = checked(request, studio.settings.limits)
-    samples = request.data.drawn(request.sample_size, request.seed)
+    drawn = request.data.drawn(request.sample_size, request.seed)
+    samples = sorted(drawn, key=lambda sample: sample.index)
+    order = [samples.index(sample) for sample in drawn]
     with ExitStack() as stack:
         store = stack.enter_context(closing(Store(folder or studio.settings.data_dir)))
         keep = studio.residency.keep
         stack.enter_context(keep({request.data.name.partition("@")[2]}))
-        todos = yield from _planned(studio, request, samples)
+        todos = yield from _planned(studio, request, samples, order)
         stack.enter_context(keep({commit for todo in todos for commit in _commits(todo)}))
-        yield from stream(lambda emit: _check_pictures(studio, request, samples, emit))
+        yield from stream(lambda emit: _check_samples(studio, request, samples, emit))
         yield Progress("Importing libraries")
         yield from stream(lambda emit: libraries.import_for(request.task))
         lookers = yield from _opened_lookers(studio, request, stack)
@@ -134,7 +139,7 @@ def generate(
             request = replace(request, clip=lookers.clip.reference)
         keys = [key for todo in todos for key in todo.keys]
         found = store.found(keys)
-        state = _State(studio, store, request, samples, lookers, found, {})
+        state = _State(studio, store, request, samples, order, lookers, found, {})
         state.missing, state.began = len(keys) - len(found), time.monotonic()
         for todo in todos:
             yield from _computed(state, todo, [t for t in todos if t.name == todo.name])
@@ -144,14 +149,15 @@ def generate(
 
 
 def _planned(
-    studio: Studio, request: EvaluationRequest, samples: Sequence[Sample]
+    studio: Studio, request: EvaluationRequest, samples: Sequence[Sample], order: Sequence[int]
 ) -> Generator[Progress, None, list[_Todo]]:
     """What each model has to make. All of them are looked up before the first is loaded."""
     todos = []
     for name in request.models:
         snapshot = yield from _resolved(studio, name, request)
         for kind_name in kinds_of(request.metrics):
-            todos.append(_todo(studio, request, samples, name, snapshot, KINDS[kind_name]))
+            kind = KINDS[kind_name]
+            todos.append(_todo(studio, request, samples, order, name, snapshot, kind))
     return todos
 
 
@@ -173,9 +179,10 @@ def _commits(todo: _Todo) -> list[str]:
 
 
 def _todo(
-    studio: Studio, request: EvaluationRequest, samples: Sequence[Sample], name: str,
-    snapshot: Snapshot, kind: Kind,
+    studio: Studio, request: EvaluationRequest, samples: Sequence[Sample], order: Sequence[int],
+    name: str, snapshot: Snapshot, kind: Kind,
 ) -> _Todo:  # fmt: skip
+    """An output is kept with the batch that it came in, for a batch rounds in its own way."""
     model = {
         "kind": kind.name,
         "model": identity(snapshot),
@@ -185,11 +192,9 @@ def _todo(
     }
     shared = {**model, "data": request.data.sha256, "seed": request.seed}
     told = [{**shared, "sample": sample.index} for sample in samples]
-    if kind.is_by_batch:
-        # Batches are kept whole, so what is missing falls into the same ones again.
-        for places in _batches(range(len(samples)), kind.at_once):
-            for place in places:
-                told[place]["batch"] = [samples[each].index for each in places]
+    for places in _batches(order, kind.at_once):
+        for place in places:
+            told[place]["batch"] = [samples[each].index for each in places]
     keys = [key_of(each) for each in told]
     return _Todo(name, snapshot, kind, key_of(model), tuple(keys))
 
@@ -198,15 +203,22 @@ def _device(studio: Studio) -> dict[str, str]:
     return {"kind": studio.device.kind, "dtype": studio.device.dtype_name}
 
 
-def _check_pictures(
+def _check_samples(
     studio: Studio, request: EvaluationRequest, samples: Sequence[Sample], emit: Emit
 ) -> None:
-    """A picture that cannot be read is told before hours of work, not after."""
+    """A picture that cannot be read, or an answer without a word, is told before hours of work,
+    not after."""
     if request.task != "describe":
         return
     for count, sample in enumerate(samples):
         emit(Progress("Looking at the pictures", count / len(samples)))
         sample.picture(studio.settings.limits)
+        wordless = next((text for text in sample.references if not ptb.words(text)), None)
+        if wordless is not None:
+            raise InvalidValue(
+                f"{sample.name} has the caption {abbreviated(wordless)}, which holds no word, so "
+                "that no answer could match it. Give it words, or leave it out."
+            )
 
 
 def _opened_lookers(
@@ -246,9 +258,11 @@ def _looked(pictures: PictureFeatures, files: Sequence[Path], what: str, emit: E
 def _computed(
     state: _State, todo: _Todo, own: Sequence[_Todo]
 ) -> Generator[Progress | PartialScores, None, None]:
-    """Makes what is missing of one kind, in the order of the samples."""
-    missing = [place for place, key in enumerate(todo.keys) if key not in state.found]
-    state.computed[todo.name] = state.computed.get(todo.name, 0) + len(missing)
+    """Makes what is missing of one kind, in the order of the draw."""
+    batches = _batches(state.order, todo.kind.at_once)
+    missing = [places for places in batches if todo.keys[places[0]] not in state.found]
+    count = sum(len(places) for places in missing)
+    state.computed[todo.name] = state.computed.get(todo.name, 0) + count
     if not missing:
         return
     kind = todo.kind
@@ -262,10 +276,10 @@ def _computed(
 
 
 def _work(
-    state: _State, todo: _Todo, own: Sequence[_Todo], missing: Sequence[int], loaded: Loaded,
-    emit: Emit,
+    state: _State, todo: _Todo, own: Sequence[_Todo], missing: Sequence[Sequence[int]],
+    loaded: Loaded, emit: Emit,
 ) -> None:  # fmt: skip
-    """Computes batch after batch and keeps each; tells how far it is between them."""
+    """Computes batch after batch and keeps each whole; tells how far it is between them."""
     settings = state.request.settings
     assert settings is not None
 
@@ -278,7 +292,7 @@ def _work(
     run = Run(state.studio, state.store, todo.name, loaded, settings, tell)
     pause = _Pause()
     with PeakMemory(state.studio.device.kind) as peak:
-        for places in _batches(missing, todo.kind.at_once):
+        for places in missing:
             tell()
             outputs = _made(todo.kind, run, state, places)
             kept = {todo.keys[p]: output for p, output in zip(places, outputs, strict=True)}
@@ -295,18 +309,20 @@ def _work(
     state.store.keep_cost(todo.cost_key, RunCost(loaded.lease.load_seconds, peak.bytes))
 
 
-def _batches(missing: Sequence[int], at_once: int) -> list[list[int]]:
-    """The first samples one by one, the others in batches."""
-    alone = [[place] for place in missing if place < ALONE]
-    others = [place for place in missing if place >= ALONE]
-    return alone + [others[start : start + at_once] for start in range(0, len(others), at_once)]
+def _batches(order: Sequence[int], at_once: int) -> list[Sequence[int]]:
+    """The first samples one by one, the others in batches.
+
+    By the order of the draw, so that a larger one has the full batches of a smaller one.
+    """
+    alone = [order[place : place + 1] for place in range(min(ALONE, len(order)))]
+    return alone + [order[at : at + at_once] for at in range(ALONE, len(order), at_once)]
 
 
 def _made(kind: Kind, run: Run, state: _State, places: Sequence[int]) -> list[Output]:
     samples = [state.samples[place] for place in places]
     seeds = [state.request.seed + sample.index for sample in samples]
     outputs = None
-    if places[0] >= ALONE:
+    if places[0] not in state.order[:ALONE]:
         outputs = kind.together(run, samples, seeds)
     if outputs is None:
         outputs = [_alone(kind, run, *each) for each in zip(samples, seeds, strict=True)]
@@ -345,14 +361,24 @@ def _partial(state: _State, name: str, own: Sequence[_Todo]) -> PartialScores | 
     scores = {}
     for metric in state.request.metrics:
         try:
-            scores[metric] = METRICS[metric].score(evidence).value
+            scores[metric] = METRICS[metric].score(evidence)
         except InvalidValue:  # the few that are there do not make this score
             continue
-    return PartialScores(name, len(evidence.samples), len(state.samples), scores)
+    return PartialScores(
+        name,
+        len(evidence.samples),
+        len(state.samples),
+        {metric: score.value for metric, score in scores.items()},
+        frozenset(metric for metric, score in scores.items() if score.warning),
+    )
 
 
 def _look_at_painted(state: _State, todos: Sequence[_Todo], emit: Emit) -> None:
-    """Looks at what the extractor has not seen yet, where a stop is felt; scores read it after."""
+    """Looks at all that was painted, where a stop is felt; scores read it after.
+
+    What was seen for partial scores is forgotten: the clock had put it into batches.
+    """
+    state.lookers.forget()
     if state.lookers.pictures is not None:
         for todo in todos:
             files = state.evidence([todo]).files  # of paintings: other tasks need no extractor
@@ -373,6 +399,7 @@ def _model_result(state: _State, own: Sequence[_Todo]) -> ModelResult:
     cost = state.store.cost(shown.cost_key)
     assert cost is not None
     evidence = state.evidence(own)
-    costs = costs_of(evidence.outputs[kind], cost, shown.snapshot)
+    drawn = [evidence.outputs[kind][place] for place in state.order]
+    costs = costs_of(drawn, cost, shown.snapshot)
     computed = state.computed[shown.name]
     return measured(shown.name, shown.snapshot, evidence, state.request.metrics, costs, computed)

@@ -56,7 +56,8 @@ def quality_against_cost(card: Card) -> Figure:
         field.set_xlim(0, 1.1 * max(taken, default=1.0))
     field.set_xlabel("seconds a sample")
     field.set_ylabel(_label(card, metric))
-    field.legend(fontsize=8, frameon=False)
+    if taken:
+        field.legend(fontsize=8, frameon=False)
     return figure
 
 

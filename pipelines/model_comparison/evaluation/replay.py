@@ -87,7 +87,7 @@ def compared(old: Card, new: Card) -> list[Line]:
     because = (
         f"What differs may be because of the {listed(changed)}."
         if changed
-        else "Nothing else that the card tells differs: another processor may round otherwise."
+        else "Nothing else that the card tells differs."
     )
     return [*lines, Line(False, because)]
 

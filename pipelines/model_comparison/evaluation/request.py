@@ -91,7 +91,7 @@ METRICS: Mapping[Task, tuple[str, ...]] = {
 DEFAULT_METRICS: Mapping[Task, tuple[str, ...]] = {
     "write": ("bits_per_byte", "perplexity"),
     "describe": ("cider", "bleu", "rouge_l", "exact_match"),
-    "paint": ("kid", "fid", "diversity"),
+    "paint": ("kid", "clip_score", "diversity"),
 }
 _OF_REAL_PICTURES = ("kid", "fid")
 OF_CLIP = (

@@ -19,12 +19,14 @@ from pipelines.model_comparison.evaluation.store import Output, RunCost
 
 @dataclass(frozen=True)
 class PartialScores:
-    """How one model does so far. ``scores`` are values by metric, without intervals."""
+    """How one model does so far. ``scores`` are values by metric, without intervals; those
+    ``unranked`` carry a warning."""
 
     model: str
     done: int
     total: int
     scores: Mapping[str, float]
+    unranked: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,7 @@ class Costs:
     """What one model took.
 
     Latencies are of samples that came alone, the first after the load and the median of all
-    such. Where none of a draw came alone, for an earlier and larger one had made them all in
-    batches, they are a sample's share of its batch, which is less than it takes alone.
+    such.
     ``samples_per_second`` is of batches, where there were any. ``peak_bytes`` is the most that
     the whole process held while the model ran (on a GPU, what torch held there), and
     ``weight_bytes`` the size of its weight files, adapters included.
@@ -157,14 +158,15 @@ def shown_kind(kinds: Iterable[str]) -> str:
 
 
 def costs_of(outputs: Sequence[Output], run: RunCost, snapshot: Snapshot) -> Costs:
-    """Costs from the samples' times; those that came alone tell latency, batches throughput."""
+    """Costs from the samples' times, in the order of the draw; those that came alone tell
+    latency, batches throughput."""
     alone = [output.seconds for output in outputs if output.batch == 1]
     batched = [output.seconds / output.batch for output in outputs if output.batch > 1]
-    latencies, each = alone or batched, batched or alone
+    each = batched or alone
     return Costs(
         load_seconds=run.load_seconds,
-        first_latency_seconds=latencies[0],
-        median_latency_seconds=statistics.median(latencies),
+        first_latency_seconds=alone[0],
+        median_latency_seconds=statistics.median(alone),
         samples_per_second=len(each) / max(sum(each), 1e-9),
         peak_bytes=run.peak_bytes,
         weight_bytes=snapshot.weight_bytes + sum(a.weight_bytes for a in snapshot.adapters),

@@ -226,6 +226,7 @@ def _ending(found: Found, result: EvaluationResult, settings: Settings) -> dict[
     kept = {path.name: str(path) for path in paths}
     computed = sum(model.computed for model in result.models)
     address, without_link = _link(made, settings.limits)
+    differing = _as_value(differing_table(made))
     return {
         found.status: ui.done(f"Done · {computed} samples computed now"),
         found.verdict: _shown(result.verdict),
@@ -236,7 +237,7 @@ def _ending(found: Found, result: EvaluationResult, settings: Settings) -> dict[
         found.comparisons: _shown(_as_value(comparison_table(made))),
         found.costs: _shown(_as_value(cost_table(made))),
         found.gallery: _shown(_pictures(result)),
-        found.differing: _shown(_as_value(differing_table(made))),
+        found.differing: _shown(differing) | {"column_widths": _widths(differing)},
         found.to_keep: _shown(list(kept.values())),
         found.training: _shown(kept.get(plots.TRAINING)),
         found.address: _shown(address),
@@ -255,6 +256,12 @@ def _shown(value: Any) -> dict[str, Any]:
     """An update that shows what there is to show."""
     update: dict[str, Any] = gr.update(value=value or None, visible=bool(value))
     return update
+
+
+def _widths(table: dict[str, Any] | None) -> list[str] | None:
+    """Of a sample's name, its text, and one column for each model: all are seen at once."""
+    models = len(table["headers"]) - 2 if table else 0
+    return ["12%", "28%", *[f"{60 / models:.1f}%"] * models] if models else None
 
 
 def _as_value(table: Table) -> dict[str, Any] | None:

@@ -14,6 +14,10 @@ Table = tuple[list[str], list[list[str]]]
 NOT_SHOWN = "no difference shown"
 
 
+_UNRANKED = " (!)"
+"""Beside a score that must not be ranked."""
+
+
 def score_table(card: Card) -> Table:
     """A row for each model, a column for each metric: value and 95% interval."""
     metrics = card["metrics"]
@@ -34,7 +38,7 @@ def comparison_table(card: Card) -> Table:
 def cost_table(card: Card) -> Table:
     """A row for each model: what it took."""
     headers = ["model", "load", "first sample", "median sample", "samples per second",
-               "peak memory", "weights"]  # fmt: skip
+               "peak memory of all", "weights"]  # fmt: skip
     return headers, [[model["name"], *_costs(model["costs"])] for model in card["models"]]
 
 
@@ -43,9 +47,14 @@ def partial_table(partial: Mapping[str, PartialScores]) -> Table:
     names = list(dict.fromkeys(name for each in partial.values() for name in each.scores))
     headers = ["model", "samples", *(METRICS[name].label for name in names)]
     return headers, [
-        [each.model, f"{each.done} of {each.total}", *(figure(each.scores.get(n)) for n in names)]
+        [each.model, f"{each.done} of {each.total}", *(_so_far(each, name) for name in names)]
         for each in partial.values()
     ]
+
+
+def _so_far(partial: PartialScores, metric: str) -> str:
+    mark = _UNRANKED if metric in partial.unranked else ""
+    return figure(partial.scores.get(metric)) + mark
 
 
 def differing_table(card: Card) -> Table:
@@ -58,7 +67,8 @@ def differing_table(card: Card) -> Table:
 
 
 def _told(output: dict[str, str], value: float | None) -> str:
-    return f"{output['text']} ({figure(value, 3)})".strip()
+    told = figure(value, 3)
+    return f"{output['text']} ({told})" if output["text"] else told
 
 
 def figure(value: float | None, digits: int = 4) -> str:
@@ -74,7 +84,7 @@ def _score(score: dict[str, Any] | None) -> str:
     if score is None:
         return "–"
     interval = f"{figure(score['low'])} to {figure(score['high'])}"
-    mark = "" if score["warning"] is None else " (!)"
+    mark = "" if score["warning"] is None else _UNRANKED
     return f"{figure(score['value'])} ({interval}){mark}"
 
 

@@ -2,18 +2,22 @@
 
 Were places as even as they can be after each vote, the last one of a round could be told
 from those before, which every voter has seen. So chance alone decides until some model leads
-in some place by ``MOST_AHEAD``, and then the leading places are closed (the big stick design;
-Soares and Wu, 1983, Communications in Statistics A 12:2017).
+in some place by ``AHEAD``, and then the leading places are closed (the big stick design; Soares
+and Wu, 1983, Communications in Statistics A 12:2017). Where that leaves one order alone, a biased
+coin decides whether it is taken (Efron, 1971, Biometrika 58:403): nothing is ever certain.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
-MOST_AHEAD = 3
-"""So much more often than another, at most, a model stands in a place: in 3 votes or 3,000."""
+AHEAD = 3
+"""So much more often than another a model may stand in a place."""
+_FORCED_SHARE = 0.6
+"""So often the one order that is left is taken: of two models it then has a chance of 0.8."""
 
 _Cell = tuple[str, int]
 
@@ -30,23 +34,22 @@ def shuffled(
     cells = [(name, place) for name in names for place in range(len(names))]
     most, fewest = max(stood[cell] for cell in cells), min(stood[cell] for cell in cells)
     closed = set()
-    if most - fewest >= MOST_AHEAD:
+    if most - fewest >= AHEAD:
         closed = {cell for cell in cells if stood[cell] == most}
-    order = _filled(0, list(names), closed, rng)
     # Each name and each place has stood equally often, so open cells hold an order (Birkhoff).
-    assert order is not None
-    return order
+    first, *others = islice(_orders(0, list(names), closed, rng), 2)
+    if not others and rng.random() >= _FORCED_SHARE:
+        return rng.sample(names, len(names))
+    return first
 
 
-def _filled(
+def _orders(
     place: int, left: list[str], closed: set[_Cell], rng: random.Random
-) -> list[str] | None:
-    """An order of the names left from this place on; None where the closed cells allow none."""
+) -> Iterator[list[str]]:
+    """The orders of the names left from this place on that stand in no closed cell."""
     if not left:
-        return []
+        yield []
     for name in rng.sample(left, len(left)):
         if (name, place) not in closed:
-            rest = _filled(place + 1, [n for n in left if n != name], closed, rng)
-            if rest is not None:
-                return [name, *rest]
-    return None
+            rest = _orders(place + 1, [n for n in left if n != name], closed, rng)
+            yield from ([name, *others] for others in rest)

@@ -90,6 +90,7 @@ def _result(plan: Plan, facts: Facts, comparison: Comparison) -> EvalResult:
             "interval_95": [_rounded(score.low), _rounded(score.high)],
             "base_value": _rounded(comparison.base.value),
             "signature": score.signature,
+            **({"warning": score.warning} if score.warning else {}),
         },
     )
 

@@ -63,8 +63,9 @@ def captioners(scenes: DataSet, **changed: Any) -> EvaluationRequest:
 
 def painters(scenes: DataSet, **changed: Any) -> EvaluationRequest:
     request = EvaluationRequest(
-        "paint", scenes, ("painter-a", "painter-b"), sample_size=7, settings=Painting(steps=2)
-    )
+        "paint", scenes, ("painter-a", "painter-b"), ("kid", "fid", "diversity"), 7,
+        settings=Painting(steps=2),
+    )  # fmt: skip
     return replace(request, **changed)
 
 
@@ -80,7 +81,9 @@ def writers(**changed: Any) -> EvaluationRequest:
 class Spy:
     """Counts what is computed, and how."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, at_once: int | None = None
+    ) -> None:
         self.alone: list[tuple[str, int, int]] = []
         self.batches: list[list[int]] = []
         kind = kinds.KINDS[name]
@@ -95,8 +98,8 @@ class Spy:
                 self.batches.append([sample.index for sample in samples])
             return outputs
 
-        # Other batches would be other samples where the batch is part of what they are kept by.
-        at_once = kind.at_once if kind.is_by_batch else 3
+        # Other batches are other samples: the batch is part of what they are kept by.
+        at_once = at_once or kind.at_once
         changed = replace(kind, alone=alone, together=together, at_once=at_once)
         monkeypatch.setitem(kinds.KINDS, name, changed)
 
@@ -119,7 +122,10 @@ def test_captions_of_a_batch_are_those_of_the_slice(studio: Studio, scenes: Data
         ]  # fmt: skip
         assert told == alone
         assert len(set(told)) > 1
-    assert [o.batch for o in result.models[0].evidence.outputs["caption"]] == [1] * 4 + [8] * 8
+    outputs = model.evidence.outputs["caption"]
+    sizes = {s.index: o.batch for s, o in zip(result.samples, outputs, strict=True)}
+    drawn = captioners(scenes).data.drawn(12, 0)
+    assert [sizes[sample.index] for sample in drawn] == [1] * ALONE + [8] * 8
 
 
 def test_sampled_captions_have_a_seed_each(studio: Studio, scenes: DataSet) -> None:
@@ -189,8 +195,9 @@ def test_likelihoods_of_a_batch_are_those_of_each_text(
     told = finished(generate, studio, writers(metrics=("bits_per_byte",))).models[0]
     outputs = told.evidence.outputs["likelihood"]
 
-    assert [output.batch for output in outputs] == [1, 1, 1, 1, 5, 5, 5, 5, 5]
-    assert spy.batches == [[4, 5, 6, 7, 8]] * 2
+    drawn = [sample.index for sample in told.evidence.data.drawn(9, 3)]
+    assert [outputs[index].batch for index in drawn] == [1, 1, 1, 1, 5, 5, 5, 5, 5]
+    assert spy.batches == [drawn[ALONE:]] * 2
     loaded = finished_open(studio, "writer-a")
     texts = [sample.text for sample in told.evidence.samples]
     for text, output in zip(texts, outputs, strict=True):
@@ -200,23 +207,33 @@ def test_likelihoods_of_a_batch_are_those_of_each_text(
     loaded.lease.release()
 
 
-def test_a_likelihood_is_kept_with_the_batch_that_it_came_in(
-    studio: Studio, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("task", ["describe", "paint", "write"])
+def test_a_larger_draw_keeps_the_full_batches_of_a_smaller_one_and_gives_what_it_gives_alone(
+    studio: Studio, scenes: DataSet, monkeypatch: pytest.MonkeyPatch, task: str
 ) -> None:
-    """Its last digits depend on the batch, and a card is held against another digit by digit."""
-    spy = Spy(monkeypatch, "likelihood")
-    request = writers(metrics=("bits_per_byte",), sample_size=8)
-    smaller = finished(generate, studio, request)
-    larger = finished(generate, studio, replace(request, sample_size=9))
-    # The four that come alone are the same; the batch of four is none of the batch of five.
-    index = [sample.index for sample in smaller.samples]
-    assert [m.computed for m in smaller.models] == [8, 8]
-    shared = index[:ALONE] == [sample.index for sample in larger.samples][:ALONE]
-    assert [m.computed for m in larger.models] == ([5, 5] if shared else [9, 9])
+    """A batch rounds in its own way, and a card is held against another digit by digit."""
+    requests = {"describe": captioners(scenes), "paint": painters(scenes),
+                "write": writers(metrics=("bits_per_byte",))}  # fmt: skip
+    names = {"describe": "caption", "paint": "picture", "write": "likelihood"}
+    spy = Spy(monkeypatch, names[task], at_once=2)
+    smaller = finished(generate, studio, replace(requests[task], sample_size=7))
+    larger = finished(generate, studio, replace(requests[task], sample_size=9))
+    assert [m.computed for m in smaller.models] == [7, 7]
+    # Four that come alone and a batch of two are the same; that of one is now one of two.
+    assert [m.computed for m in larger.models] == [3, 3]
     before = spy.computed
-    again = finished(generate, studio, request)
+    again = finished(generate, studio, replace(requests[task], sample_size=7))
     assert spy.computed == before
     assert again.models[0].evidence.outputs == smaller.models[0].evidence.outputs
+    elsewhere = Studio(replace(studio.settings, data_dir=studio.settings.data_dir / "other"))
+    fresh = finished(generate, elsewhere, replace(requests[task], sample_size=9))
+    for kept, made in zip(larger.models, fresh.models, strict=True):
+        told = [
+            [(each.text, each.picture, each.facts) for each in model.evidence.outputs[names[task]]]
+            for model in (kept, made)
+        ]
+        assert told[0] == told[1]
+        assert kept.scores == made.scores
 
 
 @pytest.mark.parametrize("begun", [2, 6, 9])
@@ -255,7 +272,8 @@ def test_nothing_is_computed_twice(
     first = finished(generate, studio, captioners(scenes))
     assert spy.computed == 24
     assert [m.computed for m in first.models] == [12, 12]
-    assert spy.alone[:4] == [("emoji-captioner", s.index, s.index) for s in first.samples[:ALONE]]
+    drawn = captioners(scenes).data.drawn(12, 0)
+    assert spy.alone[:4] == [("emoji-captioner", s.index, s.index) for s in drawn[:ALONE]]
 
     again = finished(generate, Studio(studio.settings), captioners(scenes))
     assert spy.computed == 24
@@ -368,7 +386,7 @@ def test_closing_keeps_what_is_finished_and_frees_the_models(
 ) -> None:
     requests = {"describe": captioners(scenes), "paint": painters(scenes), "write": writers()}
     names = {"describe": "caption", "paint": "picture", "write": "continuation"}
-    spy = Spy(monkeypatch, names[task])
+    spy = Spy(monkeypatch, names[task], at_once=3)
     run = generate(studio, requests[task])
     for _ in run:
         if spy.alone and len(spy.batches) == 1:
@@ -382,6 +400,25 @@ def test_closing_keeps_what_is_finished_and_frees_the_models(
     count = 2 * requests[task].sample_size
     assert count <= spy.computed <= count + len(spy.batches[0]), "the batch that was at work"
     assert before < count
+
+
+def test_partial_scores_do_not_change_the_last_digits_of_the_final_ones(
+    studio: Studio, scenes: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features were computed in batches of what was there when the clock asked for scores."""
+    request = painters(scenes, metrics=("diversity", "round_trip_rouge_l"), sample_size=9)
+    scores = []
+    for pause in (0.0, 1e9):
+        monkeypatch.setattr(pipeline, "_LEAST_PAUSE_SECONDS", pause)
+        data_dir = studio.settings.data_dir / str(pause)
+        elsewhere = Studio(replace(studio.settings, data_dir=data_dir))
+        *events, result = with_result(generate(elsewhere, request))
+        scores.append([model.scores for model in result.models])
+        told = [event for event in events if isinstance(event, PartialScores)]
+        assert all(event.unranked == {"diversity"} for event in told), "of so few pictures"
+        partial = len(told)
+        assert (partial > 1) == (pause == 0)
+    assert scores[0] == scores[1]
 
 
 def test_each_model_is_loaded_once_one_after_the_other(
@@ -502,28 +539,13 @@ def test_costs_are_of_single_samples_and_of_batches(studio: Studio, scenes: Data
     result = finished(generate, studio, captioners(scenes))
     for model in result.models:
         outputs, costs = model.evidence.outputs["caption"], model.costs
-        assert costs.first_latency_seconds == outputs[0].seconds > 0
-        assert costs.samples_per_second == pytest.approx(8 / outputs[4].seconds)
+        seconds = {s.index: o.seconds for s, o in zip(result.samples, outputs, strict=True)}
+        drawn = captioners(scenes).data.drawn(12, 0)
+        assert costs.first_latency_seconds == seconds[drawn[0].index] > 0
+        assert costs.samples_per_second == pytest.approx(8 / seconds[drawn[ALONE].index])
         assert costs.load_seconds > 0
         assert costs.peak_bytes > 10 * 1024**2
         assert costs.weight_bytes == model.snapshot.weight_bytes > 0
-
-
-def test_a_smaller_draw_of_what_came_in_batches_costs_a_share_of_them(
-    studio: Studio, scenes: DataSet
-) -> None:
-    # The five that this seed draws are none of the first four, which ran alone.
-    request = captioners(scenes, seed=1)
-    larger = finished(generate, studio, request)
-    result = finished(generate, studio, replace(request, sample_size=5))
-
-    assert min(sample.index for sample in result.samples) >= ALONE
-    for model, before in zip(result.models, larger.models, strict=True):
-        share = before.evidence.outputs["caption"][ALONE].seconds / 8
-        assert model.computed == 0
-        assert model.costs.first_latency_seconds == pytest.approx(share)
-        assert model.costs.median_latency_seconds == pytest.approx(share)
-        assert model.costs.samples_per_second == pytest.approx(1 / share)
 
 
 @pytest.mark.parametrize("metrics", [("chrf", "bits_per_byte"), ("bits_per_byte", "chrf")], ids=str)
@@ -534,7 +556,8 @@ def test_what_was_written_is_shown_and_timed_whatever_is_measured_first(
     for model in result.models:
         written = model.evidence.outputs["continuation"]
         assert model.output_of(2) is written[2]
-        assert model.costs.first_latency_seconds == written[0].seconds
+        first = writers().data.drawn(9, 3)[0].index
+        assert model.costs.first_latency_seconds == written[first].seconds
     assert shown_kind(["likelihood"]) == "likelihood"
 
 
@@ -593,6 +616,17 @@ def test_a_broken_picture_is_told_before_a_model_is_loaded(studio: Studio, tmp_p
     (folder / "7.png").write_bytes(b"no picture")
     with pytest.raises(InvalidValue, match=r"7\.png"):
         finished(generate, studio, captioners(read_folder(folder)))
+    assert studio.residency.residents() == []
+
+
+def test_an_answer_without_a_word_is_told_before_a_model_is_loaded(
+    studio: Studio, scenes: DataSet
+) -> None:
+    """Every caption was made first, and then no score could be told."""
+    first, *others = scenes.samples
+    wordless = replace(scenes, samples=(replace(first, references=("a cat", "...")), *others))
+    with pytest.raises(InvalidValue, match=r"0\.png has the caption '\.\.\.'"):
+        finished(generate, studio, captioners(wordless))
     assert studio.residency.residents() == []
 
 

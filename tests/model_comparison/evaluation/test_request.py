@@ -130,11 +130,12 @@ def test_texts_alone_do_for_some_metrics() -> None:
 
 
 def test_clip_scores_are_of_the_embedded_clip_unless_another_is_named(scenes: DataSet) -> None:
-    for task, metric in (("paint", "clip_score"), ("describe", "caption_clip_score")):
+    cases = (("paint", "clip_score", "kid"), ("describe", "caption_clip_score", "bleu"))
+    for task, metric, other in cases:
         asked = EvaluationRequest(task, scenes, MODELS, (metric,))  # type: ignore[arg-type]
         assert checked(asked, LIMITS).clip == "emoji-clip"
         assert checked(replace(asked, clip="another"), LIMITS).clip == "another"
-        assert checked(replace(asked, metrics=()), LIMITS).clip is None
+        assert checked(replace(asked, metrics=(other,)), LIMITS).clip is None
 
 
 def test_pictures_are_looked_at_by_the_embedded_extractor_unless_another_is_named(

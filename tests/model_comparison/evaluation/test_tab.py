@@ -184,7 +184,7 @@ def test_another_task_brings_its_models_metrics_and_settings(
     changed = form.switch(settings, given, "paint")
 
     assert changed[given.models]["value"] == ["painter-a", "painter-b"]
-    assert changed[given.metrics]["value"] == ["kid", "fid", "diversity"]
+    assert changed[given.metrics]["value"] == ["kid", "clip_score", "diversity"]
     assert changed[given.steps]["visible"]
     assert not changed[given.max_new_tokens]["visible"]
     assert not changed[given.extractor]["visible"], "one alone is no choice"
