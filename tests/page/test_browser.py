@@ -14,6 +14,8 @@ from pipelines.model_comparison.evaluation.data import DataSet
 from pipelines.model_comparison.evaluation.link import encode
 from pipelines.model_comparison.evaluation.request import EvaluationRequest, Painting
 from pipelines.model_comparison.evaluation.setup import named_setup
+from pipelines.model_comparison.votes import link as vote_link
+from pipelines.model_comparison.votes.setup import Setup
 from pipelines.settings import Limits
 from tests.page.conftest import ROOT, Server
 from tests.page.visit import expect_status, fix_seed, open_tab
@@ -224,6 +226,26 @@ def test_an_evaluation_s_link_opens_its_panel_with_the_fields_filled_in(
     page.locator("button.label-wrap:visible", has_text="Settings").first.click()
     expect(page.locator("#evaluate-steps input[type=number]")).to_have_value("7")
     expect(page.locator("#evaluate-method")).to_have_count(0)
+
+
+def test_a_duel_s_link_opens_its_panel_and_its_pictures_reach_the_browser(
+    page: Page, server: Server
+) -> None:
+    """They lay where Gradio takes files as they are, and were deleted before they were fetched."""
+    models = ("emoji-painter", "emoji-painter-night")
+    asked = Setup("paint", models, "a red apple on a white background", 7, ())
+    page.goto(f"{server.url}?vote={vote_link.encode(asked)}")
+    expect(page.locator("#votes-prompt textarea")).to_have_value(asked.prompt or "")
+    expect(page.locator("#votes-task").get_by_label("Paint", exact=True)).to_be_checked()
+    expect(page.locator("#votes-models")).to_contain_text("emoji-painter-night")
+    expect(page.locator("#votes-link")).to_be_hidden()
+    page.locator("#votes-run").click()
+    for place in ("a", "b"):
+        picture = page.locator(f"#votes-{place}-picture img")
+        expect(picture).to_have_js_property("naturalWidth", 128)
+    page.locator("#votes-a-best").click()
+    address = page.locator("#votes-link").locator("input, textarea")
+    expect(address).to_have_value(f"?vote={vote_link.encode(asked)}")
 
 
 def test_a_model_is_checked_and_chosen_for_its_tab(page: Page) -> None:
