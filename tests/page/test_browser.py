@@ -232,7 +232,7 @@ def test_a_duel_s_link_opens_its_panel_and_its_pictures_reach_the_browser(
     page: Page, server: Server
 ) -> None:
     """They lay where Gradio takes files as they are, and were deleted before they were fetched."""
-    models = ("emoji-painter", "emoji-painter-night")
+    models = ("emoji-painter", "emoji-painter + emoji-painter-night")
     asked = Setup("paint", models, "a red apple on a white background", 7, ())
     page.goto(f"{server.url}?vote={vote_link.encode(asked)}")
     expect(page.locator("#votes-prompt textarea")).to_have_value(asked.prompt or "")
