@@ -77,6 +77,7 @@ def test_stopped_is_said_where_something_ran() -> None:
     running = ui.progress_bar(Progress("Writing"))
     assert ui._say_stopped(running) == ui.done("Stopped")
     assert ui._say_stopped(ui.done("Done")) == gr.skip()
+    assert ui._say_stopped(ui.done("Ready")) == ui.done("Stopped"), "before its first word"
     told = ui._say_stopped(ui.done("Done"), running)
     assert told == [gr.skip(), ui.done("Stopped")]
 
