@@ -22,7 +22,7 @@ from pipelines.hub.adapters import (
     named_base,
     weights_file,
 )
-from pipelines.hub.checks import check_access, check_kind, check_memory, check_weights
+from pipelines.hub.checks import Findings, check_access, check_kind, check_memory, check_weights
 from pipelines.hub.disk import mark_used, missing_files, snapshot_folder
 from pipelines.hub.download import download
 from pipelines.hub.families import Task
@@ -112,11 +112,12 @@ def resolve(
         _fetched(found.base, half, settings),
         tuple((_fetched(source, half, settings), weight) for source, weight in found.adapters),
     )
-    check_parts(parts, task, settings, device)
+    findings = check_parts(parts, task, settings, device)
     keep = {*in_use, parts.base.commit, *(source.commit for source, _ in parts.adapters)}
     base = _on_disk(parts.base, half, settings, tell, keep)
     family = check_kind(base, task)
-    findings = check_weights(base, half)
+    if base is not parts.base:  # it has been fetched since
+        findings = check_weights(base, half)
     adapters = tuple(
         _adapter(_on_disk(source, half, settings, tell, keep), weight)
         for source, weight in parts.adapters
@@ -202,8 +203,9 @@ def _find(name: str, task: Task, settings: Settings, tell: Report) -> Folder | R
         return folder
 
 
-def check_parts(parts: Parts, task: Task, settings: Settings, device: Device | None) -> None:
-    """All that can be told of base and adapters before a byte of weights is fetched.
+def check_parts(parts: Parts, task: Task, settings: Settings, device: Device | None) -> Findings:
+    """All that can be told of base and adapters before a byte of weights is fetched; returns what
+    the base's headers tell.
 
     Raises:
         StudioError: naming the first thing that is wrong.
@@ -227,6 +229,7 @@ def check_parts(parts: Parts, task: Task, settings: Settings, device: Device | N
     if device is not None:
         needed = findings.memory_bytes(device) + adapters_memory(parts, device)
         check_memory(f"{base.reference} with its adapters", needed, settings.memory_budget_bytes)
+    return findings
 
 
 def adapters_memory(parts: Parts, device: Device) -> int:
