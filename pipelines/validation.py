@@ -7,6 +7,7 @@ they never clamp, for then a result would not be what was asked for.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import TypeGuard
 
@@ -15,6 +16,7 @@ from pipelines.errors import InvalidValue, abbreviated
 MAX_SEED = 2**63 - 1
 OWN = -1
 """What leaves a setting to the model, in fields and links; checked requests say None."""
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _OR_OWN = f", or {OWN} for the model's own"
 
 
@@ -91,10 +93,9 @@ def text(name: str, value: object, max_characters: int) -> str:
             f"{name} has {len(value):,} characters; at most {max_characters:,} are allowed. "
             "Shorten it."
         )
-    broken = next((place for place, c in enumerate(value, 1) if "\ud800" <= c <= "\udfff"), None)
-    if broken is not None:
+    if broken := _HALF_CHARACTER.search(value):
         raise InvalidValue(
-            f"{name} has half of a character at place {broken:,} (U+{ord(value[broken - 1]):04X}); "
+            f"{name} has half of a character at place {broken.end():,} (U+{ord(broken[0]):04X}); "
             "give a text of whole ones. Remove it, or copy the text again."
         )
     return value

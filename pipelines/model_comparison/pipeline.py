@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pipelines import libraries, validation
+from pipelines import validation
 from pipelines.device import PeakMemory, memory_in_use_bytes
 from pipelines.errors import InvalidValue, StudioError
 from pipelines.events import Progress
@@ -190,8 +190,6 @@ def generate(
     kind = _KINDS[request.task]
     in_memory_before = _keys_in_memory(studio)
     keys: dict[Side, str] = {}
-    yield SideEvent("left", Progress("Importing libraries"))
-    yield from stream(lambda emit: libraries.import_for(request.task))
     for side in SIDES:
         keys[side] = yield from _warm_up(studio, kind, side, getattr(request, side))
     yield SideEvent("right", Progress("Waiting for A"))

@@ -13,7 +13,6 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipelines import libraries
 from pipelines.device import PeakMemory
 from pipelines.errors import InvalidValue, ModelUnavailable, StudioError, abbreviated
 from pipelines.events import Progress
@@ -30,10 +29,7 @@ from pipelines.model_comparison.evaluation.features import (
 )
 from pipelines.model_comparison.evaluation.findings import concluded, measured
 from pipelines.model_comparison.evaluation.kinds import KINDS, Kind, Run
-from pipelines.model_comparison.evaluation.request import (
-    EvaluationRequest,
-    checked,
-)
+from pipelines.model_comparison.evaluation.request import EvaluationRequest, checked
 from pipelines.model_comparison.evaluation.result import (
     EvaluationResult,
     ModelResult,
@@ -124,7 +120,8 @@ def generate(
     request = checked(request, studio.settings.limits)
     drawn = request.data.drawn(request.sample_size, request.seed)
     samples = sorted(drawn, key=lambda sample: sample.index)
-    order = [samples.index(sample) for sample in drawn]
+    places = {sample.index: place for place, sample in enumerate(samples)}
+    order = [places[sample.index] for sample in drawn]
     with ExitStack() as stack:
         store = stack.enter_context(closing(Store(folder or studio.settings.data_dir)))
         keep = studio.residency.keep
@@ -132,8 +129,6 @@ def generate(
         todos = yield from _planned(studio, request, samples, order)
         stack.enter_context(keep({commit for todo in todos for commit in _commits(todo)}))
         yield from stream(lambda emit: _check_samples(studio, request, samples, emit))
-        yield Progress("Importing libraries")
-        yield from stream(lambda emit: libraries.import_for(request.task))
         lookers = yield from _opened_lookers(studio, request, stack)
         if lookers.clip is not None:
             request = replace(request, clip=lookers.clip.reference)
