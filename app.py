@@ -207,7 +207,7 @@ def build_app(settings: Settings) -> gr.Blocks:
                 with gr.Tab(label, id=name, elem_id=f"tab-{name}"):
                     openings[name] = tab.build(studio, compute)
             made = _build_workshop(studio, compute, page)
-        ui.models_panel(studio)
+        models_tab.models_panel(studio)
         replay_panel.build(studio, compute)
         _keep_pickers_fresh(studio, page, made)
         _wire_load(studio, page, device_line, tabs, openings["compare"])

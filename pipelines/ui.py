@@ -21,12 +21,10 @@ from gradio.components import Component
 from gradio.data_classes import ImageData
 from pydantic import ConfigDict, ValidationError
 
-from pipelines.device import mebibytes
 from pipelines.errors import InvalidValue, StudioError
 from pipelines.events import Progress
 from pipelines.hub import Task, names_here
 from pipelines.settings import Settings
-from pipelines.studio import Studio
 
 logger = logging.getLogger(__name__)
 
@@ -357,50 +355,6 @@ def _for_people(error: Exception) -> gr.Error:
     return gr.Error(
         "Something went wrong on our side; the log has the details. Other runs are not affected."
     )
-
-
-def models_panel(studio: Studio) -> None:
-    """The models in memory, with what they take, and a way to let them go.
-
-    It is filled when it is opened: it costs the start of a page nothing.
-    """
-    with gr.Accordion("Models in memory", open=False, elem_id="models-panel") as panel:
-        table = gr.Dataframe(
-            headers=["model", "memory", "load time", "in use"],
-            datatype="str",
-            interactive=False,
-            label="Loaded models",
-            elem_id="loaded-models",
-        )
-        with gr.Row():
-            key = gr.Dropdown(choices=[], label="Model to unload", interactive=True, scale=3)
-            unload = gr.Button("Unload", scale=1, elem_id="unload")
-            refresh = gr.Button("Refresh", scale=1, elem_id="refresh-models")
-        summary = gr.Markdown(elem_classes="facts")
-
-    def show() -> tuple[list[list[str]], dict[str, Any], str]:
-        residents = studio.residency.residents()
-        rows = [
-            [r.key, mebibytes(r.size_bytes), f"{r.load_seconds:.2f} s", "yes" if r.users else "no"]
-            for r in residents
-        ]
-        keys = [r.key for r in residents]
-        held = mebibytes(sum(r.size_bytes for r in residents))
-        text = f"{held} of {mebibytes(studio.residency.budget_bytes)} in use by models"
-        return rows, gr.update(choices=keys, value=keys[0] if keys else None), text
-
-    @shows_errors
-    def drop(chosen: str | None) -> tuple[list[list[str]], dict[str, Any], str]:
-        if isinstance(chosen, str) and chosen and not studio.residency.unload(chosen):
-            raise gr.Error(
-                f"{html.escape(chosen)} is in use or gone already. Wait until its run has ended."
-            )
-        return show()
-
-    outputs = [table, key, summary]
-    refresh.click(show, None, outputs, api_visibility="private", show_progress="hidden")
-    unload.click(drop, [key], outputs, api_visibility="private", show_progress="hidden")
-    panel.expand(show, None, outputs, api_visibility="private", show_progress="hidden")
 
 
 def facts(*pairs: tuple[str, str]) -> str:

@@ -1,4 +1,5 @@
-"""The Models tab: find a model, see what it is and whether it fits, use it; what is on disk.
+"""The Models tab: find a model, see what it is and whether it fits, use it; what is on disk,
+and, below all tabs, what is in memory.
 
 Words that come from the Hub (names, licences) are shown in tables and text boxes alone.
 """
@@ -300,3 +301,45 @@ def _disk_handlers(studio: Studio) -> tuple[Callable[..., Any], Callable[..., An
 def _ago(moment: float) -> str:
     hours = (time.time() - moment) / 3600
     return f"{hours:.0f} hours ago" if hours < 48 else f"{hours / 24:.0f} days ago"
+
+
+def models_panel(studio: Studio) -> None:
+    """The models in memory, with what they take, and a way to let them go.
+
+    It is filled when it is opened: it costs the start of a page nothing.
+    """
+    with gr.Accordion("Models in memory", open=False, elem_id="models-panel") as panel:
+        table = gr.Dataframe(
+            headers=["model", "memory", "load time", "in use"],
+            datatype="str",
+            interactive=False,
+            label="Loaded models",
+            elem_id="loaded-models",
+        )
+        with gr.Row():
+            key = gr.Dropdown(choices=[], label="Model to unload", interactive=True, scale=3)
+            unload = gr.Button("Unload", scale=1, elem_id="unload")
+            refresh = gr.Button("Refresh", scale=1, elem_id="refresh-models")
+        summary = gr.Markdown(elem_classes="facts")
+
+    def show() -> tuple[list[list[str]], dict[str, Any], str]:
+        residents = studio.residency.residents()
+        rows = [
+            [r.key, mebibytes(r.size_bytes), f"{r.load_seconds:.2f} s", "yes" if r.users else "no"]
+            for r in residents
+        ]
+        keys = [r.key for r in residents]
+        held = mebibytes(sum(r.size_bytes for r in residents))
+        text = f"{held} of {mebibytes(studio.residency.budget_bytes)} in use by models"
+        return rows, gr.update(choices=keys, value=keys[0] if keys else None), text
+
+    @ui.shows_errors
+    def drop(chosen: str | None) -> tuple[list[list[str]], dict[str, Any], str]:
+        if isinstance(chosen, str) and chosen and not studio.residency.unload(chosen):
+            raise InvalidValue(f"{chosen} is in use or gone already. Wait until its run has ended.")
+        return show()
+
+    outputs = [table, key, summary]
+    refresh.click(show, None, outputs, api_visibility="private", show_progress="hidden")
+    unload.click(drop, [key], outputs, api_visibility="private", show_progress="hidden")
+    panel.expand(show, None, outputs, api_visibility="private", show_progress="hidden")
