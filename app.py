@@ -25,8 +25,8 @@ os.environ.setdefault("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # its downloads cannot be stopped halfway
 
 from pipelines.errors import StudioError
+from pipelines.page.startup import forget_old_files, skip_gradio_stubs
 from pipelines.settings import Settings, check_places, gibibytes
-from pipelines.startup import forget_old_files, skip_gradio_stubs
 
 
 def _settings_or_exit(arguments: Sequence[str] | None) -> Settings:
@@ -115,14 +115,15 @@ gc.disable()  # a sixth of the start went into looking for garbage where there i
 
 import gradio as gr  # noqa: E402 - reads the environment when it is imported
 
-from pipelines import libraries, ui  # noqa: E402
 from pipelines.fine_tuning import tab as fine_tune_tab  # noqa: E402
-from pipelines.hub import Task  # noqa: E402
 from pipelines.image_captioning import tab as describe_tab  # noqa: E402
-from pipelines.model_comparison import tab as compare_tab  # noqa: E402
-from pipelines.model_comparison.replay import tab as replay_panel  # noqa: E402
+from pipelines.model_comparison import panels as compare_tab  # noqa: E402
 from pipelines.models import tab as models_tab  # noqa: E402
-from pipelines.studio import Studio  # noqa: E402
+from pipelines.page import ui  # noqa: E402
+from pipelines.runtime import libraries  # noqa: E402
+from pipelines.runtime.studio import Studio  # noqa: E402
+from pipelines.sharing import tab as replay_panel  # noqa: E402
+from pipelines.tasks import Task  # noqa: E402
 from pipelines.text_generation import tab as write_tab  # noqa: E402
 from pipelines.text_to_image import tab as paint_tab  # noqa: E402
 

@@ -1,17 +1,28 @@
-"""Checks of a request's fields: one function for each kind, one wording for all.
+"""Checks of a request's fields: a rule beside each field, one function for each kind of value.
 
+    temperature: Annotated[float, Number(0.0, 5.0)] = 0.8
+
+``checked`` walks a dataclass with pydantic; its rules answer in the words of the functions here.
 They accept what means the same without doubt (``20.0`` for 20) and refuse the rest;
 they never clamp, for then a result would not be what was asked for.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
-from collections.abc import Sequence
-from typing import TypeGuard
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeGuard, TypeVar, cast, get_type_hints
+
+from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationError
+from pydantic_core import CoreSchema, core_schema
 
 from pipelines.errors import InvalidValue, abbreviated
+from pipelines.settings import Limits
 
 MAX_SEED = 2**63 - 1
 OWN = -1
@@ -124,3 +135,141 @@ def seed_or_none(value: object) -> int | None:
             "or -1 for a random one."
         )
     return value
+
+
+_Record = TypeVar("_Record")
+Bound = float | str
+"""A number, or the name of one of ``Limits``."""
+
+
+@dataclass(frozen=True)
+class Rule(ABC):
+    """What a field may hold. Stands in its ``Annotated`` type."""
+
+    @abstractmethod
+    def check(self, name: str, value: object, limits: Limits) -> Any:
+        """The value as the request is to have it.
+
+        Raises:
+            InvalidValue: the field called ``name`` may not hold it.
+        """
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        def checked(value: object, info: core_schema.ValidationInfo[Any]) -> Any:
+            return self.check(str(info.field_name), value, info.context)
+
+        return core_schema.with_info_plain_validator_function(checked)
+
+
+@dataclass(frozen=True)
+class Unchecked(Rule):
+    """Anything: somebody else refuses what is wrong, as ``hub`` does with a model's reference."""
+
+    def check(self, name: str, value: object, limits: Limits) -> Any:
+        return value
+
+
+@dataclass(frozen=True)
+class Whole(Rule):
+    """A whole number from ``low`` to ``high``; with ``or_own`` also None, for the model's own."""
+
+    low: int
+    high: Bound
+    or_own: bool = False
+
+    def check(self, name: str, value: object, limits: Limits) -> int | None:
+        checker = whole_number_or_own if self.or_own else whole_number
+        return checker(name, value, self.low, int(bound(self.high, limits)))
+
+
+@dataclass(frozen=True)
+class Number(Rule):
+    """A number from ``low`` to ``high``; with ``or_own`` also None, for the model's own."""
+
+    low: float
+    high: Bound
+    or_own: bool = False
+
+    def check(self, name: str, value: object, limits: Limits) -> float | None:
+        checker = number_or_own if self.or_own else number
+        return checker(name, value, self.low, bound(self.high, limits))
+
+
+@dataclass(frozen=True)
+class Text(Rule):
+    """A string of at most so many characters."""
+
+    most_characters: Bound
+
+    def check(self, name: str, value: object, limits: Limits) -> str:
+        return text(name, value, int(bound(self.most_characters, limits)))
+
+
+@dataclass(frozen=True)
+class Choice(Rule):
+    """One of these words."""
+
+    options: tuple[str, ...]
+
+    def check(self, name: str, value: object, limits: Limits) -> str:
+        return choice(name, value, self.options)
+
+
+@dataclass(frozen=True)
+class Seed(Rule):
+    """A seed, or None for a random one."""
+
+    def check(self, name: str, value: object, limits: Limits) -> int | None:
+        return seed_or_none(value)
+
+
+def bound(limit: Bound, limits: Limits) -> float:
+    """A bound as a number."""
+    return float(getattr(limits, limit)) if isinstance(limit, str) else limit
+
+
+def checked(record: _Record, limits: Limits) -> _Record:
+    """A dataclass whose fields have rules, with every field as its rule gives it.
+
+    Raises:
+        InvalidValue: naming the first field that may not hold its value.
+    """
+    fields = dataclasses.fields(record)  # type: ignore[arg-type]
+    return parsed(type(record), {f.name: getattr(record, f.name) for f in fields}, limits)
+
+
+def parsed(kind: type[_Record], values: Mapping[str, Any], limits: Limits) -> _Record:
+    """A dataclass or model made of plain values by name, each checked by its rule.
+
+    Raises:
+        InvalidValue: a field is missing, unknown, or may not hold its value.
+    """
+    try:
+        record: _Record = _adapter(cast(Any, kind)).validate_python(values, context=limits)
+    except ValidationError as error:
+        raise InvalidValue(in_words(error)) from error
+    return record
+
+
+def rule_of(kind: type[Any], name: str) -> Rule:
+    """The rule of a field, for a page to show its range."""
+    annotation = get_type_hints(kind, include_extras=True)[name]
+    return next(rule for rule in annotation.__metadata__ if isinstance(rule, Rule))
+
+
+def in_words(error: ValidationError) -> str:
+    """The first thing that pydantic found wrong, as a sentence for people."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    name = ".".join(map(str, first["loc"])) or "it"
+    if first["type"] == "missing":
+        return f"{name} is missing. Copy it whole."
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"There is no field {name}. Remove it, or update this program."
+    return f"{name} is {abbreviated(first['input'])}: {first['msg']}. Copy it as it was made."
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)

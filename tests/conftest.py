@@ -16,8 +16,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
 
+from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
-from pipelines.studio import Studio
 from tests import tiny_models
 
 
@@ -32,7 +32,7 @@ def _few_threads() -> None:
 @pytest.fixture(autouse=True)
 def _quiet_libraries() -> Iterator[None]:
     """The residency logs failed loads with their traceback; here failing is the point."""
-    logger = logging.getLogger("pipelines.residency")
+    logger = logging.getLogger("pipelines.runtime.residency")
     before = logger.level
     logger.setLevel(logging.CRITICAL)
     yield

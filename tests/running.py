@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.events import with_result
-from pipelines.studio import Studio
+from pipelines.runtime.events import with_result
+from pipelines.runtime.studio import Studio
 
 Generate = Callable[[Studio, Any], Generator[Any, None, Any]]
 

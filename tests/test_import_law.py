@@ -79,7 +79,7 @@ def test_the_law_is_held_against_the_whole_package() -> None:
 def test_only_app_ui_and_tabs_import_gradio(path: Path) -> None:
     if not is_page(path):
         assert not uses(path, "gradio")
-        assert not uses(path, "pipelines.ui")
+        assert not uses(path, "pipelines.page.ui")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=str)
@@ -175,8 +175,9 @@ def test_importing_the_app_loads_no_torch() -> None:
 
 def test_importing_all_pipelines_loads_no_torch_and_no_gradio() -> None:
     modules = [f"{name}.pipeline" for name in SLICES]
-    modules += ["model_comparison.evaluation.pipeline", "model_comparison.votes.booth"]
-    modules += ["fine_tuning.pipeline", "publish", "presets", "imagefolder", "adapters"]
+    modules += ["evaluation.pipeline", "arena.open_duels"]
+    modules += ["fine_tuning.pipeline", "hub.publish", "models.presets"]
+    modules += ["files.imagefolder", "runtime.adapters"]
     loaded = modules_after("; ".join(f"import pipelines.{name}" for name in modules))
     assert "pipelines" in loaded
     assert loaded & {*HEAVY, "gradio"} == set()

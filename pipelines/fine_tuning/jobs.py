@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.errors import InvalidValue, abbreviated
-from pipelines.hub import Task, local_models
+from pipelines.hub import local_models
 from pipelines.settings import ROOT, Settings
+from pipelines.tasks import Task
 
 State = Literal["running", "finished", "stopped", "failed"]
 MODES: dict[Task, str] = {"write": "writer", "paint": "painter", "describe": "captioner"}

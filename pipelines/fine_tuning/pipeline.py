@@ -15,14 +15,15 @@ from pathlib import Path
 
 from pipelines import validation
 from pipelines.errors import InvalidValue, StudioError, abbreviated
-from pipelines.events import Progress
+from pipelines.files.imagefolder import DataLimits, DataReport, check_imagefolder
 from pipelines.fine_tuning import jobs
 from pipelines.fine_tuning.jobs import Job
-from pipelines.hub import Snapshot, Task, resolve
-from pipelines.imagefolder import DataLimits, DataReport, check_imagefolder
+from pipelines.hub import Snapshot, resolve
+from pipelines.runtime.events import Progress
+from pipelines.runtime.streaming import stream
+from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
-from pipelines.streaming import stream
-from pipelines.studio import Studio
+from pipelines.tasks import Task
 
 LEAST_MINUTES, MOST_MINUTES = 0.2, 240.0
 RANKS = (4, 8, 16, 32, 64)

@@ -10,10 +10,8 @@ from typing import Any
 
 import gradio as gr
 
-from pipelines import ui
-from pipelines.device import mebibytes
 from pipelines.errors import InvalidValue
-from pipelines.events import Progress, with_result
+from pipelines.files.imagefolder import DataReport
 from pipelines.fine_tuning import jobs
 from pipelines.fine_tuning.pipeline import (
     LEAST_MINUTES,
@@ -26,11 +24,14 @@ from pipelines.fine_tuning.pipeline import (
     follow,
     generate,
 )
-from pipelines.hub import Task, names_here
-from pipelines.imagefolder import DataReport
-from pipelines.publish import publish
+from pipelines.hub import names_here
+from pipelines.hub.publish import publish
+from pipelines.page import ui
+from pipelines.runtime.device import mebibytes
+from pipelines.runtime.events import Progress, with_result
+from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
-from pipelines.studio import Studio
+from pipelines.tasks import Task
 
 _SHOWN_CURVES = ("loss", "held_out_loss")
 _DATA_HINTS = {

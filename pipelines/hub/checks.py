@@ -13,15 +13,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipelines import libraries
-from pipelines.device import Device, mebibytes
 from pipelines.errors import ModelUnavailable, OutOfBudget, WrongTask, abbreviated
 from pipelines.hub.adapters import is_adapter
-from pipelines.hub.families import DOES, Task, family_of, task_of_family
+from pipelines.hub.families import family_of, task_of_family
 from pipelines.hub.headers import Tensor
 from pipelines.hub.remote import Repository, gated
 from pipelines.hub.selection import Selection, select
 from pipelines.hub.sources import Source, configuration_of, json_of
+from pipelines.runtime import libraries
+from pipelines.runtime.device import Device, mebibytes
+from pipelines.tasks import TASKS, Task
 
 _NEED_TORCHVISION = frozenset(
     {
@@ -129,10 +130,12 @@ def check_task(name: str, does: Task | None, task: Task) -> None:
         WrongTask: naming what it does, if that is known.
     """
     if does is None:
-        nothing = " nor ".join(DOES.values())
+        nothing = " nor ".join(task.does for task in TASKS.values())
         raise WrongTask(f"{name} is of no kind that this page knows: it neither {nothing}.")
     if does != task:
-        raise WrongTask(f"{name} {DOES[does]}; here a model is needed that {DOES[task]}.")
+        raise WrongTask(
+            f"{name} {TASKS[does].does}; here a model is needed that {TASKS[task].does}."
+        )
 
 
 def _check_parts(name: str, index: dict[str, Any]) -> None:

@@ -8,17 +8,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pipelines.errors import ModelUnavailable
+from pipelines.tasks import Task
 
-Task = Literal["write", "paint", "describe"]
-
-DOES: dict[Task, str] = {
-    "write": "writes text",
-    "paint": "paints pictures",
-    "describe": "describes pictures",
-}
 PAINTERS = frozenset(
     {
         "AmusedPipeline",

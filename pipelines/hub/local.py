@@ -14,9 +14,10 @@ from pipelines.hub.adapters import (
     is_adapter_of,
     named_base,
 )
-from pipelines.hub.families import Task, family_of, task_of_family
+from pipelines.hub.families import family_of, task_of_family
 from pipelines.hub.sources import Folder
 from pipelines.settings import Settings
+from pipelines.tasks import Task
 
 _MARKS = ("config.json", "model_index.json", CONFIG, DIFFUSERS_WEIGHTS)
 

@@ -11,12 +11,11 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipelines.device import Device, mebibytes
 from pipelines.errors import OutOfBudget, StudioError
 from pipelines.hub.checks import check_access, check_kind, check_weights
 from pipelines.hub.disk import missing_files
 from pipelines.hub.download import check_room
-from pipelines.hub.families import Task, family_of, task_of_family
+from pipelines.hub.families import family_of, task_of_family
 from pipelines.hub.references import composed_name
 from pipelines.hub.remote import Repository
 from pipelines.hub.selection import select
@@ -29,7 +28,9 @@ from pipelines.hub.snapshots import (
     notes_on,
 )
 from pipelines.hub.sources import Folder, card_entry, configuration_of
+from pipelines.runtime.device import Device, mebibytes
 from pipelines.settings import Settings
+from pipelines.tasks import Task
 
 _SENTENCE_END = re.compile(r"(?<=[^.]\.) (?=[A-Z])")
 

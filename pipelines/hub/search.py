@@ -8,13 +8,13 @@ from typing import Any
 
 from pipelines import validation
 from pipelines.errors import ModelUnavailable
-from pipelines.hub.families import Task
-from pipelines.hub.kept import models_here
 from pipelines.hub.local import names_of
+from pipelines.hub.offline import models_here
 from pipelines.hub.references import Reference, parse_reference
 from pipelines.hub.remote import hub_errors, token_for
 from pipelines.hub.sources import Folder, card_entry
 from pipelines.settings import Settings
+from pipelines.tasks import Task
 
 _TIMEOUT_SECONDS = 6
 _LIMIT = 20

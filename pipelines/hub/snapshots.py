@@ -11,9 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.device import Device
 from pipelines.errors import ModelUnavailable, abbreviated
-from pipelines.events import Progress, Report
 from pipelines.hub.adapters import (
     check_adapter,
     check_fit,
@@ -25,14 +23,16 @@ from pipelines.hub.adapters import (
 from pipelines.hub.checks import Findings, check_access, check_kind, check_memory, check_weights
 from pipelines.hub.disk import mark_used, missing_files, snapshot_folder
 from pipelines.hub.download import download
-from pipelines.hub.families import Task
-from pipelines.hub.kept import kept, note
 from pipelines.hub.local import content_hash, local_models, what_is_allowed
+from pipelines.hub.offline import kept, note
 from pipelines.hub.references import Part, composed_name, parse_composition, parse_reference
 from pipelines.hub.remote import OutOfReach, Repository, look_up
 from pipelines.hub.selection import select
 from pipelines.hub.sources import Folder
+from pipelines.runtime.device import Device
+from pipelines.runtime.events import Progress, Report
 from pipelines.settings import Settings
+from pipelines.tasks import Task
 
 
 @dataclass(frozen=True)

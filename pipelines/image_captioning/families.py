@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipelines.loading import OFFLINE
+from pipelines.runtime.loading import OFFLINE
 
 if TYPE_CHECKING:
     import torch

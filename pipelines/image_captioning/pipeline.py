@@ -8,31 +8,45 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+from PIL import Image
 
 from pipelines import validation
-from pipelines.adapters import applied
-from pipelines.device import Device
 from pipelines.errors import InvalidValue, abbreviated
-from pipelines.events import Progress
+from pipelines.files.images import check_pixels, on_white
 from pipelines.hub import Adapter, Snapshot, read_json
 from pipelines.image_captioning.families import FAMILIES, Family, Prepared, control_tokens
 from pipelines.image_captioning.search import Caption, Search, TokenClock, find_captions
-from pipelines.images import check_pixels, on_white
-from pipelines.loading import load_model
-from pipelines.receipts import hash_pictures, hash_text, make_receipt
-from pipelines.sampling import fresh_seed
+from pipelines.runtime.adapters import applied
+from pipelines.runtime.device import Device
+from pipelines.runtime.events import Progress
+from pipelines.runtime.loading import load_model
+from pipelines.runtime.receipts import hash_pictures, hash_text, make_receipt
+from pipelines.runtime.sampling import fresh_seed
+from pipelines.runtime.streaming import Emit, stream
+from pipelines.runtime.studio import Loaded, Studio, parameter_bytes
 from pipelines.settings import Limits
-from pipelines.streaming import Emit, stream
-from pipelines.studio import Loaded, Studio, parameter_bytes
+from pipelines.validation import Choice, Number, Rule, Seed, Text, Unchecked, Whole
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from pipelines.recipes.captioner.model import Familiarity
 
 METHODS = ("beams", "sampling")
+
+
+@dataclass(frozen=True)
+class _Picture(Rule):
+    """A picture of allowed size, on white where it is transparent."""
+
+    def check(self, name: str, value: object, limits: Limits) -> Image.Image:
+        if not isinstance(value, Image.Image):
+            raise InvalidValue(
+                f"{name} is {abbreviated(value)}; give a picture: upload, paste or take one."
+            )
+        check_pixels(*value.size, limits)
+        return on_white(value)
 
 
 @dataclass(frozen=True)
@@ -44,15 +58,20 @@ class CaptionRequest:
     ``picture_sha256`` is set in receipts, which name the picture and do not hold it.
     """
 
-    model: str
-    picture: Image.Image | None = field(default=None, metadata={"in_receipt": False})
-    method: str = "beams"
-    count: int = 3
-    temperature: float = 0.7
-    max_new_tokens: int = 32
-    seed: int | None = None
-    prompt: str = ""
-    picture_sha256: str | None = None
+    model: Annotated[str, Unchecked()]
+    picture: Annotated[Image.Image | None, _Picture()] = field(
+        default=None, metadata={"in_receipt": False}
+    )
+    method: Annotated[str, Choice(METHODS)] = "beams"
+    count: Annotated[int, Whole(1, "captions")] = 3
+    temperature: Annotated[float, Number(0.0, 5.0)] = 0.7
+    max_new_tokens: Annotated[int, Whole(1, "caption_tokens")] = 32
+    seed: Annotated[int | None, Seed()] = None
+    prompt: Annotated[str, Text("prompt_characters")] = ""
+    picture_sha256: Annotated[str | None, Unchecked()] = None
+
+
+Request = CaptionRequest
 
 
 @dataclass(frozen=True)
@@ -85,37 +104,19 @@ class Captioner:
 
 
 def checked(request: CaptionRequest, limits: Limits) -> CaptionRequest:
-    """The request with every field of its type and in its range.
+    """The request with every field of its type and in its range, and its picture's hash.
 
     Raises:
         InvalidValue: naming the first field that is not.
     """
-    from PIL import Image
-
-    if not isinstance(request.picture, Image.Image):
-        raise InvalidValue(
-            f"picture is {abbreviated(request.picture)}; give a picture: upload, paste or take one."
-        )
-    check_pixels(*request.picture.size, limits)
-    picture = on_white(request.picture)
-    digest = hash_pictures([picture])
+    request = validation.checked(request, limits)
+    assert request.picture is not None  # its rule refuses None
+    digest = hash_pictures([request.picture])
     if request.picture_sha256 not in (None, digest):
         raise InvalidValue(
             "This is not the picture that the receipt names. Give the one it was made from."
         )
-    return CaptionRequest(
-        model=request.model,
-        picture=picture,
-        method=validation.choice("method", request.method, METHODS),
-        count=validation.whole_number("count", request.count, 1, limits.captions),
-        temperature=validation.number("temperature", request.temperature, 0.0, 5.0),
-        max_new_tokens=validation.whole_number(
-            "max_new_tokens", request.max_new_tokens, 1, limits.caption_tokens
-        ),
-        seed=validation.seed_or_none(request.seed),
-        prompt=validation.text("prompt", request.prompt, limits.prompt_characters),
-        picture_sha256=digest,
-    )
+    return replace(request, picture_sha256=digest)
 
 
 def generate(studio: Studio, request: CaptionRequest) -> Generator[Progress, None, CaptionResult]:
@@ -127,7 +128,7 @@ def generate(studio: Studio, request: CaptionRequest) -> Generator[Progress, Non
         StudioError: a field or the model is at fault.
     """
     request = checked(request, studio.settings.limits)
-    loaded = yield from studio.open(request.model, "describe", load_captioner, _size_of)
+    loaded = yield from studio.open(request.model, "describe", load_captioner, size_of)
     with loaded.lease:
         captioner: Captioner = loaded.model
         _check_prompt(request, captioner)
@@ -275,5 +276,8 @@ def _result(
     )
 
 
-def _size_of(captioner: Captioner) -> int:
+load = load_captioner
+
+
+def size_of(captioner: Captioner) -> int:
     return parameter_bytes(captioner.model)

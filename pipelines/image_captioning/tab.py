@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from pipelines import ui
 from pipelines.errors import InvalidValue
-from pipelines.events import Progress, with_result
+from pipelines.files.images import open_picture
 from pipelines.image_captioning.pipeline import METHODS, CaptionRequest, CaptionResult, generate
-from pipelines.images import open_picture
+from pipelines.page import ui
+from pipelines.runtime.events import Progress, with_result
+from pipelines.runtime.studio import Studio
 from pipelines.settings import ROOT, Limits
-from pipelines.studio import Studio
 
 _DEFAULT = CaptionRequest(model="")
 Updates = Iterator[tuple[Any, ...]]

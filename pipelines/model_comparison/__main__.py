@@ -15,28 +15,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pipelines.datasets.samples import DataSet
+from pipelines.datasets.sources import HELP, owned
 from pipelines.errors import InvalidValue, StudioError, abbreviated
-from pipelines.events import Progress, with_result
-from pipelines.images import open_picture
-from pipelines.model_comparison.evaluation.card import card
-from pipelines.model_comparison.evaluation.data import DataSet
-from pipelines.model_comparison.evaluation.files import CARD, as_json, write
-from pipelines.model_comparison.evaluation.pipeline import generate
-from pipelines.model_comparison.evaluation.report import markdown, pasted
-from pipelines.model_comparison.evaluation.request import (
+from pipelines.evaluation.card import card
+from pipelines.evaluation.files import CARD, as_json, write
+from pipelines.evaluation.pipeline import generate
+from pipelines.evaluation.report import markdown, pasted
+from pipelines.evaluation.request import (
     EXTRACTORS,
     METRICS,
     TASKS,
     EvaluationRequest,
     settings_from,
 )
-from pipelines.model_comparison.evaluation.result import PartialScores
-from pipelines.model_comparison.evaluation.scores import METRICS as KNOWN
-from pipelines.model_comparison.evaluation.sources import HELP, owned
-from pipelines.model_comparison.replay import cards
+from pipelines.evaluation.result import PartialScores
+from pipelines.evaluation.scores import METRICS as KNOWN
+from pipelines.files.images import open_picture
+from pipelines.runtime.events import Progress, with_result
+from pipelines.runtime.streaming import stream
+from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
-from pipelines.streaming import stream
-from pipelines.studio import Studio
+from pipelines.sharing import cards
 
 _STOPPED = 130
 _PAUSE_SECONDS = 0.2

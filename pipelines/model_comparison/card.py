@@ -22,9 +22,9 @@ from pipelines.model_comparison.pipeline import (
     SideRequest,
     SideResult,
 )
-from pipelines.model_comparison.replay.pipeline import pinned_fields, whole_card
 from pipelines.model_comparison.report import verdict
 from pipelines.settings import Limits
+from pipelines.sharing.replay import pinned_fields, whole_card
 from pipelines.text_generation.pipeline import TextRequest, TextResult
 from pipelines.text_to_image.pipeline import PaintRequest, PaintResult
 

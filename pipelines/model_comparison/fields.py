@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import InvalidValue
+from pipelines.files.images import open_picture
 from pipelines.image_captioning.pipeline import CaptionRequest
-from pipelines.images import open_picture
 from pipelines.model_comparison.pipeline import CompareRequest, SideRequest
 from pipelines.settings import Limits
 from pipelines.text_generation.pipeline import TextRequest

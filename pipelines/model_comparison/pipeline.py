@@ -14,17 +14,17 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pipelines import validation
-from pipelines.device import PeakMemory, memory_in_use_bytes
 from pipelines.errors import InvalidValue, StudioError
-from pipelines.events import Progress
-from pipelines.hub import Task
 from pipelines.image_captioning import pipeline as describing
 from pipelines.image_captioning.pipeline import CaptionRequest, CaptionResult
-from pipelines.receipts import SCHEMA
-from pipelines.sampling import fresh_seed
+from pipelines.runtime.device import PeakMemory, memory_in_use_bytes
+from pipelines.runtime.events import Progress
+from pipelines.runtime.receipts import SCHEMA
+from pipelines.runtime.sampling import fresh_seed
+from pipelines.runtime.streaming import Emit, stream
+from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits
-from pipelines.streaming import Emit, stream
-from pipelines.studio import Studio
+from pipelines.tasks import Task
 from pipelines.text_generation import pipeline as writing
 from pipelines.text_generation.pipeline import TextRequest, TextResult
 from pipelines.text_to_image import pipeline as painting

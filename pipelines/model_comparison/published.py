@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.model_comparison.card import Card, card
-from pipelines.model_comparison.documents import (
+from pipelines.model_comparison.pipeline import (
+    NAMES,
+    SIDES,
+    CompareRequest,
+    ComparisonResult,
+    Side,
+)
+from pipelines.model_comparison.report import HOW_TO_READ, measures_rows
+from pipelines.runtime.receipts import hash_text
+from pipelines.sharing.documents import (
     Document,
     Items,
     Measured,
@@ -21,15 +30,6 @@ from pipelines.model_comparison.documents import (
     as_markdown,
     model_index,
 )
-from pipelines.model_comparison.pipeline import (
-    NAMES,
-    SIDES,
-    CompareRequest,
-    ComparisonResult,
-    Side,
-)
-from pipelines.model_comparison.report import HOW_TO_READ, measures_rows
-from pipelines.receipts import hash_text
 from pipelines.text_to_image.pipeline import PaintResult
 
 if TYPE_CHECKING:

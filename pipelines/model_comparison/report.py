@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from pipelines.device import mebibytes
 from pipelines.model_comparison.pipeline import (
     NAMES,
     SIDES,
@@ -18,6 +17,7 @@ from pipelines.model_comparison.pipeline import (
     Measures,
     Side,
 )
+from pipelines.runtime.device import mebibytes
 
 NOTICEABLE_RATIO = 1.1
 """Speeds nearer to each other than this are called alike: one run each cannot tell."""

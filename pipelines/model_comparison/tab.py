@@ -1,56 +1,359 @@
-"""The Compare tab: side by side, on a data set, by blind votes."""
+"""Compare, side by side: two models or two settings, one input, one after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import gradio as gr
 
+from pipelines.hub import local_models, local_names, names_here
+from pipelines.hub.claims import claims
+from pipelines.image_captioning.pipeline import METHODS
 from pipelines.model_comparison import link
-from pipelines.model_comparison.evaluation import link as evaluation_link
-from pipelines.model_comparison.evaluation import tab as evaluation_tab
-from pipelines.model_comparison.opening import PANELS
-from pipelines.model_comparison.replay.cards import COMPARISON, EVALUATION, VOTES
-from pipelines.model_comparison.sides import tab as sides_tab
-from pipelines.model_comparison.votes import link as votes_link
-from pipelines.model_comparison.votes import tab as votes_tab
-from pipelines.studio import Studio
+from pipelines.model_comparison.card import KIND, card, setup_of
+from pipelines.model_comparison.fields import SharedFields, SideFields, compare_request
+from pipelines.model_comparison.pipeline import (
+    SIDES,
+    CompareRequest,
+    ComparisonResult,
+    Measures,
+    Side,
+    SideDone,
+    SideEvent,
+    generate,
+)
+from pipelines.model_comparison.published import write
+from pipelines.model_comparison.report import measures_table, verdict
+from pipelines.model_comparison.side_form import (
+    SCENE,
+    STEPS,
+    TALE,
+    TEMPERATURE,
+    Given,
+    Output,
+    Page,
+    build_findings,
+    build_given,
+    build_output,
+    build_settings,
+)
+from pipelines.page import ui
+from pipelines.runtime.events import Progress, with_result
+from pipelines.runtime.studio import Studio
+from pipelines.settings import ROOT, Settings
+from pipelines.sharing.opening import Filling, read_card
+from pipelines.tasks import Task
+from pipelines.text_generation.pipeline import TextDelta
+from pipelines.text_to_image.families import SMALL_WORLD
+from pipelines.text_to_image.pipeline import Preview
+
+_Pair = tuple[str | None, str | None]
+"""What A and B begin with."""
 
 
-@dataclass(frozen=True)
-class Opening:
-    """What a link opens: ``fill`` takes the text of ``parameter`` in the page's address.
-
-    It fills ``fields`` in, in the panel with the id ``panel`` of ``panels``.
-    """
-
-    parameter: str
-    panels: gr.Tabs
-    panel: str
-    fill: Callable[..., Any]
-    fields: list[Any]
+class _Buttons(NamedTuple):
+    compare: gr.Button
+    stop: gr.Button
+    card: gr.UploadButton
 
 
-def build(studio: Studio, compute: dict[str, Any]) -> list[Opening]:
-    """Adds the tab's content to the current block: three ways to compare.
-
-    Args:
-        compute: queue options that all computing handlers share.
+def build(studio: Studio, compute: dict[str, Any]) -> Filling:
+    """Adds Side by side to the current block.
 
     Returns:
-        What links open.
+        What fills the fields in from a link's text.
     """
-    with gr.Tabs() as panels:
-        with gr.Tab(PANELS[COMPARISON], id="sides", elem_id="tab-sides"):
-            sides = sides_tab.build(studio, compute)
-        with gr.Tab(PANELS[EVALUATION], id="evaluate", elem_id="tab-evaluate"):
-            evaluation = evaluation_tab.build(studio, compute)
-        with gr.Tab(PANELS[VOTES], id="votes", elem_id="tab-votes") as votes:
-            duels = votes_tab.build(studio, compute, votes.select)
-    return [
-        Opening(link.PARAMETER, panels, "sides", *sides),
-        Opening(evaluation_link.PARAMETER, panels, "evaluate", *evaluation),
-        Opening(votes_link.PARAMETER, panels, "votes", *duels),
+    lead = "Two models, or one with two settings: one input, one seed, one run after the other."
+    gr.Markdown(lead, elem_classes="lead")
+    given, buttons = _build_given(studio.settings)
+    examples = gr.Row()
+    with gr.Row(equal_height=False):
+        settings = {side: build_settings(studio.settings, side) for side in SIDES}
+    with gr.Row(equal_height=False):
+        out = {side: build_output(side) for side in SIDES}
+    page = Page(given, settings, out, *build_findings())
+    with examples, gr.Column():
+        shown = _build_examples(studio.settings, page)
+
+    def switch(chosen: Task, prompt: str, *models: str) -> dict[Any, Any]:
+        return _switch(studio.settings, page, chosen, prompt, models)
+
+    # Not whenever the task changes: a card or a link sets models beside it, which have to stay.
+    switched = list(switch("write", ""))
+    given.task.input(switch, [given.task, given.prompt], switched, **ui.FREE)
+    chosen = [given.task, given.prompt, *(settings[side].model for side in SIDES)]
+    ready = shown.load_input_event.then(switch, chosen, switched, **ui.FREE)
+    run, fields, outputs = _handler(studio, page), page.inputs, page.outputs
+    shared = {"show_progress": "minimal", "show_progress_on": page.statuses, **compute}
+    started = [buttons.compare.click, given.prompt.submit]
+    runs = [
+        gr.on(started, run, fields, outputs, **ui.endpoint("compare", run), **shared),
+        ready.then(run, fields, outputs, api_visibility="private", **shared),
     ]
+    ui.wire_stop(buttons.stop, runs, page.statuses)
+    opened = list(dict.fromkeys([*switched, *page.inputs]))
+    buttons.card.upload(
+        ui.shows_errors(lambda path: _opened_card(studio.settings, page, path)),
+        [buttons.card], opened, **{**ui.FREE, "queue": True},  # unqueued errors are not shown
+    )  # fmt: skip
+
+    def from_link(text: str) -> dict[Any, Any]:
+        return _opened(studio.settings, page, link.decode(text, studio.settings.limits))
+
+    return Filling(ui.shows_errors(from_link), opened)
+
+
+def _build_given(settings: Settings) -> tuple[Given, _Buttons]:
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=300):
+            task, prompt, picture = build_given()
+        with gr.Column(scale=2, min_width=300):
+            with gr.Row():
+                compare = gr.Button("Compare", variant="primary", elem_id="compare-run", scale=2)
+                stop = gr.Button("Stop", variant="stop", elem_id="compare-stop", scale=1)
+            card_button = ui.card_button(elem_id="compare-open")
+            seed = ui.seed_box(elem_id="compare-seed")
+            tokens = ui.slider(
+                1, settings.limits.new_tokens, 100, step=1, label="New tokens",
+                info="At most so many", elem_id="compare-tokens",
+            )  # fmt: skip
+    given = Given(task, prompt, picture, seed, tokens)
+    return given, _Buttons(compare, stop, card_button)
+
+
+def _build_examples(settings: Settings, page: Page) -> Any:
+    """Rows that set the task, the input and what differs between A and B."""
+    a, b, given = page.settings["left"], page.settings["right"], page.given
+    inputs = [
+        given.task, given.prompt, given.picture, given.seed, a.model, b.model,
+        a.temperature, b.temperature, a.steps, b.steps, a.guidance_scale, b.guidance_scale,
+        a.method, b.method,
+    ]  # fmt: skip
+    tasks: tuple[Task, ...] = ("write", "paint", "describe")
+    pairs = {task: _default_models(settings, task) for task in tasks}
+    rows = _examples(pairs)
+    options: dict[str, Any] = {"example_labels": list(rows), "api_visibility": "private"}
+    shown = gr.Examples(list(rows.values()), inputs, label="Comparisons", **options)
+    told = _told_by_cards(settings, pairs)
+    if told:
+        gr.Markdown(told, elem_id="compare-claims", elem_classes="facts")
+    return shown
+
+
+def _examples(pairs: Mapping[Task, _Pair]) -> dict[str, list[Any]]:
+    """Rows by their labels; a fine-tune beside its base comes first, where one is here."""
+    tales, tuned_tales = pairs["write"]
+    scenes, tuned_scenes = pairs["paint"]
+    reader, _ = pairs["describe"]
+    rows: dict[str, list[Any]] = {}
+    if tales != tuned_tales:
+        rows["Write: base or fine-tune"] = _example("write", TALE, tales, tuned_tales)
+    if scenes != tuned_scenes:
+        rows["Paint: base or fine-tune"] = _example("paint", SCENE, scenes, tuned_scenes)
+    rows |= {
+        "Write: careful or bold": _example("write", TALE, tales, tales, temperatures=(0.2, 1.2)),
+        "Paint: 5 steps or 20": _example("paint", SCENE, scenes, scenes, steps=(5, 20)),
+        "Paint: free or guided": _example("paint", SCENE, scenes, scenes, guidance=(1, 6)),
+    }
+    for picture in sorted((ROOT / "assets" / "examples").glob("*.png"))[:1]:
+        rows["Describe: beams or sampling"] = _example(
+            "describe", SCENE, reader, reader, str(picture)
+        )
+    return rows
+
+
+def _example(
+    task: Task, prompt: str, a: str | None, b: str | None, picture: str | None = None,
+    temperatures: tuple[float, float] = (TEMPERATURE, TEMPERATURE),
+    steps: tuple[int, int] = (STEPS, STEPS),
+    guidance: tuple[float, float] = (SMALL_WORLD.guidance_scale, SMALL_WORLD.guidance_scale),
+) -> list[Any]:  # fmt: skip
+    return [task, prompt, picture, 1, a, b, *temperatures, *steps, *guidance, *METHODS]
+
+
+def _told_by_cards(settings: Settings, pairs: Mapping[Task, _Pair]) -> str:
+    """What the cards of the fine-tunes in the examples say of them, beside their bases."""
+    models = local_models(settings)
+    told = []
+    for base, tuned in (pairs["write"], pairs["paint"]):
+        found = claims(models[tuned]) if tuned is not None and tuned != base else []
+        if found:
+            told.append(ui.facts((f"{tuned}, by its card:", " · ".join(map(str, found)))))
+    return "  \n".join(told)
+
+
+def _handler(studio: Studio, page: Page) -> Callable[..., Iterator[dict[Any, Any]]]:
+    @ui.shows_errors
+    def run(
+        task: str, prompt: str, seed: int, max_new_tokens: int,
+        model_a: str, temperature_a: float, steps_a: int, guidance_scale_a: float,
+        scheduler_a: str, method_a: str, captions_a: int,
+        model_b: str, temperature_b: float, steps_b: int, guidance_scale_b: float,
+        scheduler_b: str, method_b: str, captions_b: int,
+        picture: str | None = None,
+    ) -> Iterator[dict[Any, Any]]:  # fmt: skip
+        """Runs A, then B, on one input and one seed; streams both, then measures and receipt.
+
+        Args:
+            task: "write", "paint" or "describe"; settings of the other tasks are not read.
+            prompt: for write and paint.
+            seed: for both sides; -1 for a random one.
+            max_new_tokens: for write: how many tokens to add at most, on both sides.
+            model_a: a model of this page or a Hub reference, for the task.
+            temperature_a: for write: from 0 (always the likeliest token) to 5.
+            steps_a: for paint: denoising steps; -1 for the model's own.
+            guidance_scale_a: for paint: how closely to follow the prompt; 1 or less for not at
+                all, -1 for the model's own.
+            scheduler_a: for paint: the name of a sampler.
+            method_a: for describe: "beams" or "sampling".
+            captions_a: for describe: how many captions.
+            model_b: as model_a.
+            temperature_b: as temperature_a.
+            steps_b: as steps_a.
+            guidance_scale_b: as guidance_scale_a.
+            scheduler_b: as scheduler_a.
+            method_b: as method_a.
+            captions_b: as captions_a.
+            picture: for describe: an image file.
+        """
+        a = model_a, temperature_a, steps_a, guidance_scale_a, scheduler_a, method_a, captions_a
+        b = model_b, temperature_b, steps_b, guidance_scale_b, scheduler_b, method_b, captions_b
+        shared = SharedFields(task, prompt, seed, max_new_tokens, picture)
+        sides = SideFields(*a), SideFields(*b)
+        request = compare_request(shared, *sides, studio.settings.limits)
+        with closing(with_result(generate(studio, request))) as events:
+            yield from _updates(page, request, events, studio.settings.data_dir)
+
+    return run
+
+
+def _updates(
+    page: Page, request: CompareRequest, events: Iterator[Any], data_dir: Path
+) -> Iterator[dict[Any, Any]]:
+    """What each event changes on the page, and at the end the whole of it."""
+    done: dict[Side, Measures] = {}
+    shown = _cleared(page)
+    pace = ui.Pace()
+    yield dict(shown)
+    for item in events:
+        if isinstance(item, SideEvent):
+            is_new_stage = isinstance(item.event, Progress) and item.event.fraction is None
+            if is_new_stage or pace.is_due():
+                yield _event_update(page.out[item.side], getattr(request, item.side), item.event)
+        elif isinstance(item, SideDone):
+            out = page.out[item.side]
+            done[item.side] = item.outcome.measures
+            shown |= {out.status: ui.done("Done"), **out.show(item.outcome.result, data_dir)}
+            shown[page.measures] = measures_table(request, done)
+            yield dict(shown)
+        else:
+            yield shown | _ending(page, item, shown, data_dir)
+
+
+def _cleared(page: Page) -> dict[Any, Any]:
+    """Nothing of an earlier comparison stays beside the new one."""
+    empty: dict[Any, Any] = dict.fromkeys(page.outputs)
+    for out, waiting in zip(page.out.values(), ("Getting ready", "Waiting for A"), strict=True):
+        empty |= {out.text: "", out.table: [], out.status: ui.done(waiting)}
+    told = {page.verdict: "", page.measures: "", page.receipt: None, **_nothing_to_keep(page)}
+    return {**empty, **told, page.notes: ui.notes_text([])}
+
+
+def _nothing_to_keep(page: Page) -> dict[Any, Any]:
+    return dict.fromkeys([page.link, page.files], gr.update(value=None, visible=False))
+
+
+def _event_update(out: Output, request: Any, event: Any) -> dict[Any, Any]:
+    if isinstance(event, TextDelta):
+        part = event.new_tokens / request.max_new_tokens
+        bar = Progress(f"Writing · {event.new_tokens} tokens", part)
+        return {out.text: event.whole(request.prompt), out.status: ui.progress_bar(bar)}
+    if isinstance(event, Preview):
+        part = event.step / event.steps
+        bar = Progress(f"Step {event.step} of {event.steps}", part, event.seconds_left)
+        return {out.painting: event.pictures or gr.skip(), out.status: ui.progress_bar(bar)}
+    return {out.status: ui.progress_bar(event)}
+
+
+def _ending(
+    page: Page, result: ComparisonResult, shown: dict[Any, Any], data_dir: Path
+) -> dict[Any, Any]:
+    notes = [
+        f"{name}: {note}"
+        for name, side in (("A", result.left), ("B", result.right))
+        for note in getattr(side.result, "notes", [])
+    ]
+    ending = {page.verdict: verdict(result), page.notes: ui.notes_text(notes)}
+    made, parent = card(result), data_dir / "tmp"
+    parent.mkdir(parents=True, exist_ok=True)
+    ending[page.receipt] = made
+    ending[page.link] = gr.update(value=made["link"], visible=made["link"] is not None)
+    folder = Path(tempfile.mkdtemp(prefix="comparison-", dir=parent))
+    ending[page.files] = gr.update(value=[str(p) for p in write(result, folder)], visible=True)
+    if result.request.task == "paint":
+        ending[page.wipe] = tuple(shown[page.out[side].painting][0] for side in SIDES)
+    return ending
+
+
+def _default_models(settings: Settings, task: Task) -> _Pair:
+    """The first two local models; the same one twice where there is one."""
+    names: list[str | None] = [*local_names(settings, task)]
+    return (names[0], names[min(1, len(names) - 1)]) if names else (None, None)
+
+
+def _switch(
+    settings: Settings, page: Page, task: Task, prompt: str, models: Sequence[str] = ()
+) -> dict[Any, Any]:
+    """Shows what the task needs, offers its models, and drops the findings of another task.
+
+    ``models`` are what A and B stay at; without them they become the task's first two.
+    """
+    given = page.given
+    own_words = prompt not in (TALE, SCENE)
+    prompt = prompt if own_words else (TALE if task == "write" else SCENE)
+    shown_for: dict[Any, bool] = {
+        given.picture: task == "describe",
+        given.max_new_tokens: task == "write",
+        page.wipe: task == "paint",
+        page.notes: False,
+    }
+    changed: dict[Any, Any] = {given.prompt: gr.update(value=prompt, visible=task != "describe")}
+    defaults = models or _default_models(settings, task)
+    for side, default in zip(SIDES, defaults, strict=True):
+        own, out = page.settings[side], page.out[side]
+        changed[own.model] = gr.update(choices=names_here(settings, task), value=default)
+        shown_for |= dict.fromkeys([own.temperature, out.text], task == "write")
+        painter = [own.steps, own.guidance_scale, own.scheduler, out.painting]
+        shown_for |= dict.fromkeys(painter, task == "paint")
+        shown_for |= dict.fromkeys([own.method, own.captions, out.table], task == "describe")
+    found: dict[Any, Any] = {page.verdict: "", page.measures: "", page.receipt: None}
+    found |= _nothing_to_keep(page)
+    found |= dict.fromkeys(page.statuses, ui.done("Ready"))
+    visible = {widget: gr.update(visible=is_shown) for widget, is_shown in shown_for.items()}
+    return {**visible, **changed, **found}
+
+
+def _opened(settings: Settings, page: Page, setup: link.Setup) -> dict[Any, Any]:
+    """The task's page with every field as a card or a link has it; nothing runs by itself."""
+    shared, given = setup.shared, page.given
+    changed = _switch(settings, page, shared.task, shared.prompt)
+    values: dict[Any, Any] = {
+        given.task: shared.task, given.prompt: shared.prompt, given.seed: shared.seed,
+        given.max_new_tokens: shared.max_new_tokens,
+    }  # fmt: skip
+    for side in SIDES:
+        values |= zip(page.settings[side], astuple(getattr(setup, side)), strict=True)
+    return changed | {
+        widget: {**changed.get(widget, gr.update()), "value": value}
+        for widget, value in values.items()
+    }
+
+
+def _opened_card(settings: Settings, page: Page, path: str) -> dict[Any, Any]:
+    found = read_card(Path(path), KIND)
+    return _opened(settings, page, setup_of(found, settings.limits))

@@ -13,18 +13,19 @@ from typing import Any
 
 import gradio as gr
 
-from pipelines import ui
-from pipelines.device import mebibytes
 from pipelines.errors import InvalidValue
-from pipelines.hub import Task, names_here
+from pipelines.hub import names_here
 from pipelines.hub.adapters import is_adapter
 from pipelines.hub.disk import Stored, delete, stored
-from pipelines.hub.kept import models_here
+from pipelines.hub.offline import models_here
 from pipelines.hub.preflight import Preflight, preflight
 from pipelines.hub.search import Found, search
 from pipelines.hub.sources import Folder
-from pipelines.presets import presets_for
-from pipelines.studio import Studio
+from pipelines.models.presets import presets_for
+from pipelines.page import ui
+from pipelines.runtime.device import mebibytes
+from pipelines.runtime.studio import Studio
+from pipelines.tasks import Task
 
 _COLUMNS = ["model", "size", "downloads", "likes", "licence"]
 _DISK_COLUMNS = ["name", "kind", "commit", "size", "last used"]

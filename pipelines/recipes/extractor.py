@@ -18,10 +18,10 @@ import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText
 
-from pipelines.loading import OFFLINE
 from pipelines.recipes.captioner.familiarity import features_of
 from pipelines.recipes.captioner.model import IMAGE_EDGE
 from pipelines.recipes.emoji_scenes.data import Pixels, to_signed
+from pipelines.runtime.loading import OFFLINE
 
 MODELS = Path("assets/models")
 _CAPTIONER = "emoji-captioner"

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pipelines.adapters import Wait, applied_by_row
 from pipelines.errors import InvalidValue
 from pipelines.hub import Adapter
+from pipelines.runtime.adapters import Wait, applied_by_row
 from pipelines.text_generation.pipeline import TextRequest
 from pipelines.text_generation.writer import Writer, check_room, encode, ends, joiner
 
@@ -90,7 +90,7 @@ def _decode(
     """Left padding: every row's new tokens begin in the same column."""
     import torch
 
-    from pipelines.sampling import processors
+    from pipelines.runtime.sampling import processors
 
     longest = max(row.prompt_ids.shape[1] for row in rows)
     padding = [longest - row.prompt_ids.shape[1] for row in rows]

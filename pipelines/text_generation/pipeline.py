@@ -9,18 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pipelines import validation
-from pipelines.adapters import applied
 from pipelines.errors import InvalidValue
-from pipelines.events import Progress
 from pipelines.hub import Adapter
-from pipelines.receipts import hash_text, make_receipt
-from pipelines.sampling import fresh_seed
-from pipelines.settings import Limits
-from pipelines.streaming import Emit, stream
-from pipelines.studio import Loaded, Studio, parameter_bytes
+from pipelines.runtime.adapters import applied
+from pipelines.runtime.events import Progress
+from pipelines.runtime.receipts import hash_text, make_receipt
+from pipelines.runtime.sampling import fresh_seed
+from pipelines.runtime.streaming import Emit, stream
+from pipelines.runtime.studio import Loaded, Studio, parameter_bytes
 from pipelines.text_generation.gaps import NOTE as GAPS_NOTE
 from pipelines.text_generation.gaps import Candidate, Filled, fill
 from pipelines.text_generation.writer import (
@@ -31,6 +29,8 @@ from pipelines.text_generation.writer import (
     joiner,
     load_writer,
 )
+from pipelines.validation import Number, Seed, Text, Unchecked, Whole
+from pipelines.validation import checked as checked
 
 if TYPE_CHECKING:
     import torch
@@ -45,13 +45,17 @@ class TextRequest:
     A model that fills gaps reads nothing but the prompt, with ``[MASK]`` for each gap.
     """
 
-    model: str
-    prompt: str
-    max_new_tokens: int = 200
-    temperature: float = 0.8
-    top_p: float = 0.95
-    top_k: int = 50
-    seed: int | None = None
+    model: Annotated[str, Unchecked()]
+    prompt: Annotated[str, Text("prompt_characters")]
+    max_new_tokens: Annotated[int, Whole(1, "new_tokens")] = 200
+    temperature: Annotated[float, Number(0.0, 5.0)] = 0.8
+    top_p: Annotated[float, Number(0.0, 1.0)] = 0.95
+    top_k: Annotated[int, Whole(0, 100_000)] = 50
+    seed: Annotated[int | None, Seed()] = None
+
+
+Request = TextRequest
+load = load_writer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,25 +118,6 @@ class TextResult(TextDelta):
     notes: list[str] = field(default_factory=list)
 
 
-def checked(request: TextRequest, limits: Limits) -> TextRequest:
-    """The request with every field of its type and in its range.
-
-    Raises:
-        InvalidValue: naming the first field that is not.
-    """
-    return TextRequest(
-        model=request.model,
-        prompt=validation.text("prompt", request.prompt, limits.prompt_characters),
-        max_new_tokens=validation.whole_number(
-            "max_new_tokens", request.max_new_tokens, 1, limits.new_tokens
-        ),
-        temperature=validation.number("temperature", request.temperature, 0.0, 5.0),
-        top_p=validation.number("top_p", request.top_p, 0.0, 1.0),
-        top_k=validation.whole_number("top_k", request.top_k, 0, 100_000),
-        seed=validation.seed_or_none(request.seed),
-    )
-
-
 def generate(
     studio: Studio, request: TextRequest, must_go_on: bool = False
 ) -> Generator[Progress | TextDelta, None, TextResult]:
@@ -148,7 +133,7 @@ def generate(
         StudioError: a field, the model or the prompt's length is at fault.
     """
     request = checked(request, studio.settings.limits)
-    loaded = yield from studio.open(request.model, "write", load_writer, _size_of)
+    loaded = yield from studio.open(request.model, "write", load_writer, size_of)
     with loaded.lease:
         if must_go_on and not loaded.model.goes_on:
             raise InvalidValue(
@@ -208,7 +193,7 @@ def _run_model(
 ) -> None:
     import torch
 
-    from pipelines.sampling import processors
+    from pipelines.runtime.sampling import processors
 
     with torch.inference_mode():
         writer.model.generate(
@@ -321,5 +306,5 @@ def _result(
     )
 
 
-def _size_of(writer: Writer) -> int:
+def size_of(writer: Writer) -> int:
     return parameter_bytes(writer.model)

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from pipelines import ui
 from pipelines.errors import InvalidValue
-from pipelines.events import Progress, with_result
+from pipelines.page import ui
+from pipelines.runtime.events import Progress, with_result
+from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits
-from pipelines.studio import Studio
 from pipelines.text_generation.pipeline import Counts, TextRequest, TextResult, generate
 
 EXAMPLES = [

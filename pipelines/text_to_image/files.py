@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from pipelines.errors import InvalidValue
-from pipelines.images import FORMATS, open_picture
+from pipelines.files.images import FORMATS, open_picture
 from pipelines.settings import Limits
 
 if TYPE_CHECKING:

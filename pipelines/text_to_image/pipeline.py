@@ -9,18 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pipelines import validation
-from pipelines.adapters import applied
 from pipelines.errors import InvalidValue
-from pipelines.events import Progress
 from pipelines.hub import Adapter
-from pipelines.receipts import hash_pictures, make_receipt
-from pipelines.sampling import fresh_seed
+from pipelines.runtime.adapters import applied
+from pipelines.runtime.events import Progress
+from pipelines.runtime.receipts import hash_pictures, make_receipt
+from pipelines.runtime.sampling import fresh_seed
+from pipelines.runtime.streaming import Emit, stream
+from pipelines.runtime.studio import Loaded, Studio, parameter_bytes
 from pipelines.settings import Limits
-from pipelines.streaming import Emit, stream
-from pipelines.studio import Loaded, Studio, parameter_bytes
 from pipelines.text_to_image.families import (
     OWN_SCHEDULER,
     SCHEDULERS,
@@ -31,10 +31,25 @@ from pipelines.text_to_image.families import (
 )
 from pipelines.text_to_image.painter import Painter, dropped_words, load_painter, own_pipeline
 from pipelines.text_to_image.preview import LatentPreview, clean_estimates
+from pipelines.validation import Choice, Number, Rule, Seed, Text, Unchecked, Whole
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
+
+
+@dataclass(frozen=True)
+class _Edge(Rule):
+    """A width or height in pixels; 0 for the model's own."""
+
+    def check(self, name: str, value: object, limits: Limits) -> int:
+        edge = validation.whole_number(name, value, 0, limits.edge_pixels)
+        if edge % 8 or 0 < edge < 64:
+            raise InvalidValue(
+                f"{name} is {edge}; give a multiple of 8 from 64 to {limits.edge_pixels}, "
+                "or 0 for the model's own size."
+            )
+        return edge
 
 
 @dataclass(frozen=True)
@@ -46,16 +61,20 @@ class PaintRequest:
     ``height``.
     """
 
-    model: str
-    prompt: str
-    negative_prompt: str = ""
-    steps: int | None = None
-    guidance_scale: float | None = None
-    scheduler: str = OWN_SCHEDULER
-    seed: int | None = None
-    count: int = 1
-    width: int = 0
-    height: int = 0
+    model: Annotated[str, Unchecked()]
+    prompt: Annotated[str, Text("paint_prompt_characters")]
+    negative_prompt: Annotated[str, Text("paint_prompt_characters")] = ""
+    steps: Annotated[int | None, Whole(1, "steps", or_own=True)] = None
+    guidance_scale: Annotated[float | None, Number(0.0, "guidance_scale", or_own=True)] = None
+    scheduler: Annotated[str, Choice(tuple(SCHEDULERS))] = OWN_SCHEDULER
+    seed: Annotated[int | None, Seed()] = None
+    count: Annotated[int, Whole(1, "pictures")] = 1
+    width: Annotated[int, _Edge()] = 0
+    height: Annotated[int, _Edge()] = 0
+
+
+Request = PaintRequest
+load = load_painter
 
 
 @dataclass(frozen=True)
@@ -91,21 +110,7 @@ def checked(request: PaintRequest, limits: Limits) -> PaintRequest:
     Raises:
         InvalidValue: naming the first field that is not.
     """
-    longest = limits.paint_prompt_characters
-    request = PaintRequest(
-        model=request.model,
-        prompt=validation.text("prompt", request.prompt, longest),
-        negative_prompt=validation.text("negative_prompt", request.negative_prompt, longest),
-        steps=validation.whole_number_or_own("steps", request.steps, 1, limits.steps),
-        guidance_scale=validation.number_or_own(
-            "guidance_scale", request.guidance_scale, 0.0, limits.guidance_scale
-        ),
-        scheduler=validation.choice("scheduler", request.scheduler, list(SCHEDULERS)),
-        seed=validation.seed_or_none(request.seed),
-        count=validation.whole_number("count", request.count, 1, limits.pictures),
-        width=_checked_edge("width", request.width, limits),
-        height=_checked_edge("height", request.height, limits),
-    )
+    request = validation.checked(request, limits)
     if (request.width == 0) != (request.height == 0):
         raise InvalidValue(
             f"width is {request.width} and height is {request.height}; give both, "
@@ -121,16 +126,6 @@ def checked(request: PaintRequest, limits: Limits) -> PaintRequest:
     return request
 
 
-def _checked_edge(name: str, value: object, limits: Limits) -> int:
-    edge = validation.whole_number(name, value, 0, limits.edge_pixels)
-    if edge % 8 or 0 < edge < 64:
-        raise InvalidValue(
-            f"{name} is {edge}; give a multiple of 8 from 64 to {limits.edge_pixels}, "
-            "or 0 for the model's own size."
-        )
-    return edge
-
-
 def generate(
     studio: Studio, request: PaintRequest
 ) -> Generator[Progress | Preview, None, PaintResult]:
@@ -142,7 +137,7 @@ def generate(
         StudioError: a field or the model is at fault.
     """
     request = checked(request, studio.settings.limits)
-    loaded = yield from studio.open(request.model, "paint", load_painter, _size_of)
+    loaded = yield from studio.open(request.model, "paint", load_painter, size_of)
     with loaded.lease:
         painter: Painter = loaded.model
         check_size(painter.family, request.width, request.height)
@@ -302,6 +297,6 @@ def _result(
     )
 
 
-def _size_of(painter: Painter) -> int:
+def size_of(painter: Painter) -> int:
     modules = [part for part in painter.pipeline.components.values() if hasattr(part, "parameters")]
     return parameter_bytes(*modules)

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from pipelines import ui
-from pipelines.events import Progress, with_result
 from pipelines.hub import local_models
+from pipelines.page import ui
+from pipelines.runtime.events import Progress, with_result
+from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
-from pipelines.studio import Studio
 from pipelines.text_to_image.families import OWN_SCHEDULER, SCHEDULERS, SMALL_WORLD
 from pipelines.text_to_image.files import save_png
 from pipelines.text_to_image.pipeline import PaintRequest, PaintResult, Preview, generate

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from pipelines.device import Device
 from pipelines.errors import ModelUnavailable, WrongTask
-from pipelines.events import with_result
-from pipelines.hub import Task, local_names, resolve, task_of
+from pipelines.hub import local_names, resolve, task_of
+from pipelines.runtime.device import Device
+from pipelines.runtime.events import with_result
+from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
-from pipelines.studio import Studio
+from pipelines.tasks import Task
 from tests.hub.lora_files import PAINTER_LAYER, WRITER_LAYER, diffusers_lora, peft_lora
 
 FITS = {WRITER_LAYER: (32, 32)}

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.device import Device
 from pipelines.errors import ModelUnavailable
 from pipelines.hub import delete, resolve, stored
+from pipelines.runtime.device import Device
+from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
-from pipelines.studio import Studio
 from pipelines.text_generation.pipeline import TextRequest, generate
 from tests.loopback_hub import Hub, Repository
 from tests.running import finished

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.device import Device
 from pipelines.errors import Cancelled, LoadFailed, ModelUnavailable, OutOfBudget, WrongTask
-from pipelines.events import Progress
-from pipelines.hub import Task, resolve
+from pipelines.hub import resolve
+from pipelines.runtime.device import Device
+from pipelines.runtime.events import Progress
+from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
-from pipelines.studio import Studio
+from pipelines.tasks import Task
 from pipelines.text_generation.pipeline import TextRequest, generate
 from tests.hub.checkpoints import LLAMA, checkpoint
 from tests.hub.lora_files import WRITER_LAYER, peft_lora

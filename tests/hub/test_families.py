@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from pipelines.hub import Task, family_of, resolve, task_of
+from pipelines.hub import family_of, resolve, task_of
 from pipelines.hub.families import PAINTERS
 from pipelines.settings import Settings
+from pipelines.tasks import Task
 from tests.hub.checkpoints import checkpoint
 
 SEES: dict[str, Any] = {"vision_config": {"model_type": "x"}}

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import ModelUnavailable, WrongTask
-from pipelines.hub import Task, local_models, local_names, resolve
+from pipelines.hub import local_models, local_names, resolve
 from pipelines.settings import Settings
+from pipelines.tasks import Task
 from tests.hub.checkpoints import LLAMA, checkpoint
 from tests.hub.lora_files import peft_lora
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from pipelines.device import Device
 from pipelines.errors import ModelUnavailable
-from pipelines.events import with_result
-from pipelines.hub import Task, preflight, resolve
+from pipelines.hub import preflight, resolve
 from pipelines.image_captioning import pipeline as describing
+from pipelines.runtime.device import Device
+from pipelines.runtime.events import with_result
+from pipelines.runtime.studio import Studio, parameter_bytes
 from pipelines.settings import Limits, Settings
-from pipelines.studio import Studio, parameter_bytes
+from pipelines.tasks import Task
 from pipelines.text_generation import pipeline as writing
 from pipelines.text_to_image import pipeline as painting
 from tests.hub.checkpoints import LLAMA, checkpoint

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipelines.device import Device
 from pipelines.errors import StudioError
 from pipelines.hub import preflight, search
 from pipelines.image_captioning import pipeline as describing
+from pipelines.runtime.device import Device
+from pipelines.runtime.studio import Studio
 from pipelines.settings import ROOT, Settings
-from pipelines.studio import Studio
 from pipelines.text_generation import pipeline as writing
 from pipelines.text_to_image import pipeline as painting
 from tests.loopback_hub import MAIN, Hub, Repository

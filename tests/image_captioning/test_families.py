@@ -13,8 +13,8 @@ from PIL import Image
 from pipelines.errors import InvalidValue
 from pipelines.image_captioning.pipeline import CaptionRequest, CaptionResult, generate
 from pipelines.image_captioning.search import Search, TokenClock, find_captions
+from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
-from pipelines.studio import Studio
 from tests.image_captioning.tiny_families import MAKERS
 from tests.running import finished, loaded
 

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 
 from pipelines.errors import InvalidValue, LoadFailed, ModelUnavailable, WrongTask
-from pipelines.events import Progress, with_result
 from pipelines.image_captioning.pipeline import CaptionRequest, CaptionResult, generate
+from pipelines.runtime.events import Progress, with_result
+from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
-from pipelines.studio import Studio
 from tests import tiny_models
 from tests.image_captioning.tiny_families import make_caption_lora
 from tests.running import Calls, finished, finished_together, loaded

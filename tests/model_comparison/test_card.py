@@ -12,18 +12,18 @@ import pytest
 import yaml
 from PIL import Image
 
-from pipelines.device import hardware
 from pipelines.errors import InvalidValue, StudioError
-from pipelines.events import Progress, with_result
 from pipelines.image_captioning.pipeline import CaptionRequest
 from pipelines.model_comparison.card import card, request_of, setup_of
 from pipelines.model_comparison.link import decode
 from pipelines.model_comparison.pipeline import CompareRequest, ComparisonResult, generate
 from pipelines.model_comparison.published import as_json, index_of, write
-from pipelines.model_comparison.replay.comparison import replay
-from pipelines.receipts import hash_pictures
+from pipelines.model_comparison.replay import replay
+from pipelines.runtime.device import hardware
+from pipelines.runtime.events import Progress, with_result
+from pipelines.runtime.receipts import hash_pictures
+from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
-from pipelines.studio import Studio
 from pipelines.text_generation.pipeline import TextRequest
 from pipelines.text_to_image.pipeline import PaintRequest
 

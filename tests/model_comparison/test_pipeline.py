@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from pipelines.errors import InvalidValue, ModelUnavailable, WrongTask
-from pipelines.events import Progress, with_result
 from pipelines.image_captioning.pipeline import CaptionRequest
 from pipelines.model_comparison import pipeline
 from pipelines.model_comparison.pipeline import (
@@ -22,8 +21,9 @@ from pipelines.model_comparison.pipeline import (
     SideEvent,
     generate,
 )
+from pipelines.runtime.events import Progress, with_result
+from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
-from pipelines.studio import Studio
 from pipelines.text_generation.pipeline import TextDelta, TextRequest
 from pipelines.text_generation.pipeline import generate as write
 from pipelines.text_to_image.pipeline import PaintRequest, Preview

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gradio as gr
 import pytest
 
-from pipelines.model_comparison import tab
-from pipelines.studio import Studio
+from pipelines.model_comparison import panels as tab
+from pipelines.runtime.studio import Studio
 
 
 def test_each_panel_is_opened_by_a_link_of_its_own(studio: Studio) -> None:

@@ -10,12 +10,12 @@ import httpx
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from pipelines.model_comparison.evaluation.data import DataSet
-from pipelines.model_comparison.evaluation.link import encode
-from pipelines.model_comparison.evaluation.request import EvaluationRequest, Painting
-from pipelines.model_comparison.evaluation.setup import named_setup
-from pipelines.model_comparison.votes import link as vote_link
-from pipelines.model_comparison.votes.setup import Setup
+from pipelines.arena import link as vote_link
+from pipelines.arena.setup import Setup
+from pipelines.datasets.samples import DataSet
+from pipelines.evaluation.link import encode
+from pipelines.evaluation.request import EvaluationRequest, Painting
+from pipelines.evaluation.setup import named_setup
 from pipelines.settings import Limits
 from tests.page.conftest import ROOT, Server
 from tests.page.visit import expect_status, fix_seed, open_tab

@@ -20,11 +20,13 @@ from transformers import (
 from pipelines.errors import LoadFailed
 from pipelines.hub.selection import TRAINING_LOG
 from pipelines.recipes import training
-from pipelines.recipes.captioner import alarms, data, familiarity, foreign, strangers, train
+from pipelines.recipes.captioner import data, familiarity, foreign, train
+from pipelines.recipes.captioner import ood_report as alarms
+from pipelines.recipes.captioner import ood_test as strangers
+from pipelines.recipes.captioner.augment import WEARS
 from pipelines.recipes.captioner.familiarity import fit_familiarity
 from pipelines.recipes.captioner.model import Familiarity, build, build_tokenizer, flatness, traits
 from pipelines.recipes.captioner.reading import Reader, Reading, names_all, place_is_true
-from pipelines.recipes.captioner.wear import WEARS
 from pipelines.recipes.emoji_scenes.data import (
     Item,
     Scene,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines.evaluation.features import weights_hash
 from pipelines.metrics.proportion import proportion
-from pipelines.model_comparison.evaluation.features import weights_hash
 from pipelines.recipes import score
 from pipelines.recipes.captioner.reading import Reader, tells
 from pipelines.recipes.clip.model import build

@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.errors import Cancelled, InvalidValue
 from pipelines.hub import Adapter
-from pipelines.studio import Studio
+from pipelines.runtime.studio import Studio
 from pipelines.text_generation.batch import write_batch
 from pipelines.text_generation.pipeline import TextRequest, TextResult, generate
 from tests import tiny_models

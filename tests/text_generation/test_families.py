@@ -11,9 +11,9 @@ import torch
 from transformers import AutoTokenizer, BertForMaskedLM, T5ForConditionalGeneration
 
 from pipelines.errors import InvalidValue
-from pipelines.events import with_result
+from pipelines.runtime.events import with_result
+from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
-from pipelines.studio import Studio
 from pipelines.text_generation.pipeline import TextDelta, TextRequest, TextResult, generate
 from tests import tiny_models
 from tests.running import finished, finished_together

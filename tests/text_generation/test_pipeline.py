@@ -15,9 +15,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from pipelines.errors import InvalidValue, ModelUnavailable, WrongTask
-from pipelines.events import Progress, with_result
+from pipelines.runtime.events import Progress, with_result
+from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
-from pipelines.studio import Studio
 from pipelines.text_generation.pipeline import (
     TextDelta,
     TextRequest,

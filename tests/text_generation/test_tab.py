@@ -8,8 +8,8 @@ import gradio as gr
 import pytest
 
 from pipelines.errors import InvalidValue
+from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
-from pipelines.studio import Studio
 from pipelines.text_generation import tab
 from pipelines.text_generation.gaps import CANDIDATES
 from pipelines.text_generation.pipeline import TextRequest

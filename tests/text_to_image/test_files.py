@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from pipelines.errors import InvalidValue
-from pipelines.events import with_result
-from pipelines.receipts import hash_pictures
+from pipelines.runtime.events import with_result
+from pipelines.runtime.receipts import hash_pictures
+from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits
-from pipelines.studio import Studio
 from pipelines.text_to_image.files import RECEIPT_KEY, receipt_in_file, save_png
 from pipelines.text_to_image.pipeline import PaintRequest, PaintResult, generate
 

@@ -20,6 +20,7 @@ from torch.nn import functional
 from transformers import VisionEncoderDecoderModel
 
 from pipelines.recipes.captioner import foreign
+from pipelines.recipes.captioner.augment import WEARS
 from pipelines.recipes.captioner.model import (
     FAR,
     Familiarity,
@@ -28,7 +29,6 @@ from pipelines.recipes.captioner.model import (
     pool,
     traits,
 )
-from pipelines.recipes.captioner.wear import WEARS
 from pipelines.recipes.emoji_scenes.data import World, arrange
 from pipelines.recipes.emoji_scenes.vocabulary import COLOURS
 

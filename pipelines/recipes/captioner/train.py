@@ -27,7 +27,6 @@ from transformers import (
 from pipelines.metrics.bleu import corpus_bleu
 from pipelines.metrics.proportion import proportion
 from pipelines.recipes import training
-from pipelines.recipes.captioner.alarms import foreign_shares
 from pipelines.recipes.captioner.data import PARTS, Batch, draw_batch, words_of
 from pipelines.recipes.captioner.familiarity import SCENES, describe_world, write_world
 from pipelines.recipes.captioner.model import (
@@ -37,6 +36,7 @@ from pipelines.recipes.captioner.model import (
     build_image_processor,
     build_tokenizer,
 )
+from pipelines.recipes.captioner.ood_report import foreign_shares
 from pipelines.recipes.captioner.reading import Reader, names_all, tells
 from pipelines.recipes.emoji_scenes.data import World, add_world_option, world_named
 

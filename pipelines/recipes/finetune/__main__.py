@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import StudioError
-from pipelines.publish import publish
+from pipelines.hub.publish import publish
 
 if TYPE_CHECKING:
     from pipelines.recipes.finetune.plan import Plan

@@ -14,14 +14,14 @@ from torch.nn import functional
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
 from pipelines.errors import InvalidValue
-from pipelines.imagefolder import DataLimits, Pair, usable_pairs
-from pipelines.loading import OFFLINE, load_model
+from pipelines.files.imagefolder import DataLimits, Pair, usable_pairs
 from pipelines.metrics import interval
 from pipelines.metrics.bleu import corpus_bleu
 from pipelines.metrics.score import Score
 from pipelines.recipes import training
 from pipelines.recipes.finetune import lora
 from pipelines.recipes.finetune.plan import Plan, split, to_device
+from pipelines.runtime.loading import OFFLINE, load_model
 
 GLANCE = 64
 """Held-out pictures that the scores during training read."""

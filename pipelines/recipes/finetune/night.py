@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipelines.metadata import METADATA
+from pipelines.files.metadata import METADATA
 from pipelines.recipes.emoji_scenes.data import (
     EDGE,
     Box,

@@ -17,8 +17,7 @@ from diffusers import DDPMScheduler, StableDiffusionPipeline
 from PIL import Image, ImageOps
 
 from pipelines.errors import InvalidValue
-from pipelines.imagefolder import DataLimits, Pair, usable_pairs
-from pipelines.loading import OFFLINE
+from pipelines.files.imagefolder import DataLimits, Pair, usable_pairs
 from pipelines.metrics import interval
 from pipelines.metrics.frechet import frechet_distance
 from pipelines.metrics.kernel import kernel_distance
@@ -28,6 +27,7 @@ from pipelines.recipes.emoji_scenes.data import to_signed
 from pipelines.recipes.extractor import Extractor, extractor_at_hand
 from pipelines.recipes.finetune import lora
 from pipelines.recipes.finetune.plan import Plan, split, to_device
+from pipelines.runtime.loading import OFFLINE
 
 CAPTION_DROPOUT = 0.1
 """How many captions are left out, for guidance."""

@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
-from pipelines.device import Device
 from pipelines.errors import InvalidValue, abbreviated
-from pipelines.hub import Snapshot, Task, resolve
+from pipelines.hub import Snapshot, resolve
 from pipelines.recipes import training
+from pipelines.runtime.device import Device
 from pipelines.settings import Settings
+from pipelines.tasks import Task
 
 TASKS: dict[str, Task] = {"writer": "write", "painter": "paint", "captioner": "describe"}
 LEAST_HELD_OUT = 2

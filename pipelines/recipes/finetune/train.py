@@ -11,7 +11,7 @@ from typing import Any
 
 from accelerate import Accelerator, PartialState
 
-from pipelines.imagefolder import DataLimits, opened
+from pipelines.files.imagefolder import DataLimits, opened
 from pipelines.recipes import training
 from pipelines.recipes.finetune.captioner import Captioner
 from pipelines.recipes.finetune.card import Comparison, Facts, write_card

@@ -12,7 +12,6 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pipelines.errors import InvalidValue
-from pipelines.loading import OFFLINE, load_model
 from pipelines.metrics.likelihood import bits_per_byte
 from pipelines.metrics.score import Score
 from pipelines.recipes import training
@@ -21,6 +20,7 @@ from pipelines.recipes.finetune.data import Texts, encode, read_texts
 from pipelines.recipes.finetune.plan import Plan, to_device
 from pipelines.recipes.gpt.data import Tokens, windows
 from pipelines.recipes.gpt.train import next_token_loss
+from pipelines.runtime.loading import OFFLINE, load_model
 
 LONGEST_WINDOW = 1024
 """Tokens of a window, where the base's context has as many."""

@@ -14,7 +14,7 @@ from peft import PeftModel
 from transformers import AutoModelForImageTextToText
 
 from pipelines.errors import InvalidValue
-from pipelines.imagefolder import DataLimits
+from pipelines.files.imagefolder import DataLimits
 from pipelines.recipes.finetune.captioner import Captioner
 from pipelines.recipes.finetune.tuning import tune
 from tests.recipes.finetune.conftest import PlanFor, train_until_killed

@@ -14,7 +14,7 @@ import torch
 from huggingface_hub.repocard import metadata_load
 from PIL import Image
 
-from pipelines.publish import check_folder
+from pipelines.hub.publish import check_folder
 from pipelines.recipes import extractor, training
 from pipelines.recipes.finetune.__main__ import main
 from pipelines.recipes.finetune.card import licence_of

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.imagefolder import DataLimits, check_imagefolder
+from pipelines.files.imagefolder import DataLimits, check_imagefolder
 from pipelines.recipes.emoji_scenes.data import Item, Scene, World, arrange
 from pipelines.recipes.emoji_scenes.vocabulary import everyday
 from pipelines.recipes.finetune import night

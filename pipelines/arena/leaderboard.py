@@ -1,0 +1,169 @@
+"""Who leads in one task, by all votes that were cast, and which leads are shown at all.
+
+A vote gives the ratings one pair, for pairs of one vote are not independent and would make
+intervals too narrow: where more than two outputs were shown, the best one against another,
+drawn by the vote's own hash. Where the odds of a choice do not depend on what else is shown
+(Luce, 1959), that pair has the odds of a duel between the two alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipelines.arena.ballot import ALL_BAD, PLACES, TIE, Ballot, Contender
+from pipelines.metrics.ratings import Rating, Vote, bradley_terry
+
+FEWEST_PAIRS = 10
+"""With fewer pairs in the ratings, a model's interval is too rough to compare it."""
+
+NO_DIFFERENCE, TOO_FEW = "no difference shown", "too few votes"
+_SHORT_COMMIT = 7
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One model: its rating, None before its first pair, and in how many duels it was what.
+
+    ``key`` is its contender's, ``model`` its label.
+
+    ``better_than`` and ``worse_than`` name the models whose intervals lie wholly below and
+    wholly above, of those that it met, if only by way of others.
+    """
+
+    key: str
+    model: str
+    rating: Rating | None
+    duels: int
+    best: int
+    ties: int
+    all_bad: int
+    better_than: tuple[str, ...]
+    worse_than: tuple[str, ...]
+
+    @property
+    def verdict(self) -> str:
+        """Against whom a difference is shown."""
+        if not _is_compared(self.rating):
+            return TOO_FEW
+        parts = [
+            f"{word} than {', '.join(names)}"
+            for word, names in (("better", self.better_than), ("worse", self.worse_than))
+            if names
+        ]
+        return "; ".join(parts) or NO_DIFFERENCE
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """The standings of one task, best first, and how many votes were what.
+
+    ``warning`` says which ratings rest on a prior; ``signature`` how they were made.
+    """
+
+    standings: tuple[Standing, ...] = ()
+    votes: int = 0
+    ties: int = 0
+    all_bad: int = 0
+    signature: str = ""
+    warning: str | None = None
+
+
+def leaderboard(ballots: Sequence[Ballot], task: str) -> Leaderboard:
+    """The leaderboard of a task; empty without votes. The order of the votes does not matter."""
+    ballots = [ballot for ballot in ballots if ballot.task == task]
+    names = labels(contender for ballot in ballots for contender in ballot.models)
+    pairs = [_pair(ballot, names) for ballot in ballots if ballot.choice != ALL_BAD]
+    found = bradley_terry(pairs) if pairs else None
+    ratings = {} if found is None else {rating.name: rating for rating in found.ratings}
+    keys = {name: key for key, name in names.items()}
+    order = [*ratings, *(name for name in keys if name not in ratings)]
+    tally, groups = _tally(ballots), _groups(pairs)
+    outcomes = Counter(ballot.choice for ballot in ballots)
+    return Leaderboard(
+        tuple(_standing(name, keys[name], ratings, groups, tally) for name in order),
+        votes=len(ballots),
+        ties=outcomes[TIE],
+        all_bad=outcomes[ALL_BAD],
+        signature="" if found is None else found.signature,
+        warning=None if found is None else found.warning,
+    )
+
+
+def labels(contenders: Iterable[Contender]) -> dict[str, str]:
+    """A name for each model's key; with its commits where two models bear the plain name."""
+    named = {contender.key: contender for contender in contenders}
+    bearers = Counter(contender.name for contender in named.values())
+    return {
+        key: _with_commits(contender) if bearers[contender.name] > 1 else contender.name
+        for key, contender in sorted(named.items())
+    }
+
+
+def _with_commits(contender: Contender) -> str:
+    commits = [contender.commit, *(adapter.commit for adapter in contender.adapters)]
+    return f"{contender.name} ({', '.join(commit[:_SHORT_COMMIT] for commit in commits)})"
+
+
+def _pair(ballot: Ballot, names: Mapping[str, str]) -> Vote:
+    """The vote between two that a ballot counts as."""
+    keys = [contender.key for contender in ballot.models]
+    content = [ballot.time, ballot.input_sha256, str(ballot.seed), *keys, ballot.choice]
+    number = int.from_bytes(hashlib.sha256("\0".join(content).encode()).digest())
+    first = keys[number % len(keys)] if ballot.best is None else ballot.best.key
+    others = [key for key in keys if key != first]
+    second = others[number // len(keys) % len(others)]
+    return Vote(names[first], names[second], "first" if ballot.best is not None else "tie")
+
+
+def _is_compared(rating: Rating | None) -> bool:
+    return rating is not None and rating.wins + rating.losses + rating.ties >= FEWEST_PAIRS
+
+
+def _tally(ballots: Iterable[Ballot]) -> Counter[tuple[str, str]]:
+    """How often a key was shown, best, and there when all were alike or all bad."""
+    tally: Counter[tuple[str, str]] = Counter()
+    for ballot in ballots:
+        for place, contender in zip(PLACES, ballot.models, strict=False):
+            tally[contender.key, "shown"] += 1
+            if ballot.choice in (place, TIE, ALL_BAD):
+                tally[contender.key, "best" if ballot.choice == place else ballot.choice] += 1
+    return tally
+
+
+def _groups(pairs: Iterable[Vote]) -> dict[str, set[str]]:
+    """For each name all those that votes connect it with; between groups is but the prior."""
+    groups: dict[str, set[str]] = {}
+    for first, second in {(pair.first, pair.second) for pair in pairs}:
+        joined = groups.get(first, {first}) | groups.get(second, {second})
+        groups |= dict.fromkeys(joined, joined)
+    return groups
+
+
+def _standing(
+    name: str,
+    key: str,
+    ratings: Mapping[str, Rating],
+    groups: Mapping[str, set[str]],
+    tally: Counter[tuple[str, str]],
+) -> Standing:
+    own = ratings.get(name)
+    better, worse = [], []
+    if own is not None and _is_compared(own):
+        met = [rating for rating in ratings.values() if rating.name in groups[name]]
+        compared = [rating for rating in met if _is_compared(rating)]
+        better = [rating.name for rating in compared if rating.high < own.low]
+        worse = [rating.name for rating in compared if rating.low > own.high]
+    return Standing(
+        key=key,
+        model=name,
+        rating=own,
+        duels=tally[key, "shown"],
+        best=tally[key, "best"],
+        ties=tally[key, TIE],
+        all_bad=tally[key, ALL_BAD],
+        better_than=tuple(better),
+        worse_than=tuple(worse),
+    )

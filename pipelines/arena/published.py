@@ -1,0 +1,133 @@
+"""Votes to keep and to publish: card, Markdown, one HTML file, figure, index sections, log."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from pipelines.arena.ballot import to_lines
+from pipelines.arena.card import Card, ballots_of
+from pipelines.arena.leaderboard import FEWEST_PAIRS, leaderboard
+from pipelines.arena.report import BOARD_HEADERS, board_rows
+from pipelines.datasets.samples import plain_name
+from pipelines.model_comparison.published import CARD, MARKDOWN, REPORT, as_json
+from pipelines.sharing.documents import (
+    Document,
+    Items,
+    Measured,
+    Part,
+    Picture,
+    Section,
+    Table,
+    as_html,
+    as_markdown,
+    model_index,
+)
+
+LOG, FIGURE = "votes.jsonl", "ratings.png"
+_TITLES = {"write": "writing", "describe": "describing", "paint": "painting"}
+_HOW_TO_READ = (
+    "Bradley-Terry by maximum likelihood with ties as in Davidson (1970); 1000 points are the "
+    "mean, and 400 more win ten times as often as they lose. Intervals are of 95%. A model is "
+    f"called better only where intervals of at least {FEWEST_PAIRS} votes each do not meet. "
+    "Voters saw outputs in random places and no names."
+)
+_COLOUR = "#1f6663"
+
+
+def document(found: Card) -> Document:
+    """The votes as they are read: leaderboard, figure, and how to work it out again."""
+    ballots = ballots_of(found)
+    board = leaderboard(ballots, found["task"])
+    log, figure = found["log"], _figure(found)
+    parts: list[Part] = [Table(BOARD_HEADERS, board_rows(board)), _HOW_TO_READ]
+    if figure is not None:
+        parts.insert(1, Picture(FIGURE, figure, "Ratings with their intervals"))
+    if board.warning is not None:
+        parts.append(board.warning)
+    return Document(
+        f"Blind votes on {_TITLES[found['task']]}",
+        f"{log['votes']} votes on as many duels between {len(found['models'])} models, with "
+        f"{log['inputs']} different inputs; {found['ties']} ties, {found['all_bad']} all bad.",
+        [
+            Section("Leaderboard", parts),
+            Section("How it was made", [Items(_made(found))]),
+        ],
+    )
+
+
+def write(found: Card, folder: Path) -> list[Path]:
+    """Writes ``card.json``, ``card.md``, ``report.html``, the figure, for each rated model a
+    ``model-index`` section as YAML, and ``votes.jsonl``, whose hash the card has; their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    told = document(found)
+    texts = {
+        CARD: as_json(found),
+        MARKDOWN: as_markdown(told),
+        REPORT: as_html(told),
+        LOG: to_lines(ballots_of(found)),
+    }
+    for number, model in enumerate(found["models"], start=1):
+        if model["rating"] is not None:
+            name = f"model-index-{number}-{plain_name(model['name'])}.yaml"
+            texts[name] = index_of(found, model["name"])
+    contents = {**{name: text.encode() for name, text in texts.items()}, **told.pictures}
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return [folder / name for name in contents]
+
+
+def index_of(found: Card, name: str) -> str:
+    """The ``model-index`` section of a rated model: its points, which mean nothing alone."""
+    rating = next(model["rating"] for model in found["models"] if model["name"] == name)
+    others = [model["name"] for model in found["models"] if model["name"] != name]
+    label = (
+        f"Bradley-Terry rating beside {', '.join(others)}, 95% interval {rating['low']:.0f} to "
+        f"{rating['high']:.0f}, n = {rating['wins'] + rating['losses'] + rating['ties']}"
+    )
+    measured = Measured("bradley_terry", label, rating["points"], found["signature"])
+    return model_index(name, found["task"], ("blind votes", found["log"]["sha256"]), [measured])
+
+
+def _made(found: Card) -> list[str]:
+    """What another needs to work out the same ratings."""
+    log = found["log"]
+    lines = [f"votes from {log['first']} to {log['last']}", f"{LOG}, sha256 {log['sha256']}"]
+    for model in found["models"]:
+        adapters = [f"{a['reference']}@{a['commit']}:{a['weight']:g}" for a in model["adapters"]]
+        parts = [f"{model['reference']}@{model['commit']}", *adapters]
+        lines.append(f"{model['name']}: {' + '.join(parts)}")
+    if found.get("link") is not None:  # cards of earlier versions have none
+        lines.append(f"to open its task and models, add to the page's address: {found['link']}")
+    return [
+        *lines,
+        *([found["signature"]] if found["signature"] else []),
+        f"machine {found['device']['machine']}",
+        ", ".join(f"{name} {version}" for name, version in found["versions"].items()),
+        "seed and hash of the input of each duel stand beside its vote in the card",
+        f"to work it out again: python -m pipelines.model_comparison replay {CARD}",
+    ]
+
+
+def _figure(found: Card) -> bytes | None:
+    """Ratings with their intervals as a PNG's content, the best on top; None without any."""
+    from matplotlib.figure import Figure
+
+    rated = [model for model in found["models"] if model["rating"] is not None][::-1]
+    if not rated:
+        return None
+    figure = Figure(figsize=(6.4, 1.2 + 0.35 * len(rated)), layout="constrained")
+    field = figure.subplots()
+    for place, model in enumerate(rated):
+        rating = model["rating"]
+        reach = [[rating["points"] - rating["low"]], [rating["high"] - rating["points"]]]
+        field.errorbar(rating["points"], place, xerr=reach, fmt="o", color=_COLOUR, capsize=3)
+    names = [model["name"].replace("$", r"\$") for model in rated]  # else a formula begins
+    field.set_yticks(range(len(rated)), names, fontsize=8)
+    field.set_ylim(-0.6, len(rated) - 0.4)
+    field.set_xlabel("points, with the 95% interval")
+    field.grid(axis="x", alpha=0.3)
+    field.spines[["top", "right"]].set_visible(False)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110)
+    return content.getvalue()

@@ -1,0 +1,321 @@
+"""The panel for blind votes: what happens on it. It formats; the booth decides.
+
+Nothing of an open duel reaches the page but its token and its outputs, all at once.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import gradio as gr
+from gradio.events import api
+
+from pipelines.arena import link
+from pipelines.arena.ballot import FEWEST_MODELS, choices
+from pipelines.arena.card import KIND, card
+from pipelines.arena.duel import DuelRequest
+from pipelines.arena.duel_form import (
+    SCENE,
+    TALE,
+    Given,
+    Page,
+    build_input,
+    build_outputs,
+    build_picker,
+)
+from pipelines.arena.leaderboard import Leaderboard, leaderboard
+from pipelines.arena.log import VoteLog
+from pipelines.arena.open_duels import Booth, Cast, Shown
+from pipelines.arena.published import write
+from pipelines.arena.report import (
+    board_rows,
+    names_rows,
+    what_is_lacking,
+)
+from pipelines.arena.setup import Setup, setup_of, setup_of_duel
+from pipelines.errors import InvalidValue
+from pipelines.files.images import open_picture
+from pipelines.hub import names_here
+from pipelines.page import ui
+from pipelines.runtime.events import with_result
+from pipelines.runtime.studio import Studio
+from pipelines.settings import Settings
+from pipelines.sharing.opening import Filling, read_card
+from pipelines.tasks import Task
+
+
+def build(studio: Studio, compute: dict[str, Any], opened: Callable[..., Any]) -> Filling:
+    """Adds the panel's content to the current block.
+
+    Args:
+        compute: queue options that all computing handlers share.
+        opened: the event of the tab's opening, with which the standings are looked up.
+
+    Returns:
+        What fills the fields in from a link's text.
+    """
+    booth = Booth(VoteLog(studio.settings.data_dir / "votes.sqlite3"))
+    lead = "Several models, one input, no names: say which output is best, then see whose it was."
+    gr.Markdown(lead, elem_classes="lead")
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=300):
+            task, prompt, picture = build_input()
+        with gr.Column(scale=2, min_width=300):
+            models = build_picker(studio.settings)
+            with gr.Row():
+                start = gr.Button("Start a duel", variant="primary", elem_id="votes-run", scale=2)
+                stop = gr.Button("Stop", variant="stop", elem_id="votes-stop", scale=1)
+            card_button = ui.card_button(elem_id="votes-open")
+            seed = ui.seed_box(elem_id="votes-seed")
+    given = Given(task, prompt, models, seed, picture)
+    page = build_outputs(given)
+    duel = _duel_handler(studio, booth, page)
+    run = gr.on(
+        [start.click, prompt.submit], duel,
+        list(given), page.outputs, **ui.endpoint("duel", duel),
+        show_progress="minimal", show_progress_on=[page.status], **compute,
+    )  # fmt: skip
+    ui.wire_stop(stop, [run], [page.status])
+    _wire_votes(booth, page)
+    _build_export(booth.log, task)
+    return _wire_task(studio.settings, booth.log, page, opened, card_button)
+
+
+def _wire_task(
+    settings: Settings, log: VoteLog, page: Page, opened: Callable[..., Any],
+    card_button: gr.UploadButton,
+) -> Filling:  # fmt: skip
+    """What the task brings with it: chosen, told by a card or a link, or looked up with the tab's
+    opening."""
+    given = page.given
+
+    def switch(chosen: Task, prompt: str) -> dict[Any, Any]:
+        return _switch(settings, page, chosen, prompt)
+
+    @ui.shows_errors
+    def look(chosen: Task) -> dict[Any, Any]:
+        return _told(page, leaderboard(log.ballots(chosen), chosen))
+
+    def lacking(chosen: Task) -> dict[str, Any]:
+        return ui.notes_text(what_is_lacking(settings, chosen))
+
+    def fill(setup: Setup, prompt: str) -> dict[Any, Any]:
+        changed = switch(setup.task, prompt)
+        changed |= {given.task: setup.task, given.seed: setup.seed}
+        changed[given.models] = {**changed[given.models], "value": list(setup.models)}
+        if setup.prompt is not None:
+            changed[given.prompt] = {**changed[given.prompt], "value": setup.prompt}
+        notes = [*setup.notes, *what_is_lacking(settings, setup.task)]
+        return {**changed, page.notes: ui.notes_text(notes)}
+
+    def from_card(path: str, prompt: str) -> dict[Any, Any]:
+        return fill(setup_of(read_card(Path(path), KIND)), prompt)
+
+    def from_link(text: str) -> dict[Any, Any]:
+        return fill(link.decode(text, settings.limits), TALE)
+
+    switched = list(switch("write", ""))
+    gr.on([given.task.change, opened], look, [given.task], page.board, **ui.FREE)
+    # Not whenever the task changes: a card sets models and notes beside it, which have to stay.
+    given.task.input(switch, [given.task, given.prompt], switched, **ui.FREE)
+    gr.on([given.task.input, opened], lacking, [given.task], [page.notes], **ui.FREE)
+    fields = [given.task, given.seed, page.notes, *switched]
+    card_button.upload(
+        ui.shows_errors(from_card), [card_button, given.prompt], fields,
+        **{**ui.FREE, "queue": True},  # unqueued errors are not shown
+    )  # fmt: skip
+    return Filling(ui.shows_errors(from_link), fields)
+
+
+def _duel_handler(
+    studio: Studio, booth: Booth, page: Page
+) -> Callable[..., Iterator[dict[Any, Any]]]:
+    @ui.shows_errors
+    def run(
+        task: str, prompt: str, models: list[str], seed: int, picture: str | None = None
+    ) -> Iterator[dict[Any, Any]]:
+        """Runs all models on one input; gives a token to vote with, and outputs without names.
+
+        Args:
+            task: "write", "paint" or "describe".
+            prompt: for write and paint.
+            models: two to eight models of this page or Hub references, for the task.
+            seed: for all of them; -1 for a random one.
+            picture: for describe: an image file.
+        """
+        opened = None
+        if task == "describe" and picture:
+            opened = open_picture(Path(picture), studio.settings.limits)
+        chosen: Any = models
+        request = DuelRequest(task, chosen, prompt, opened, seed)  # type: ignore[arg-type]
+        pace = ui.Pace(interval_seconds=1.0)  # slow enough to tell nothing of anybody's speed
+        yield _cleared(page)
+        with closing(with_result(booth.duel(studio, request))) as events:
+            for item in events:
+                if isinstance(item, Shown):
+                    with _in_files(item) as pictures:
+                        yield _shown(page, item, pictures)
+                elif pace.is_due():
+                    yield {page.status: ui.progress_bar(item)}
+
+    return run
+
+
+@contextmanager
+def _in_files(shown: Shown) -> Iterator[list[str | None]]:
+    """The pictures as PNG files of pixels alone, under random names, until Gradio has its copies.
+
+    Not in the data directory: what lies in Gradio's own cache there it would not copy.
+
+    Yields a path for each output, None for a text.
+    """
+    with TemporaryDirectory(prefix="triptych-duel-") as name:
+        paths: list[str | None] = []
+        for output in shown.outputs:
+            path = None
+            if output.picture is not None:
+                path = str(Path(name) / f"{secrets.token_hex(16)}.png")
+                output.picture.save(path)
+            paths.append(path)
+        yield paths
+
+
+def _cleared(page: Page) -> dict[Any, Any]:
+    """Nothing of an earlier duel stays, and nothing can be voted on."""
+    empty: dict[Any, Any] = {page.token: "", page.status: ui.done("Getting ready")}
+    for slot in page.slots:
+        empty |= {slot.column: gr.update(visible=False), slot.text: "", slot.picture: None}
+    closed = dict.fromkeys(page.buttons.values(), gr.update(interactive=False))
+    hidden = {page.names: gr.update(value=[], visible=False), page.link: _address(None)}
+    return {**empty, **closed, **hidden, page.receipt: None}
+
+
+def _address(text: str | None) -> dict[str, Any]:
+    """An update of the box for a link, which is hidden where there is none."""
+    update: dict[str, Any] = gr.update(value=text, visible=text is not None)
+    return update
+
+
+def _shown(page: Page, shown: Shown, pictures: list[str | None]) -> dict[Any, Any]:
+    """All outputs at once, and the ways to vote on them."""
+    update = _cleared(page)
+    update[page.token] = shown.token
+    update[page.status] = ui.done("Which is best? The names come after your vote.")
+    for slot, output, picture in zip(page.slots, shown.outputs, pictures, strict=False):
+        update[slot.column] = gr.update(visible=True)
+        update[slot.text] = output.text or ""
+        update[slot.picture] = picture
+    for choice in choices(len(shown.outputs)):
+        update[page.buttons[choice]] = gr.update(interactive=True)
+    return update
+
+
+def _wire_votes(booth: Booth, page: Page) -> None:
+    """A handler for each button, and one endpoint for programs."""
+    changed = [page.token, page.status, page.names, page.receipt, page.notes, page.link]
+    changed += page.board
+    changed += page.buttons.values()
+
+    def handler(choice: str) -> Callable[[str], dict[Any, Any]]:
+        @ui.shows_errors
+        def cast(token: str) -> dict[Any, Any]:
+            return _after_vote(page, booth.vote(token, choice), booth.log)
+
+        return cast
+
+    for choice, button in page.buttons.items():
+        # Queued, for of what is not queued the page shows no error.
+        button.click(handler(choice), [page.token], changed, **{**ui.FREE, "queue": True})
+
+    @ui.shows_errors
+    def vote(token: str, choice: str) -> dict[str, Any]:
+        """Votes on a duel, once; gives its receipt, which names the models from output A on.
+
+        Args:
+            token: what the duel gave.
+            choice: the letter of the best output, "tie" or "all bad".
+        """
+        return booth.vote(token, choice).receipt
+
+    api(vote, **ui.endpoint("vote", vote))
+
+
+def _after_vote(page: Page, cast: Cast, log: VoteLog) -> dict[Any, Any]:
+    board = leaderboard(log.ballots(cast.ballot.task), cast.ballot.task)
+    rows = names_rows(cast.ballot, board)
+    closed = dict.fromkeys(page.buttons.values(), gr.update(interactive=False))
+    return {
+        **closed,
+        **_told(page, board),
+        **_linked(page, cast.receipt),
+        page.token: "",
+        page.status: ui.done("Counted. Below is who was who."),
+        page.names: gr.update(value=rows, visible=True),
+        page.receipt: cast.receipt,
+    }
+
+
+def _linked(page: Page, receipt: dict[str, Any]) -> dict[Any, Any]:
+    """What opens the page on the duel, or why nothing does. It names the models, so it is shown
+    when the rest names them, too."""
+    address, notes = None, []
+    try:
+        address = f"?{link.PARAMETER}={link.encode(setup_of_duel(receipt))}"
+    except InvalidValue as error:
+        notes = [str(error)]
+    return {page.link: _address(address), page.notes: ui.notes_text(notes)}
+
+
+def _told(page: Page, board: Leaderboard) -> dict[Any, Any]:
+    """The leaderboard. Its warning quotes names of models, so it is no Markdown."""
+    counts = ui.facts(
+        ("votes", str(board.votes)), ("ties", str(board.ties)), ("all bad", str(board.all_bad))
+    )
+    warnings = [] if board.warning is None else [board.warning]
+    return {
+        page.standings: board_rows(board),
+        page.counts: counts,
+        page.warning: ui.notes_text(warnings),
+    }
+
+
+def _build_export(log: VoteLog, task: gr.Radio) -> None:
+    """The card of the task's votes with its reports, and the votes themselves, as files."""
+    export = gr.Button("Card and votes as files", size="sm", elem_id="votes-export")
+    files = gr.File(
+        label="To keep and to publish", file_count="multiple", interactive=False, visible=False,
+        elem_id="votes-file",
+    )  # fmt: skip
+
+    @ui.shows_errors
+    def export_files(chosen: str) -> Iterator[Any]:
+        made = card(log.ballots(chosen), chosen)
+        with TemporaryDirectory(prefix="triptych-votes-") as name:  # as with a duel's pictures
+            paths = [str(path) for path in write(made, Path(name))]
+            yield gr.update(value=paths, visible=True)
+
+    # A generator needs the queue.
+    export.click(export_files, [task], [files], **{**ui.FREE, "queue": True})
+
+
+def _switch(settings: Settings, page: Page, task: Task, prompt: str) -> dict[Any, Any]:
+    """Shows what the task needs, offers its models, and drops a duel of another task."""
+    given, names = page.given, names_here(settings, task)
+    if prompt in (TALE, SCENE):
+        prompt = TALE if task == "write" else SCENE
+    changed = _cleared(page)
+    for slot in page.slots:
+        changed[slot.text] = gr.update(value="", visible=task != "paint")
+        changed[slot.picture] = gr.update(value=None, visible=task == "paint")
+    return {
+        **changed,
+        page.status: ui.done("Ready"),
+        given.prompt: gr.update(value=prompt, visible=task != "describe"),
+        given.picture: gr.update(visible=task == "describe"),
+        given.models: gr.update(choices=names, value=names[:FEWEST_MODELS]),
+    }

@@ -1,0 +1,76 @@
+"""A data set in a ZIP that a stranger sends: an imagefolder, unpacked and kept while it is used."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from pipelines.datasets.samples import (
+    MOST_SAMPLES,
+    DataSet,
+    plain_name,
+    read_pictures,
+)
+from pipelines.errors import InvalidValue
+from pipelines.files.archive import unpack
+from pipelines.files.imagefolder import root_of
+from pipelines.runtime.device import mebibytes
+from pipelines.runtime.events import Report
+from pipelines.settings import Limits
+
+MOST_ARCHIVE_BYTES = 512 * 1024**2
+MOST_UNPACKED_BYTES = 1024**3
+
+
+def read_archive(
+    path: Path,
+    name: str,
+    folder: Path,
+    limits: Limits,
+    report: Report = lambda progress: None,
+) -> DataSet:
+    """The data set in a ZIP of an imagefolder.
+
+    Args:
+        name: of the data set, for people.
+        folder: gets a folder with the pictures, named by the archive's content, so that
+            the same archive takes no more room a second time.
+        report: is told how far it is; what it raises ends the reading.
+
+    Raises:
+        InvalidValue: no ZIP, damaged, encrypted, too large, or no imagefolder.
+    """
+    size = path.stat().st_size
+    if size > MOST_ARCHIVE_BYTES:
+        raise InvalidValue(
+            f"The ZIP has {mebibytes(size)}; at most {mebibytes(MOST_ARCHIVE_BYTES)} are allowed. "
+            "Give fewer pictures."
+        )
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    target = folder / f"dataset-{digest[:32]}"
+    if target.is_dir():
+        return read_pictures(root_of(target), plain_name(name), limits, report=report)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="unpacking-") as scratch:
+        unpacked = Path(scratch) / "data"
+        unpacked.mkdir()
+        unpack(path, unpacked, 2 * MOST_SAMPLES, MOST_UNPACKED_BYTES)
+        data = read_pictures(root_of(unpacked), plain_name(name), limits, report=report)
+        return _moved(data, unpacked, target)
+
+
+def _moved(data: DataSet, unpacked: Path, target: Path) -> DataSet:
+    """The same data set with its pictures where they stay. Two runs may bring the same ones."""
+    try:
+        unpacked.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+    samples = []
+    for sample in data.samples:
+        assert sample.file is not None
+        samples.append(replace(sample, file=target / sample.file.relative_to(unpacked)))
+    return replace(data, samples=tuple(samples))

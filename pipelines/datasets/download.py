@@ -1,0 +1,98 @@
+"""Fetches a data set of the Hub into the data directory, several files at a time.
+
+What is whole stays, and opens without the Hub; what is not is fetched again. Progress is told
+at each piece that comes, and whoever is told may raise, which ends the download. It stands in
+the same directory, and falls under the same budget, as the models of the Hub.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from pipelines.datasets.repository import Chosen, Listing, data_errors
+from pipelines.hub.disk import make_room, repository_folder
+from pipelines.hub.download import check_room, prune
+from pipelines.hub.offline_index import entry_of, newest_first, remark, revision_of, write_down
+from pipelines.hub.references import Reference
+from pipelines.hub.transfer import Transfer
+from pipelines.runtime.events import Report
+from pipelines.settings import Settings
+
+_AT_ONCE = 8  # pictures are small, and of each the Hub is asked twice
+
+
+def download(listing: Listing, chosen: Chosen, settings: Settings, report: Report) -> Path:
+    """The folder that holds the chosen files, by their paths, once all of them are there.
+
+    Raises:
+        InvalidValue: the connection was lost, or access is refused.
+        ModelUnavailable: it does not fit the disk.
+    """
+    repository = data_folder(listing.where, settings)
+    folder = repository / "snapshots" / listing.commit
+    missing = _missing(folder, chosen.files)
+    size = sum(missing.values())
+    check_room(listing.where.name, size, settings)
+    prune(repository)
+    make_room(size, settings, {listing.commit})
+    write_down(repository, listing.where, listing.commit, chosen.files, listing.needs_token)
+    transfer = Transfer(listing.where.name, size, report)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        fetching = [pool.submit(_fetch, listing, n, settings, transfer) for n in missing]
+        try:
+            for done in as_completed(fetching):
+                done.result()
+        except BaseException:
+            transfer.end()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    os.utime(folder)  # it is used now: see ``pipelines.hub.disk``
+    return folder
+
+
+def kept(where: Reference, settings: Settings) -> Listing | None:
+    """What was fetched of a data set, at the last commit that is whole on this disk."""
+    repository = data_folder(where, settings)
+    entry = entry_of(repository, where, settings)
+    if entry is None:
+        return None
+    for commit in newest_first(revision_of(where), entry):
+        files = entry["files"][commit]
+        if not _missing(repository / "snapshots" / commit, files):
+            needs_token = entry["needs_token"]
+            return Listing(where, commit, files, needs_token, note=remark(where, commit))
+    return None
+
+
+def data_folder(where: Reference, settings: Settings) -> Path:
+    """Where the Hub's client keeps a data set."""
+    return repository_folder(where.repo, settings, "data set")
+
+
+def _missing(folder: Path, files: Mapping[str, int]) -> dict[str, int]:
+    """Those of the files that are not in a folder, or not as long."""
+    return {name: size for name, size in files.items() if _size_of(folder / name) != size}
+
+
+def _size_of(file: Path) -> int:
+    return file.stat().st_size if file.is_file() else -1
+
+
+def _fetch(listing: Listing, name: str, settings: Settings, transfer: Transfer) -> None:
+    from huggingface_hub import hf_hub_download
+
+    folder = data_folder(listing.where, settings) / "snapshots" / listing.commit
+    with data_errors(listing.where), transfer.file(name, listing.files[name]) as bar:
+        hf_hub_download(
+            listing.where.repo,
+            name,
+            repo_type="dataset",
+            revision=listing.commit,
+            cache_dir=settings.data_dir / "hub",
+            token=listing.token,
+            tqdm_class=bar,
+            force_download=(folder / name).exists(),
+        )

@@ -1,0 +1,153 @@
+"""The card of an evaluation: all that is needed to check it and to run it again, as JSON data.
+
+Everything that is shown or published of an evaluation is made from it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, cast
+
+from pipelines.datasets.samples import DataSet
+from pipelines.errors import InvalidValue
+from pipelines.evaluation.request import (
+    EvaluationRequest,
+    Generation,
+    settings_from,
+)
+from pipelines.evaluation.result import (
+    Comparison,
+    Differing,
+    EvaluationResult,
+    ModelResult,
+    identity,
+)
+from pipelines.evaluation.scores import METRICS
+from pipelines.evaluation.store import Output
+from pipelines.runtime.receipts import hash_text
+
+SCHEMA = 1
+KIND = "evaluation"
+
+Card = dict[str, Any]
+
+
+def card(result: EvaluationResult) -> Card:
+    """The card. Numbers that are not finite become None, so that it is JSON everywhere."""
+    request = result.request
+    made = {
+        "schema": SCHEMA,
+        "kind": KIND,
+        "task": request.task,
+        "data": {"name": request.data.name, "sha256": request.data.sha256},
+        "request": {
+            "models": list(request.models),
+            "metrics": list(request.metrics),
+            "sample_size": request.sample_size,
+            "seed": request.seed,
+            "settings": asdict(cast(Generation, request.settings)),
+            "clip": request.clip,
+            "extractor": request.extractor,
+        },
+        "device": dict(result.device),
+        "versions": dict(result.versions),
+        "metrics": {
+            name: {
+                "label": METRICS[name].label,
+                "higher_is_better": METRICS[name].higher_is_better,
+            }
+            for name in request.metrics
+        },
+        "samples": [sample.name for sample in result.samples],
+        "models": [_model(model) for model in result.models],
+        "comparisons": [_comparison(each) for each in result.comparisons],
+        "verdict": result.verdict,
+        "differing": {
+            "by": result.differing_by,
+            "samples": [_differing(each, result.models) for each in result.differing],
+        },
+        "notes": list(result.notes),
+    }
+    return cast(Card, _finite(made))
+
+
+def _model(model: ModelResult) -> Card:
+    kinds = model.evidence.outputs.values()
+    return {
+        "name": model.name,
+        **identity(model.snapshot),
+        "scores": {metric: asdict(score) for metric, score in model.scores.items()},
+        "unscored": dict(model.unscored),
+        "values": {metric: list(values) for metric, values in model.values.items()},
+        "curves": {name: list(points) for name, points in model.curves.items()},
+        "costs": asdict(model.costs),
+        "outputs": [_hash(outputs) for outputs in zip(*kinds, strict=True)],
+    }
+
+
+def _hash(outputs: Sequence[Output]) -> str:
+    """Sixteen digits for all that a model made of one sample, times left out."""
+    told = [[output.text, output.picture, output.facts] for output in outputs]
+    return hash_text(json.dumps(told, sort_keys=True))[:16]
+
+
+def _comparison(comparison: Comparison) -> Card:
+    difference = comparison.difference
+    return {
+        "metric": comparison.metric,
+        "model": comparison.model,
+        "is_shown": None if difference is None else difference.is_shown,
+        "why_not": comparison.why_not,
+        **({} if difference is None else asdict(difference)),
+    }
+
+
+def _differing(differing: Differing, models: Sequence[ModelResult]) -> Card:
+    return {
+        "name": differing.sample.name,
+        "text": differing.sample.text,
+        "values": list(differing.values),
+        "outputs": [_shown(model.output_of(differing.place)) for model in models],
+    }
+
+
+def _shown(output: Output) -> Card:
+    return {"text": output.text, "picture": output.picture}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def request_of(found: Card, data: DataSet) -> EvaluationRequest:
+    """The request that a card is of; a pipeline checks its fields.
+
+    Raises:
+        InvalidValue: fields are missing or of another kind, or the data set is another one.
+    """
+    try:
+        asked = found["request"]
+        settings = settings_from(found["task"], asked["settings"])
+        request = EvaluationRequest(
+            found["task"], data, tuple(asked["models"]), tuple(asked["metrics"]),
+            asked["sample_size"], asked["seed"], settings, asked["clip"],
+            asked.get("extractor"),  # older cards know the embedded one alone
+        )  # fmt: skip
+        sha256 = found["data"]["sha256"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InvalidValue(
+            f"The card is not whole ({type(error).__name__}: {error}). Copy it as it was made."
+        ) from error
+    if sha256 != data.sha256:
+        raise InvalidValue(
+            f"The data set {data.name} has the hash {data.sha256[:16]}, and the card is of "
+            f"{str(sha256)[:16]}. Give the data set that it was made with."
+        )
+    return request

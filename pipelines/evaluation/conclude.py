@@ -1,0 +1,165 @@
+"""Concludes from what models made: scores, tests against the first model, and remarks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from pipelines.datasets.samples import Sample
+from pipelines.errors import InvalidValue
+from pipelines.evaluation.curves import read_curves
+from pipelines.evaluation.outputs import Evidence
+from pipelines.evaluation.request import EvaluationRequest
+from pipelines.evaluation.result import (
+    Comparison,
+    Costs,
+    Differing,
+    EvaluationResult,
+    ModelResult,
+)
+from pipelines.evaluation.scores import METRICS
+from pipelines.hub import Snapshot
+from pipelines.metrics import paired
+from pipelines.metrics.features import directions
+from pipelines.metrics.score import Score
+from pipelines.runtime.device import hardware
+from pipelines.runtime.events import Progress, Report
+from pipelines.runtime.receipts import versions
+
+DIFFERING = 8
+"""So many samples are shown side by side."""
+_LIBRARIES = ("numpy", "sacrebleu")
+
+
+def measured(
+    name: str, snapshot: Snapshot, evidence: Evidence, metrics: Sequence[str], costs: Costs,
+    computed: int,
+) -> ModelResult:  # fmt: skip
+    """One model's scores, and its samples' own values where a metric has them."""
+    scores: dict[str, Score] = {}
+    values: dict[str, list[float]] = {}
+    unscored: dict[str, str] = {}
+    for name_of_metric in metrics:
+        metric = METRICS[name_of_metric]
+        try:
+            scores[name_of_metric] = metric.score(evidence)
+            own = metric.values(evidence)
+        except InvalidValue as error:  # such as no two words in a row: the other scores stand
+            unscored[name_of_metric] = str(error)
+            continue
+        if own is not None:
+            values[name_of_metric] = own
+    curves = read_curves(snapshot)
+    return ModelResult(name, snapshot, scores, values, unscored, curves, costs, evidence, computed)
+
+
+def concluded(
+    request: EvaluationRequest, samples: Sequence[Sample], models: tuple[ModelResult, ...],
+    device: Mapping[str, str], report: Report,
+) -> EvaluationResult:  # fmt: skip
+    """The models held against the first of them.
+
+    Args:
+        device: what of it the samples depend on; the findings tell the hardware beside it.
+        report: is told of every test, some of which take seconds; what it raises ends them.
+    """
+    differing_by, differing = _differing(request, samples, models)
+    return EvaluationResult(
+        request=request,
+        samples=samples,
+        models=models,
+        comparisons=_comparisons(request, models, report),
+        differing=differing,
+        differing_by=differing_by,
+        device={**device, "hardware": hardware()},
+        versions=versions() | {name: metadata.version(name) for name in _LIBRARIES},
+        notes=(*request.data.notes, *_notes(models)),
+    )
+
+
+def _comparisons(
+    request: EvaluationRequest, models: Sequence[ModelResult], report: Report
+) -> tuple[Comparison, ...]:
+    """Each model and metric against the first model, corrected for their number together."""
+    base = models[0]
+    tested: dict[tuple[str, str], paired.Difference] = {}
+    reasons: dict[tuple[str, str], str] = {}
+    for model in models[1:]:
+        for metric in request.metrics:
+            report(Progress(f"Comparing {model.name} in {METRICS[metric].label}", 1.0))
+            found = _why_not(metric, model, base) or METRICS[metric].difference(
+                model.evidence, base.evidence
+            )
+            if isinstance(found, str):
+                reasons[metric, model.name] = found
+            else:
+                tested[metric, model.name] = found
+    differences: Mapping[Any, paired.Difference] = paired.corrected(tested)
+    return tuple(
+        Comparison(
+            metric, model.name, differences.get((metric, model.name)),
+            reasons.get((metric, model.name), ""),
+        )
+        for model in models[1:]
+        for metric in request.metrics
+    )  # fmt: skip
+
+
+def _why_not(metric: str, *models: ModelResult) -> str | None:
+    """Why scores must not be compared: one is not there, or carries a warning."""
+    for model in models:
+        if metric in model.unscored:
+            return model.unscored[metric]
+        if model.scores[metric].warning is not None:
+            return model.scores[metric].warning
+    return None
+
+
+def _differing(
+    request: EvaluationRequest, samples: Sequence[Sample], models: Sequence[ModelResult]
+) -> tuple[str, tuple[Differing, ...]]:
+    """The samples on which the models are farthest apart in the first metric that has a value
+    for each sample; painters without one by how little their pictures are alike."""
+    names = [name for name in request.metrics if all(name in m.values for m in models)]
+    if names:
+        by = METRICS[names[0]].label
+        columns = np.array([model.values[names[0]] for model in models])
+    elif models[0].evidence.lookers.pictures is not None:
+        by = "Distance from the first model's picture"
+        features = [directions("features", model.evidence.features()[0]) for model in models]
+        columns = np.array([1 - (each * features[0]).sum(axis=1) for each in features]).round(9)
+    else:
+        return "", ()
+    spread = np.nan_to_num(columns.max(axis=0) - columns.min(axis=0))
+    order = [place for place in np.argsort(-spread, kind="stable")[:DIFFERING] if spread[place] > 0]
+    return by, tuple(
+        Differing(samples[place], int(place), tuple(columns[:, place].tolist())) for place in order
+    )
+
+
+def _notes(models: Sequence[ModelResult]) -> tuple[str, ...]:
+    """Remarks on models and on prompts, those of many samples told once."""
+    notes = [note for model in models for note in model.snapshot.notes]
+    clip = models[0].evidence.lookers.clip
+    notes += clip.snapshot.notes if clip is not None else ()
+    for model in models:
+        outputs = [output for each in model.evidence.outputs.values() for output in each]
+        remarked = [output for output in outputs if output.notes]
+        if remarked:
+            first = remarked[0].notes[0]
+            notes.append(f"{model.name}: remarks on {len(remarked)} samples, the first: {first}")
+    for model in models:
+        warnings = {name: score.warning for name, score in model.scores.items()}
+        reasons = {**warnings, **model.unscored}
+        notes += [f"{METRICS[name].label}: {why}" for name, why in reasons.items() if why]
+    notes += [remark for model in models for remark in _remarks(model)]
+    return tuple(dict.fromkeys(notes))
+
+
+def _remarks(model: ModelResult) -> list[str]:
+    """What its metrics have to tell beside their scores."""
+    remarks = ((METRICS[name].label, METRICS[name].remark) for name in model.scores)
+    return [f"{model.name}: {label}: {of(model.evidence)}" for label, of in remarks if of]

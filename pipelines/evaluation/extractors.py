@@ -1,0 +1,218 @@
+"""What looks at pictures for KID, FID and diversity: the embedded encoder, or InceptionV3.
+
+InceptionV3 with the weights of 2015-12-05, which published FIDs use, does not ship. It is there
+where the owner's model directory, or a folder in it, has these weights as a safetensors file with
+the names of the usual conversion to PyTorch (``Conv2d_1a_3x3.conv.weight`` to ``fc.weight``). A
+file is known by its header, whatever it is called: only these weights tell 1,008 classes apart.
+Scores are signed with the hash of the file, so two conversions of one pickle have two names.
+Pickles are never loaded; who has one alone is told how to convert it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pipelines.errors import LoadFailed, ModelUnavailable
+from pipelines.evaluation.features import (
+    Array,
+    fill,
+    open_captioner,
+    weights_hash,
+)
+from pipelines.evaluation.request import (
+    EMBEDDED_EXTRACTOR,
+    EXTRACTORS,
+    INCEPTION,
+)
+from pipelines.files.images import open_picture
+from pipelines.hub.headers import Tensor, read_header
+from pipelines.runtime.device import Device
+from pipelines.runtime.events import Progress
+from pipelines.runtime.residency import Lease
+from pipelines.runtime.studio import Studio, parameter_bytes, waited
+from pipelines.settings import Limits, Settings
+
+CLASSES = 1008
+_FIRST_LAYER, _CLASSIFIER = "Conv2d_1a_3x3.conv.weight", "fc.weight"
+_PICKLES = (".pth", ".pt")
+_CONVERT = (
+    'python -c "import torch; from safetensors.torch import save_file; save_file({{name: '
+    "tensor.contiguous() for name, tensor in torch.load('{0}', weights_only=True).items()}}, "
+    "'{1}.safetensors')\""
+)
+
+
+class PictureFeatures:
+    """What an extractor makes of pictures; each picture is looked at once.
+
+    Args:
+        name: the extractor's, with the hash of its weights.
+        features_of: of RGB pictures, ``(n, d)``.
+    """
+
+    def __init__(
+        self, name: str, features_of: Callable[[list[Image.Image]], Array], limits: Limits
+    ) -> None:
+        self.name = name
+        self._features_of = features_of
+        self._limits = limits
+        self._known: dict[Path, Array] = {}
+
+    def of(self, files: Sequence[Path]) -> Array:
+        """Features of pictures in files: ``(n, d)``."""
+        fill(self._known, files, self._of_files)
+        return np.stack([self._known[file] for file in files])
+
+    def forget(self) -> None:
+        self._known.clear()
+
+    def _of_files(self, files: Sequence[Path]) -> Array:
+        return self._features_of([open_picture(file, self._limits) for file in files])
+
+
+def extractor_names(settings: Settings) -> list[str]:
+    """The extractors on this machine, the embedded one first."""
+    is_here = any(_classes(path) == CLASSES for path in _weight_files(settings))
+    return [name for name in EXTRACTORS if name != INCEPTION or is_here]
+
+
+def open_extractor(
+    studio: Studio, name: str
+) -> Generator[Progress, None, tuple[Lease, PictureFeatures]]:
+    """One of ``EXTRACTORS``, with the lease that keeps it in memory.
+
+    Raises:
+        StudioError: it is not on this machine, or cannot be loaded.
+    """
+    if name == INCEPTION:
+        return (yield from _open_inception(studio))
+    assert name == EMBEDDED_EXTRACTOR, name
+    loaded = yield from open_captioner(studio)
+    called = f"{EMBEDDED_EXTRACTOR}-encoder@{weights_hash(loaded.snapshot.path)}"
+    look = partial(_pooled, loaded.model)
+    return loaded.lease, PictureFeatures(called, look, studio.settings.limits)
+
+
+def _pooled(captioner: Any, pictures: list[Image.Image]) -> Array:
+    """The mean state of the encoder."""
+    import torch
+
+    from pipelines.recipes.captioner.model import pool
+
+    model = captioner.model
+    pixels = captioner.processor(images=pictures, return_tensors="pt")["pixel_values"]
+    with torch.inference_mode():
+        cells = model.get_encoder()(pixels.to(model.device, model.dtype)).last_hidden_state
+    features: Array = pool(cells).double().cpu().numpy()
+    return features
+
+
+def _open_inception(studio: Studio) -> Generator[Progress, None, tuple[Lease, PictureFeatures]]:
+    path = _inception_file(studio.settings)
+    name = f"{INCEPTION}@{weights_hash(path)}"
+    lease = studio.residency.lease(
+        name,
+        lambda: _load_inception(path, studio.device),
+        parameter_bytes,
+        expected_bytes=path.stat().st_size,
+    )
+    yield from waited(lease, INCEPTION)
+    look = partial(_seen_by_inception, lease.model)
+    return lease, PictureFeatures(name, look, studio.settings.limits)
+
+
+def _seen_by_inception(network: Any, pictures: list[Image.Image]) -> Array:
+    from pipelines.recipes.inception.model import features_of
+
+    return features_of(network, pictures)
+
+
+def _load_inception(path: Path, device: Device) -> Any:
+    """The network in float32 on every device: its features are too large for half of it."""
+    import torch
+    from safetensors.torch import load_file
+
+    from pipelines.recipes.inception.model import build
+
+    with torch.device("meta"):
+        network = build()
+    layers = {name: t for name, t in network.state_dict().items() if t.is_floating_point()}
+    given = read_header(path)
+    faulty = [n for n, t in layers.items() if given.get(n) != Tensor("F32", tuple(t.shape))]
+    if faulty:
+        raise LoadFailed(
+            f"{path.name} has not all of {INCEPTION} in float32: {len(faulty)} of its tensors are "
+            f"missing or of another kind, {faulty[0]} the first. Convert the weights again."
+        )
+    weights = load_file(path)
+    network.load_state_dict({name: weights[name] for name in layers}, assign=True)
+    return network.to(device.kind).eval()
+
+
+def _inception_file(settings: Settings) -> Path:
+    """The file of the weights.
+
+    Raises:
+        ModelUnavailable: there is none, with what is there in its place.
+    """
+    others = []
+    for path in _weight_files(settings):
+        classes = _classes(path)
+        if classes == CLASSES:
+            return path
+        if classes is not None:
+            others.append((path.name, classes))
+    wanted = f"{INCEPTION}, the InceptionV3 of {CLASSES:,} classes that published FIDs use,"
+    instead = f"Or measure with {EMBEDDED_EXTRACTOR}, which ships with this page."
+    if others and others[0][1] == 0:
+        raise ModelUnavailable(
+            f"{others[0][0]} is an InceptionV3 without its classifier, {_CLASSIFIER}, by which its "
+            f"training is known. Convert the whole file. {instead}"
+        )
+    if others:
+        name, classes = others[0]
+        raise ModelUnavailable(
+            f"{name} is an InceptionV3 of {classes:,} classes, and {wanted} gives other numbers "
+            f"(torchvision's has 1,000). Put its weights into the model directory. {instead}"
+        )
+    for path in _beneath(settings, _PICKLES):
+        if "inception" in f"{path.parent.name} {path.name}".lower():
+            command = _CONVERT.format(path.name, path.stem)
+            raise ModelUnavailable(
+                f"{path.name} is a pickle, which can run code and is never loaded here. If you "
+                f"trust it, convert it in its folder:\n{command}\n{instead}"
+            )
+    raise ModelUnavailable(
+        f"{wanted} is not on this machine. Put its weights into the model directory (--model-dir) "
+        f"as a safetensors file. {instead}"
+    )
+
+
+def _weight_files(settings: Settings) -> Iterator[Path]:
+    return _beneath(settings, (".safetensors",))
+
+
+def _beneath(settings: Settings, endings: tuple[str, ...]) -> Iterator[Path]:
+    """The files of these endings in the owner's model directory and the folders in it."""
+    directory = settings.extra_models_dir
+    if directory is not None:
+        found = (path for pattern in ("*", "*/*") for path in sorted(directory.glob(pattern)))
+        yield from (path for path in found if path.suffix in endings and path.is_file())
+
+
+def _classes(path: Path) -> int | None:
+    """How many classes an InceptionV3 tells apart, 0 without its last layer; None of others."""
+    try:
+        tensors = read_header(path)
+    except (ModelUnavailable, OSError):  # a broken or closed file is of no kind
+        return None
+    if _FIRST_LAYER not in tensors:
+        return None
+    shape = tensors[_CLASSIFIER].shape if _CLASSIFIER in tensors else ()
+    return shape[0] if shape else 0

@@ -1,0 +1,130 @@
+"""Reads texts with a causal model, several at once: how likely it holds them to be.
+
+A text's likelihood depends on its neighbours in the last digits, for sums of other shapes are
+rounded otherwise. So who computes a sample must say which texts it was read with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from pipelines.errors import WrongTask
+from pipelines.metrics.likelihood import Asked, Windows, windowed_nats
+from pipelines.runtime.adapters import Wait, applied
+from pipelines.runtime.studio import Loaded
+
+TOKENS_AT_ONCE = 1024
+"""In one pass through the model, padding included; with more a processor gets no faster."""
+LOGITS_AT_ONCE = 2**26
+"""A quarter of a gigabyte in float32. A window that is larger alone is read alone."""
+
+
+def likelihoods(
+    name: str, loaded: Loaded, texts: Sequence[str], context: int, wait: Wait
+) -> list[dict[str, Any]]:
+    """Of each text the nats of all its tokens, behind the token that begins a text, with their
+    number, the text's bytes, the windows, and the tokenizer's hash.
+
+    Args:
+        context: tokens of a window, which overlap by half; less where the model holds less.
+        wait: called before every pass through the model; what it raises ends the reading.
+
+    Raises:
+        WrongTask: the model does not read from left to right, or has no such token.
+    """
+    writer = loaded.model
+    _check_reads_forward(name, loaded.snapshot.family)
+    context = min(context, writer.context_tokens)
+    windows = Windows(context, max(1, context // 2))
+    tokens = [_with_beginning(writer.tokenizer, text) for text in texts]
+    with applied(writer.model, loaded.snapshot.adapters, wait):
+        told = windowed_nats(_asked(writer.model, wait), tokens, windows)
+    return [
+        {
+            "nats": float(nats.sum()),
+            "tokens": len(nats),
+            "bytes": len(text.encode()),
+            "context": windows.context,
+            "stride": windows.stride,
+            "tokenizer": _tokenizer_hash(writer.tokenizer),
+        }
+        for text, nats in zip(texts, told, strict=True)
+    ]
+
+
+def _asked(model: Any, wait: Wait) -> Callable[[Sequence[Asked]], list[Sequence[float]]]:
+    """What a causal model says of the last tokens of windows."""
+    room = min(TOKENS_AT_ONCE, LOGITS_AT_ONCE // model.config.get_text_config().vocab_size)
+
+    def nats_of(asked: Sequence[Asked]) -> list[Sequence[float]]:
+        found: dict[int, Sequence[float]] = {}
+        for places in _passes([len(tokens) - 1 for tokens, _ in asked], room):
+            wait()
+            found |= zip(places, _read(model, [asked[place] for place in places]), strict=True)
+        return [found[place] for place in range(len(asked))]
+
+    return nats_of
+
+
+def _passes(lengths: Sequence[int], room: int) -> Iterator[list[int]]:
+    """The places of the windows that go through the model together, at most so many tokens, and
+    none half as long again as another: padding costs as much as text."""
+    places: list[int] = []
+    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
+        is_full = (len(places) + 1) * lengths[place] > room
+        if places and (is_full or lengths[place] > 1.5 * lengths[places[0]]):
+            yield places
+            places = []
+        places.append(place)
+    yield places
+
+
+def _read(model: Any, asked: Sequence[Asked]) -> list[Sequence[float]]:
+    """One pass. Padding stands on the right, where no token of a causal model looks."""
+    import torch
+
+    lengths = [len(tokens) - 1 for tokens, _ in asked]  # the last one is only told
+    ids = torch.zeros((len(asked), max(lengths)), dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, (tokens, _) in enumerate(asked):
+        ids[row, : lengths[row]] = torch.tensor(tokens[:-1])
+        mask[row, : lengths[row]] = 1
+    told: list[Sequence[float]] = []
+    with torch.inference_mode():
+        logits = model(
+            ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False
+        ).logits
+        for row, (tokens, count) in enumerate(asked):
+            seen = logits[row, lengths[row] - count : lengths[row]].double()
+            right = torch.tensor(tokens[-count:], device=model.device)
+            nats = torch.nn.functional.cross_entropy(seen, right, reduction="none")
+            told.append(nats.tolist())
+    return told
+
+
+def _check_reads_forward(name: str, family: str) -> None:
+    if family != "causal":
+        raise WrongTask(
+            f"{name} is of the kind {family} and does not read a text from left to right, so "
+            "it has no bits per byte and no perplexity. Choose other metrics or another model."
+        )
+
+
+def _with_beginning(tokenizer: Any, text: str) -> list[int]:
+    """The text's tokens behind the one that begins a text, or that ends the one before it."""
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    for first in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        if first is not None:
+            return [int(first), *ids]
+    raise WrongTask(
+        "This model has no token that begins a text, so the likelihood of a text's first word is "
+        "not known. Choose other metrics or another model."
+    )
+
+
+def _tokenizer_hash(tokenizer: Any) -> str:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    told = str(sorted(tokenizer.get_vocab().items())) if backend is None else backend.to_str()
+    return hashlib.sha256(told.encode()).hexdigest()[:16]

@@ -1,0 +1,400 @@
+"""Evaluates: up to eight models on the same samples, one after the other, with scores.
+
+Each model is loaded once and only if a sample is missing. What is computed is kept at once;
+stopping, a closed page or a killed process lose the batch that was at work. It says which
+differences the samples show and which they do not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipelines.datasets.samples import Sample
+from pipelines.errors import InvalidValue, ModelUnavailable, StudioError, abbreviated
+from pipelines.evaluation.conclude import concluded, measured
+from pipelines.evaluation.extractors import PictureFeatures, open_extractor
+from pipelines.evaluation.features import (
+    AT_ONCE,
+    PictureReader,
+    open_captioner,
+    open_clip,
+)
+from pipelines.evaluation.generators import KINDS, Kind, Run
+from pipelines.evaluation.outputs import Array, Evidence, Lookers
+from pipelines.evaluation.request import EvaluationRequest, checked
+from pipelines.evaluation.result import (
+    EvaluationResult,
+    ModelResult,
+    PartialScores,
+    costs_of,
+    identity,
+    shown_kind,
+)
+from pipelines.evaluation.scores import METRICS, kinds_of, lookers_of
+from pipelines.evaluation.store import Output, RunCost, Store, key_of
+from pipelines.hub import Snapshot, resolve
+from pipelines.metrics import ptb
+from pipelines.runtime.device import PeakMemory
+from pipelines.runtime.events import Progress
+from pipelines.runtime.receipts import versions
+from pipelines.runtime.streaming import Emit, stream
+from pipelines.runtime.studio import Loaded, Studio
+
+ALONE = 4
+"""So many of the drawn samples are computed one by one; their times are the latencies."""
+_LEAST_PAUSE_SECONDS = 2.0
+"""Between partial scores; longer where they take long, so that they cost a tenth at most."""
+
+
+@dataclass(frozen=True)
+class _Todo:
+    """One model's work of one kind: what it depends on, and the keys of the samples."""
+
+    name: str
+    snapshot: Snapshot
+    kind: Kind
+    cost_key: str
+    keys: tuple[str, ...]
+
+
+@dataclass
+class _State:
+    """What a run has at hand, and where it stands. ``order`` has the places of the samples as
+    they were drawn."""
+
+    studio: Studio
+    store: Store
+    request: EvaluationRequest
+    samples: Sequence[Sample]
+    order: Sequence[int]
+    lookers: Lookers
+    found: dict[str, Output]
+    computed: dict[str, int]
+    began: float = 0.0
+    done: int = 0
+    missing: int = 0
+
+    def seconds_left(self) -> float | None:
+        if self.done == 0:
+            return None
+        return (time.monotonic() - self.began) / self.done * (self.missing - self.done)
+
+    def evidence(self, todos: Sequence[_Todo]) -> Evidence:
+        """What there is of one model, for the samples that all its kinds have."""
+        places = [
+            place
+            for place in range(len(self.samples))
+            if all(todo.keys[place] in self.found for todo in todos)
+        ]
+        outputs = {
+            todo.kind.name: [self.found[todo.keys[place]] for place in places] for todo in todos
+        }
+        pictures = [output.picture for output in outputs.get("picture", [])]
+        return Evidence(
+            self.request.data,
+            [self.samples[place] for place in places],
+            outputs,
+            [self.store.picture_file(picture) for picture in pictures],
+            self.lookers,
+            self.request.seed,
+        )
+
+
+def generate(
+    studio: Studio, request: EvaluationRequest, folder: Path | None = None
+) -> Generator[Progress | PartialScores, None, EvaluationResult]:
+    """Yields progress and partial scores; returns what was found.
+
+    Closing the generator stops within one token or step, and keeps all finished samples.
+
+    Args:
+        folder: where samples are kept and looked up; the page's data directory by default.
+
+    Raises:
+        StudioError: a field, a sample or a model is at fault.
+    """
+    request = checked(request, studio.settings.limits)
+    drawn = request.data.drawn(request.sample_size, request.seed)
+    samples = sorted(drawn, key=lambda sample: sample.index)
+    places = {sample.index: place for place, sample in enumerate(samples)}
+    order = [places[sample.index] for sample in drawn]
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(Store(folder or studio.settings.data_dir)))
+        keep = studio.residency.keep
+        stack.enter_context(keep({request.data.name.partition("@")[2]}))
+        todos = yield from _planned(studio, request, samples, order)
+        stack.enter_context(keep({commit for todo in todos for commit in _commits(todo)}))
+        yield from stream(lambda emit: _check_samples(studio, request, samples, emit))
+        lookers = yield from _opened_lookers(studio, request, stack)
+        if lookers.clip is not None:
+            request = replace(request, clip=lookers.clip.reference)
+        keys = [key for todo in todos for key in todo.keys]
+        found = store.found(keys)
+        state = _State(studio, store, request, samples, order, lookers, found, {})
+        state.missing, state.began = len(keys) - len(found), time.monotonic()
+        for todo in todos:
+            yield from _computed(state, todo, [t for t in todos if t.name == todo.name])
+        yield from stream(lambda emit: _look_at_painted(state, todos, emit))
+        yield Progress("Comparing", 1.0)
+        return (yield from stream(lambda emit: _result(state, todos, emit)))
+
+
+def _planned(
+    studio: Studio, request: EvaluationRequest, samples: Sequence[Sample], order: Sequence[int]
+) -> Generator[Progress, None, list[_Todo]]:
+    """What each model has to make. All of them are looked up before the first is loaded."""
+    todos = []
+    for name in request.models:
+        snapshot = yield from _resolved(studio, name, request)
+        for kind_name in kinds_of(request.metrics):
+            kind = KINDS[kind_name]
+            todos.append(_todo(studio, request, samples, order, name, snapshot, kind))
+    return todos
+
+
+def _resolved(
+    studio: Studio, name: str, request: EvaluationRequest
+) -> Generator[Progress, None, Snapshot]:
+    in_use = studio.residency.commits()
+    return (
+        yield from stream(
+            lambda emit: resolve(name, request.task, studio.settings, emit, studio.device, in_use),
+            may_go_on=True,
+        )
+    )
+
+
+def _commits(todo: _Todo) -> list[str]:
+    """Of a model and its adapters."""
+    return [todo.snapshot.commit, *(adapter.commit for adapter in todo.snapshot.adapters)]
+
+
+def _todo(
+    studio: Studio, request: EvaluationRequest, samples: Sequence[Sample], order: Sequence[int],
+    name: str, snapshot: Snapshot, kind: Kind,
+) -> _Todo:  # fmt: skip
+    """An output is kept with the batch that it came in, for a batch rounds in its own way."""
+    model = {
+        "kind": kind.name,
+        "model": identity(snapshot),
+        "settings": {name: getattr(request.settings, name) for name in kind.depends_on},
+        "device": _device(studio),
+        "versions": versions(),
+    }
+    shared = {**model, "data": request.data.sha256, "seed": request.seed}
+    told = [{**shared, "sample": sample.index} for sample in samples]
+    for places in _batches(order, kind.at_once):
+        for place in places:
+            told[place]["batch"] = [samples[each].index for each in places]
+    keys = [key_of(each) for each in told]
+    return _Todo(name, snapshot, kind, key_of(model), tuple(keys))
+
+
+def _device(studio: Studio) -> dict[str, str]:
+    return {"kind": studio.device.kind, "dtype": studio.device.dtype_name}
+
+
+def _check_samples(
+    studio: Studio, request: EvaluationRequest, samples: Sequence[Sample], emit: Emit
+) -> None:
+    """A picture that cannot be read, or an answer without a word, is told before hours of work,
+    not after."""
+    if request.task != "describe":
+        return
+    for count, sample in enumerate(samples):
+        emit(Progress("Looking at the pictures", count / len(samples)))
+        sample.picture(studio.settings.limits)
+        wordless = next((text for text in sample.references if not ptb.words(text)), None)
+        if wordless is not None:
+            raise InvalidValue(
+                f"{sample.name} has the caption {abbreviated(wordless)}, which holds no word, so "
+                "that no answer could match it. Give it words, or leave it out."
+            )
+
+
+def _opened_lookers(
+    studio: Studio, request: EvaluationRequest, stack: ExitStack
+) -> Generator[Progress, None, Lookers]:
+    """What the metrics need to look at pictures; real pictures are looked at here."""
+    lookers, needed = Lookers(), lookers_of(request.metrics)
+    if "reader" in needed:
+        loaded = yield from open_captioner(studio)
+        stack.enter_context(loaded.lease)
+        lookers = replace(lookers, reader=PictureReader(loaded, studio.settings.limits))
+    if "pictures" in needed:
+        assert request.extractor is not None
+        lease, pictures = yield from open_extractor(studio, request.extractor)
+        stack.enter_context(lease)
+        lookers = replace(lookers, pictures=pictures)
+    if "real" in needed:
+        files = [sample.file for sample in request.data.samples if sample.file is not None]
+        real = yield from stream(lambda emit: _looked(pictures, files, "the real pictures", emit))
+        lookers = replace(lookers, real=real)
+    if "clip" in needed:
+        yield Progress("Loading CLIP")
+        lease, clip = yield from open_clip(studio, str(request.clip))
+        stack.enter_context(lease)
+        lookers = replace(lookers, clip=clip)
+    return lookers
+
+
+def _looked(pictures: PictureFeatures, files: Sequence[Path], what: str, emit: Emit) -> Array:
+    """Features of the pictures, told batch by batch: a large extractor takes its time."""
+    for start in range(0, len(files), AT_ONCE):
+        emit(Progress(f"Looking at {what}", start / len(files)))
+        pictures.of(files[start : start + AT_ONCE])
+    return pictures.of(files)
+
+
+def _computed(
+    state: _State, todo: _Todo, own: Sequence[_Todo]
+) -> Generator[Progress | PartialScores, None, None]:
+    """Makes what is missing of one kind, in the order of the draw."""
+    batches = _batches(state.order, todo.kind.at_once)
+    missing = [places for places in batches if todo.keys[places[0]] not in state.found]
+    count = sum(len(places) for places in missing)
+    state.computed[todo.name] = state.computed.get(todo.name, 0) + count
+    if not missing:
+        return
+    kind = todo.kind
+    loaded = yield from state.studio.open(todo.name, kind.task, kind.load, kind.size_of)
+    with loaded.lease:
+        if identity(loaded.snapshot) != identity(todo.snapshot):
+            raise ModelUnavailable(
+                f"{todo.name} has changed since this evaluation began. Run it again."
+            )
+        yield from stream(lambda emit: _work(state, todo, own, missing, loaded, emit))
+
+
+def _work(
+    state: _State, todo: _Todo, own: Sequence[_Todo], missing: Sequence[Sequence[int]],
+    loaded: Loaded, emit: Emit,
+) -> None:  # fmt: skip
+    """Computes batch after batch and keeps each whole; tells how far it is between them."""
+    settings = state.request.settings
+    assert settings is not None
+
+    def tell() -> None:
+        fraction = state.done / max(1, state.missing)
+        there = sum(key in state.found for key in todo.keys)
+        message = f"{todo.name}: {there} of {len(todo.keys)} samples"
+        emit(Progress(message, fraction, state.seconds_left()))
+
+    run = Run(state.studio, state.store, todo.name, loaded, settings, tell)
+    pause = _Pause()
+    with PeakMemory(state.studio.device.kind) as peak:
+        for places in missing:
+            tell()
+            outputs = _made(todo.kind, run, state, places)
+            kept = {todo.keys[p]: output for p, output in zip(places, outputs, strict=True)}
+            # The cost first: where a sample is, there is a cost.
+            state.store.keep_cost(todo.cost_key, RunCost(loaded.lease.load_seconds, peak.bytes))
+            state.store.keep(kept)
+            state.found |= kept
+            state.done += len(places)
+            if pause.is_over():
+                with pause:
+                    partial = _partial(state, todo.name, own)
+                if partial is not None:
+                    emit(partial)
+    state.store.keep_cost(todo.cost_key, RunCost(loaded.lease.load_seconds, peak.bytes))
+
+
+def _batches(order: Sequence[int], at_once: int) -> list[Sequence[int]]:
+    """The first samples one by one, the others in batches.
+
+    By the order of the draw, so that a larger one has the full batches of a smaller one.
+    """
+    alone = [order[place : place + 1] for place in range(min(ALONE, len(order)))]
+    return alone + [order[at : at + at_once] for at in range(ALONE, len(order), at_once)]
+
+
+def _made(kind: Kind, run: Run, state: _State, places: Sequence[int]) -> list[Output]:
+    samples = [state.samples[place] for place in places]
+    seeds = [state.request.seed + sample.index for sample in samples]
+    outputs = None
+    if places[0] not in state.order[:ALONE]:
+        outputs = kind.together(run, samples, seeds)
+    if outputs is None:
+        outputs = [_alone(kind, run, *each) for each in zip(samples, seeds, strict=True)]
+    return outputs
+
+
+def _alone(kind: Kind, run: Run, sample: Sample, seed: int) -> Output:
+    try:
+        return kind.alone(run, sample, seed)
+    except StudioError as error:
+        raise type(error)(f"{run.model}, {sample.name}: {error}") from error
+
+
+class _Pause:
+    """Lets partial scores through when they are due."""
+
+    def __init__(self) -> None:
+        self._next = self._entered = 0.0
+
+    def is_over(self) -> bool:
+        return time.monotonic() >= self._next
+
+    def __enter__(self) -> None:
+        self._entered = time.monotonic()
+
+    def __exit__(self, *exception: object) -> None:
+        took = time.monotonic() - self._entered
+        self._next = time.monotonic() + max(_LEAST_PAUSE_SECONDS, 10 * took)
+
+
+def _partial(state: _State, name: str, own: Sequence[_Todo]) -> PartialScores | None:
+    """The scores of the samples that are there; None where there are too few for any."""
+    evidence = state.evidence(own)
+    if len(evidence.samples) < 2:
+        return None
+    scores = {}
+    for metric in state.request.metrics:
+        try:
+            scores[metric] = METRICS[metric].score(evidence)
+        except InvalidValue:  # the few that are there do not make this score
+            continue
+    return PartialScores(
+        name,
+        len(evidence.samples),
+        len(state.samples),
+        {metric: score.value for metric, score in scores.items()},
+        frozenset(metric for metric, score in scores.items() if score.warning),
+    )
+
+
+def _look_at_painted(state: _State, todos: Sequence[_Todo], emit: Emit) -> None:
+    """Looks at all that was painted, where a stop is felt; scores read it after.
+
+    What was seen for partial scores is forgotten: the clock had put it into batches.
+    """
+    state.lookers.forget()
+    if state.lookers.pictures is not None:
+        for todo in todos:
+            files = state.evidence([todo]).files  # of paintings: other tasks need no extractor
+            _looked(state.lookers.pictures, files, f"the pictures of {todo.name}", emit)
+
+
+def _result(state: _State, todos: Sequence[_Todo], emit: Emit) -> EvaluationResult:
+    models = tuple(
+        _model_result(state, [todo for todo in todos if todo.name == name])
+        for name in state.request.models
+    )
+    return concluded(state.request, state.samples, models, _device(state.studio), emit)
+
+
+def _model_result(state: _State, own: Sequence[_Todo]) -> ModelResult:
+    kind = shown_kind([todo.kind.name for todo in own])
+    shown = next(todo for todo in own if todo.kind.name == kind)
+    cost = state.store.cost(shown.cost_key)
+    assert cost is not None
+    evidence = state.evidence(own)
+    drawn = [evidence.outputs[kind][place] for place in state.order]
+    costs = costs_of(drawn, cost, shown.snapshot)
+    computed = state.computed[shown.name]
+    return measured(shown.name, shown.snapshot, evidence, state.request.metrics, costs, computed)

@@ -1,0 +1,185 @@
+"""What an evaluation finds, as plain data."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.datasets.samples import Sample
+from pipelines.evaluation.outputs import Evidence
+from pipelines.evaluation.request import EvaluationRequest
+from pipelines.evaluation.scores import METRICS
+from pipelines.evaluation.store import Output, RunCost
+from pipelines.hub import Snapshot
+from pipelines.metrics.paired import Difference
+from pipelines.metrics.score import Score
+
+
+@dataclass(frozen=True)
+class PartialScores:
+    """How one model does so far. ``scores`` are values by metric, without intervals; those
+    ``unranked`` carry a warning."""
+
+    model: str
+    done: int
+    total: int
+    scores: Mapping[str, float]
+    unranked: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What one model took.
+
+    Latencies are of samples that came alone, the first after the load and the median of all
+    such.
+    ``samples_per_second`` is of batches, where there were any. ``peak_bytes`` is the most that
+    the whole process held while the model ran (on a GPU, what torch held there), and
+    ``weight_bytes`` the size of its weight files, adapters included.
+    """
+
+    load_seconds: float
+    first_latency_seconds: float
+    median_latency_seconds: float
+    samples_per_second: float
+    peak_bytes: int
+    weight_bytes: int
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """One model's scores and costs. ``values`` are each sample's own, by metric; ``unscored``
+    tells of the metrics that its samples do not make why not; ``curves`` are of its training,
+    where there is a log of it."""
+
+    name: str
+    snapshot: Snapshot
+    scores: Mapping[str, Score]
+    values: Mapping[str, Sequence[float]]
+    unscored: Mapping[str, str]
+    curves: Mapping[str, Sequence[tuple[int, float]]]
+    costs: Costs
+    evidence: Evidence
+    computed: int
+    """Samples that were computed now; the others were there from an earlier run."""
+
+    def output_of(self, place: int) -> Output:
+        """What people look at of the sample at that place."""
+        return self.evidence.outputs[shown_kind(self.evidence.outputs)][place]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One metric of one model against the first. Without a test ``why_not`` tells the reason."""
+
+    metric: str
+    model: str
+    difference: Difference | None
+    why_not: str = ""
+
+
+@dataclass(frozen=True)
+class Differing:
+    """A sample on which the models are far apart, with each model's value in their order."""
+
+    sample: Sample
+    place: int
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """All that was found. ``request`` is checked and whole; the first model is the base.
+
+    ``differing_by`` says what the values of ``differing`` are; they are empty where no metric
+    has a value for each sample.
+    """
+
+    request: EvaluationRequest
+    samples: Sequence[Sample]
+    models: tuple[ModelResult, ...]
+    comparisons: tuple[Comparison, ...]
+    differing: tuple[Differing, ...]
+    differing_by: str
+    device: Mapping[str, str]
+    versions: Mapping[str, str]
+    notes: tuple[str, ...]
+
+    def comparison(self, metric: str, model: str) -> Comparison:
+        """That of the two; every model but the first has one for each metric."""
+        return next(c for c in self.comparisons if (c.metric, c.model) == (metric, model))
+
+    @property
+    def verdict(self) -> str:
+        """In a sentence for each model and metric, what was shown and what was not."""
+        base = self.models[0].name
+        if len(self.models) == 1:
+            return f"{base} was measured alone: there is no other model to hold it against."
+        lines = []
+        for model in self.models[1:]:
+            found = [self.comparison(metric, model.name) for metric in self.request.metrics]
+            tested = [each for each in found if each.difference is not None]
+            shown = [each for each in tested if each.difference and each.difference.is_shown]
+            parts = [_sentence(each) for each in shown]
+            quiet = [METRICS[each.metric].label for each in tested if each not in shown]
+            if quiet:
+                parts.append(f"no difference shown in {listed(quiet)}")
+            if not tested:
+                parts.append("no difference was tested")
+            lines.append(f"{model.name} against {base}: {'; '.join(parts)}.")
+        return "\n".join(lines)
+
+
+def _sentence(comparison: Comparison) -> str:
+    difference, metric = comparison.difference, METRICS[comparison.metric]
+    assert difference is not None
+    is_better = (difference.difference > 0) == metric.higher_is_better
+    return (
+        f"{'better' if is_better else 'worse'} in {metric.label} by "
+        f"{abs(difference.difference):.3g} ({_p(difference.corrected_p)})"
+    )
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def shown_kind(kinds: Iterable[str]) -> str:
+    """Of these kinds of output the one that people look at and whose times are the costs: what
+    was generated, and the likelihood where nothing else was made."""
+    return next((kind for kind in kinds if kind != "likelihood"), "likelihood")
+
+
+def costs_of(outputs: Sequence[Output], run: RunCost, snapshot: Snapshot) -> Costs:
+    """Costs from the samples' times, in the order of the draw; those that came alone tell
+    latency, batches throughput."""
+    alone = [output.seconds for output in outputs if output.batch == 1]
+    batched = [output.seconds / output.batch for output in outputs if output.batch > 1]
+    each = batched or alone
+    return Costs(
+        load_seconds=run.load_seconds,
+        first_latency_seconds=alone[0],
+        median_latency_seconds=statistics.median(alone),
+        samples_per_second=len(each) / max(sum(each), 1e-9),
+        peak_bytes=run.peak_bytes,
+        weight_bytes=snapshot.weight_bytes + sum(a.weight_bytes for a in snapshot.adapters),
+    )
+
+
+def identity(snapshot: Snapshot) -> dict[str, Any]:
+    """What a model is, beside its name: commits, and the adapters' weights."""
+    return {
+        "reference": snapshot.reference,
+        "commit": snapshot.commit,
+        "adapters": [
+            {"reference": a.reference, "commit": a.commit, "weight": a.weight}
+            for a in snapshot.adapters
+        ],
+    }

@@ -1,0 +1,288 @@
+"""The panel "On a data set": what happens on it. It formats; the pipeline decides."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from pipelines.datasets.samples import DataSet
+from pipelines.datasets.sources import in_file, named
+from pipelines.errors import InvalidValue, abbreviated
+from pipelines.evaluation import files, link, plots
+from pipelines.evaluation.card import KIND, Card, card
+from pipelines.evaluation.evaluation_form import (
+    Found,
+    Given,
+    build_choice,
+    build_findings,
+    build_settings,
+    build_size,
+    fitting_data,
+    opened,
+    switch,
+)
+from pipelines.evaluation.pipeline import generate
+from pipelines.evaluation.request import (
+    OF_CLIP,
+    Describing,
+    EvaluationRequest,
+    Generation,
+    Painting,
+    Writing,
+)
+from pipelines.evaluation.result import EvaluationResult, PartialScores
+from pipelines.evaluation.setup import UPLOAD, Setup, setup_of
+from pipelines.evaluation.tables import (
+    Table,
+    comparison_table,
+    cost_table,
+    differing_table,
+    partial_table,
+    score_table,
+)
+from pipelines.page import ui
+from pipelines.runtime.events import Progress, with_result
+from pipelines.runtime.streaming import stream
+from pipelines.runtime.studio import Studio
+from pipelines.settings import Limits, Settings
+from pipelines.sharing.opening import Filling, read_card
+
+
+def build(studio: Studio, compute: dict[str, Any]) -> Filling:
+    """Adds the panel's content to the current block.
+
+    Args:
+        compute: queue options that all computing handlers share.
+
+    Returns:
+        What fills the fields in from a link's text.
+    """
+    lead = (
+        "Several models on the same samples: scores with intervals, and whether the models differ "
+        "from the first. What is computed is kept; stop and go on when you like."
+    )
+    gr.Markdown(lead, elem_classes="lead")
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=300):
+            task, data, upload, models = build_choice(studio.settings)
+        with gr.Column(scale=2, min_width=300):
+            with gr.Row():
+                run = gr.Button("Evaluate", variant="primary", elem_id="evaluate-run", scale=2)
+                stop = gr.Button("Stop", variant="stop", elem_id="evaluate-stop", scale=1)
+            card_button = ui.card_button(elem_id="evaluate-open")
+            size = build_size()
+            *settings, extractor = build_settings(studio.settings)
+    given = Given._make([task, data, models, size, *settings, upload, extractor])
+    found = build_findings()
+    evaluate = _handler(studio, found)
+    started = run.click(
+        evaluate, list(given), found.outputs, **ui.endpoint("evaluate", evaluate),
+        show_progress="minimal", show_progress_on=[found.status], **compute,
+    )  # fmt: skip
+    ui.wire_stop(stop, [started], [found.status])
+    data.change(lambda name: gr.update(visible=name == UPLOAD), [data], [upload], **ui.FREE)
+    # Not whenever the task changes: a card or a link sets models beside it, which have to stay.
+    task.input(
+        lambda chosen, name: {
+            **switch(studio.settings, given, chosen), data: fitting_data(chosen, name)
+        },
+        [task, data], [*switch(studio.settings, given, "describe"), data], **ui.FREE,
+    )  # fmt: skip
+    return _wire_opening(studio.settings, given, found, card_button)
+
+
+def _wire_opening(
+    settings: Settings, given: Given, found: Found, button: gr.UploadButton
+) -> Filling:
+    """What fills the fields in: a card by the button, a link by what is returned."""
+
+    def fill(setup: Setup) -> dict[Any, Any]:
+        cleared = _cleared(found, "Ready")
+        notes = {found.notes: ui.notes_text(list(setup.notes))}
+        return {**opened(settings, given, setup), **cleared, **notes}
+
+    def from_card(path: str) -> dict[Any, Any]:
+        return fill(setup_of(read_card(Path(path), KIND), settings.limits))
+
+    def from_link(text: str) -> dict[Any, Any]:
+        return fill(link.decode(text, settings.limits))
+
+    fields = [*given, *found.outputs]
+    button.upload(
+        ui.shows_errors(from_card), [button], fields,
+        **{**ui.FREE, "queue": True},  # unqueued errors are not shown
+    )  # fmt: skip
+    return Filling(ui.shows_errors(from_link), fields)
+
+
+def _handler(studio: Studio, found: Found) -> Callable[..., Iterator[dict[Any, Any]]]:
+    @ui.shows_errors
+    def run(
+        task: Any, data: str, models: list[str], sample_size: int, metrics: list[str], seed: int,
+        max_new_tokens: int, temperature: float, method: str, steps: int, guidance_scale: float,
+        clip: str | None = None, upload: str | None = None, extractor: str | None = None,
+    ) -> Iterator[dict[Any, Any]]:  # fmt: skip
+        """Holds models against the first of them on a data set; streams scores, then all findings.
+
+        Args:
+            task: "write", "describe" or "paint"; settings of the other tasks are not read.
+            data: "emoji-scenes" (pictures with captions), "shakespeare" (texts), a data set of
+                the Hub (owner/name@revision), or "upload".
+            models: one to eight models of this page or Hub references.
+            sample_size: how many samples to draw.
+            metrics: names of metrics of the task; none for the usual ones.
+            seed: of the draw and of what models draw.
+            max_new_tokens: for write and describe.
+            temperature: for write and describe: from 0 to 5.
+            method: for describe: "beams" or "sampling".
+            steps: for paint: denoising steps; -1 for each model's own.
+            guidance_scale: for paint: how closely to follow the prompt; 1 or less for not at
+                all, -1 for each model's own.
+            clip: for CLIPScore and recall: a CLIP model of this page or a Hub reference; none for
+                the embedded one.
+            upload: a .txt file of texts, or a .zip of pictures with metadata.jsonl.
+            extractor: for KID, FID and diversity: "emoji-captioner", or "InceptionV3-2015-12-05"
+                where its weights are on this machine; none for the first.
+        """
+        settings = _settings(task, max_new_tokens, temperature, method, steps, guidance_scale)
+
+        def whole() -> Generator[Any, None, EvaluationResult]:
+            request = EvaluationRequest(
+                task, (yield from _data(data, upload, studio.settings)),
+                _listed("models", models), _listed("metrics", metrics), sample_size, seed,
+                settings, clip if set(OF_CLIP) & set(metrics or []) else None,
+                extractor,
+            )  # fmt: skip
+            return (yield from generate(studio, request))
+
+        with closing(with_result(whole())) as events:
+            yield from _updates(found, events, studio.settings)
+
+    return run
+
+
+def _listed(name: str, values: Any) -> tuple[str, ...]:
+    if values is None:
+        return ()
+    if not isinstance(values, list | tuple):
+        raise InvalidValue(f"{name} are {abbreviated(values)}; give a list.")
+    return tuple(values)
+
+
+def _settings(
+    task: object, max_new_tokens: int, temperature: float, method: str, steps: int,
+    guidance_scale: float,
+) -> Generation | None:  # fmt: skip
+    """Those of the task; None where there is no such task, which the request's check tells."""
+    if task == "write":
+        return Writing(max_new_tokens=max_new_tokens, temperature=temperature)
+    if task == "describe":
+        return Describing(method, temperature, max_new_tokens)
+    return Painting(steps, guidance_scale) if task == "paint" else None
+
+
+def _data(name: object, upload: str | None, settings: Settings) -> Generator[Any, None, DataSet]:
+    """The data set of that name, or the one in an uploaded file."""
+    if name != UPLOAD:
+        return (yield from stream(lambda emit: named(name, settings, emit), may_go_on=True))
+    if not upload:
+        raise InvalidValue("There is no file yet. Upload one, or choose another data set.")
+    path = Path(upload)  # Gradio has checked that it is of an upload
+    return (yield from stream(lambda emit: in_file(path, settings, emit), may_go_on=True))
+
+
+def _updates(found: Found, events: Iterator[Any], settings: Settings) -> Iterator[dict[Any, Any]]:
+    """What each event changes on the page, and at the end the whole of it."""
+    partial: dict[str, PartialScores] = {}
+    pace = ui.Pace(0.25)
+    yield _cleared(found, "Getting ready")
+    for item in events:
+        if isinstance(item, EvaluationResult):
+            yield _ending(found, item, settings)
+        elif isinstance(item, PartialScores):
+            partial[item.model] = item
+            yield {found.scores: gr.update(value=_as_value(partial_table(partial)), visible=True)}
+        elif isinstance(item, Progress) and (item.fraction is None or pace.is_due()):
+            yield {found.status: ui.progress_bar(item)}
+
+
+def _cleared(found: Found, status: str) -> dict[Any, Any]:
+    """Nothing of an earlier evaluation stays beside the new one."""
+    cleared: dict[Any, Any] = dict.fromkeys(found.outputs, gr.update(value=None, visible=False))
+    return cleared | {found.status: ui.done(status), found.notes: ui.notes_text([])}
+
+
+def _ending(found: Found, result: EvaluationResult, settings: Settings) -> dict[Any, Any]:
+    made = card(result)
+    folder = settings.data_dir / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = files.write(result, Path(tempfile.mkdtemp(prefix="evaluation-", dir=folder)))
+    kept = {path.name: str(path) for path in paths}
+    computed = sum(model.computed for model in result.models)
+    address, without_link = _link(made, settings.limits)
+    differing = _as_value(differing_table(made))
+    return {
+        found.status: ui.done(f"Done · {computed} samples computed now"),
+        found.verdict: _shown(result.verdict),
+        found.scores: _shown(_as_value(score_table(made))),
+        found.notes: ui.notes_text([*result.notes, *without_link]),
+        found.quality: _shown(kept.get(plots.QUALITY)),
+        found.distribution: _shown(kept.get(plots.DISTRIBUTION)),
+        found.comparisons: _shown(_as_value(comparison_table(made))),
+        found.costs: _shown(_as_value(cost_table(made))),
+        found.gallery: _shown(_pictures(result)),
+        found.differing: _shown(differing) | {"column_widths": _widths(differing)},
+        found.to_keep: _shown(list(kept.values())),
+        found.training: _shown(kept.get(plots.TRAINING)),
+        found.address: _shown(address),
+    }
+
+
+def _link(made: Card, limits: Limits) -> tuple[str | None, list[str]]:
+    """What opens the page on the evaluation of a card, or why there is no such link."""
+    try:
+        return f"?{link.PARAMETER}={link.encode(setup_of(made, limits))}", []
+    except InvalidValue as error:
+        return None, [str(error)]
+
+
+def _shown(value: Any) -> dict[str, Any]:
+    """An update that shows what there is to show."""
+    update: dict[str, Any] = gr.update(value=value or None, visible=bool(value))
+    return update
+
+
+def _widths(table: dict[str, Any] | None) -> list[str] | None:
+    """Of a sample's name, its text, and one column for each model: all are seen at once."""
+    models = len(table["headers"]) - 2 if table else 0
+    return ["12%", "28%", *[f"{60 / models:.1f}%"] * models] if models else None
+
+
+def _as_value(table: Table) -> dict[str, Any] | None:
+    headers, rows = table
+    return {"headers": headers, "data": rows} if rows else None
+
+
+def _pictures(result: EvaluationResult) -> list[tuple[Image.Image, str]]:
+    """The described pictures, or of each prompt what every model painted."""
+    shown = []
+    for differing in result.differing:
+        sample, place = differing.sample, differing.place
+        if result.request.task == "describe" and sample.file is not None:
+            shown.append((_opened(sample.file), sample.name))
+        if result.request.task == "paint":
+            for model in result.models:
+                caption = f"{model.name}: {sample.text}"
+                shown.append((_opened(model.evidence.files[place]), caption))
+    return shown
+
+
+def _opened(file: Path) -> Image.Image:
+    with Image.open(file) as picture:
+        return picture.convert("RGB")

@@ -1,0 +1,40 @@
+"""Loads a vetted snapshot with transformers: safetensors only, no remote code, whole.
+
+The libraries give what is missing in a file random weights and a warning; here that is
+an error, for nobody reads the warning and everybody the text.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipelines.errors import LoadFailed
+from pipelines.hub import Snapshot
+from pipelines.runtime.device import Device
+
+OFFLINE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+"""For every ``from_pretrained``: only what is in the snapshot, and none of its code."""
+
+
+def load_model(auto_class: Any, snapshot: Snapshot, device: Device, **options: Any) -> Any:
+    """The model of a snapshot on the device, ready to infer.
+
+    Raises:
+        LoadFailed: the checkpoint lacks some of the model's weights.
+    """
+    model, info = auto_class.from_pretrained(
+        str(snapshot.path),
+        use_safetensors=True,
+        variant=snapshot.variant,
+        dtype=device.dtype,
+        output_loading_info=True,
+        **OFFLINE,
+        **options,
+    )
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise LoadFailed(
+            f"{snapshot.reference} is not whole: {len(missing)} of its weights are missing, "
+            f"{missing[0]} the first. Export the checkpoint again, or choose another."
+        )
+    return model.to(device.kind).eval()

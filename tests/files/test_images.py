@@ -1,0 +1,210 @@
+"""Pictures from strangers: refused before they cost memory, or opened upright and clean."""
+
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw, PngImagePlugin
+
+from pipelines.errors import InvalidValue
+from pipelines.files.images import check_pixels, on_white, open_picture
+from pipelines.settings import ROOT, Limits
+
+LIMITS = Limits()
+MIB = 1024**2
+
+
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "empty.png"
+    path.touch()
+    with pytest.raises(InvalidValue, match="0 bytes"):
+        open_picture(path, LIMITS)
+
+
+@pytest.mark.parametrize("name", ["missing.png", "", "\0"])
+def test_what_is_not_there_is_refused_without_telling_where(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        open_picture(tmp_path / name, Limits())
+    assert str(tmp_path) not in str(caught.value)
+    assert "Upload it again" in str(caught.value) or "choose another" in str(caught.value)
+
+
+def test_a_truncated_jpeg_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "half.jpg"
+    Image.effect_noise((256, 256), 90).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InvalidValue, match="damaged or incomplete"):
+        open_picture(path, LIMITS)
+
+
+@pytest.mark.parametrize("kept", [10, 40, 100, 500])
+def test_a_png_cut_anywhere_is_refused(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "cut.png"
+    Image.effect_noise((64, 64), 90).save(path)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(InvalidValue):
+        open_picture(path, LIMITS)
+
+
+@pytest.mark.parametrize("content", [b"hello, I am a text", b"%PDF-1.7", b"<svg/>", b"\0" * 5000])
+def test_what_is_no_picture_is_refused_with_the_formats(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(content)
+    with pytest.raises(InvalidValue, match="allowed are PNG, JPEG, WEBP, GIF, BMP"):
+        open_picture(path, LIMITS)
+
+
+@pytest.mark.parametrize("other", ["TIFF", "PPM", "ICO", "EPS"])
+def test_other_formats_are_refused_under_any_name(tmp_path: Path, other: str) -> None:
+    path = tmp_path / "picture.png"
+    Image.new("RGB", (16, 16), "red").save(path, format=other)
+    with pytest.raises(InvalidValue, match="no picture that can be read here"):
+        open_picture(path, LIMITS)
+
+
+def test_too_many_bytes_are_refused_with_both_sizes(tmp_path: Path) -> None:
+    path = tmp_path / "fat.bmp"
+    Image.new("RGB", (64, 64)).save(path)
+    with pytest.raises(InvalidValue, match=r"has 0\.0 MB; at most 0\.0 MB"):
+        open_picture(path, Limits(upload_bytes=1000))
+
+
+def bomb(path: Path, width: int, height: int) -> Path:
+    """A valid grey PNG of one colour: about a thousandth of a byte a pixel."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    packer = zlib.compressobj(9)
+    row = bytes(1 + width // 8)
+    data = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
+    return path
+
+
+def test_fifty_megapixels_in_twenty_kilobytes_are_refused_in_little_memory(tmp_path: Path) -> None:
+    path = bomb(tmp_path / "bomb.png", 8000, 6250)
+    assert path.stat().st_size < 25_000
+    program = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from pipelines.errors import InvalidValue\n"
+        "from pipelines.files.images import open_picture\n"
+        "from pipelines.settings import Limits\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = peak()\n"
+        "try:\n"
+        "    open_picture(Path(sys.argv[1]), Limits())\n"
+        "except InvalidValue as error:\n"
+        "    print(peak() - before, error)\n"
+    )
+    run = [sys.executable, "-c", program, str(path)]
+    output = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    grown_kib, _, message = output.partition(" ")
+    assert "8,000 × 6,250 = 50,000,000 pixels; at most 20,000,000" in message
+    assert int(grown_kib) < 16 * 1024
+
+
+def test_a_gigapixel_bomb_is_refused_too(tmp_path: Path) -> None:
+    with pytest.raises(InvalidValue, match="at most 20,000,000"):
+        open_picture(bomb(tmp_path / "bomb.png", 40_000, 10_000), LIMITS)
+
+
+def test_a_picture_at_the_limit_passes() -> None:
+    check_pixels(5_000, 4_000, LIMITS)
+    with pytest.raises(InvalidValue):
+        check_pixels(5_000, 4_001, LIMITS)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photograph_stands_upright_whatever_its_exif_says(
+    tmp_path: Path, orientation: int
+) -> None:
+    upright = Image.new("RGB", (96, 64), "white")
+    ImageDraw.Draw(upright).rectangle((0, 0, 31, 31), fill="red")  # marks the upper left
+    undo = {
+        1: None,
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }[orientation]
+    stored = upright if undo is None else upright.transpose(undo)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "photo.png"
+    stored.save(path, exif=exif)
+
+    opened = open_picture(path, LIMITS)
+
+    assert opened.tobytes() == upright.tobytes()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_becomes_white(tmp_path: Path, mode: str) -> None:
+    clear = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    clear.putpixel((0, 0), (0, 0, 0, 255))
+    path = tmp_path / "clear.png"
+    clear.convert(mode).save(path)
+
+    opened = open_picture(path, LIMITS)
+
+    assert opened.mode == "RGB"
+    assert opened.getpixel((4, 4)) == (255, 255, 255)
+    assert opened.getpixel((0, 0)) == (0, 0, 0)
+
+
+def test_half_transparent_colours_mix_with_white() -> None:
+    assert on_white(Image.new("RGBA", (1, 1), (255, 0, 0, 51))).getpixel((0, 0)) == (255, 204, 204)
+
+
+def test_metadata_stays_behind(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    exif.get_ifd(0x8825)[1] = "N"  # where the picture was taken
+    text = PngImagePlugin.PngInfo()
+    text.add_text("comment", "private")
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (8, 8), "red").save(path, exif=exif, pnginfo=text)
+
+    opened = open_picture(path, LIMITS)
+    again = io.BytesIO()
+    opened.save(again, "PNG")
+
+    assert opened.info == {}
+    assert not opened.getexif()
+    assert b"private" not in again.getvalue()
+    assert b"camera" not in again.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
+def test_every_format_of_the_list_opens(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "picture"
+    Image.new("RGB", (32, 16), (250, 10, 10)).save(path, kind)
+    opened = open_picture(path, LIMITS)
+    red, green, blue = opened.getpixel((5, 5))  # type: ignore[misc]
+    assert opened.size == (32, 16)
+    assert red > 230
+    assert max(green, blue) < 30
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "CMYK", "I;16", "P"])
+def test_every_kind_of_pixels_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("picture.jpg" if mode == "CMYK" else "picture.png")
+    Image.new(mode, (8, 8)).save(path)
+    assert open_picture(path, LIMITS).mode == "RGB"

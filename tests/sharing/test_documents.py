@@ -1,0 +1,81 @@
+"""A document says the same as Markdown and as HTML, and nothing in it is taken for markup."""
+
+from __future__ import annotations
+
+import base64
+import re
+
+import yaml
+
+from pipelines.sharing.documents import (
+    Document,
+    Items,
+    Measured,
+    Picture,
+    Quote,
+    Section,
+    Table,
+    as_html,
+    as_markdown,
+    model_index,
+    page,
+)
+
+EVIL = '<script>alert("1")</script> | [x](javascript:1) `c` ![i](http://x/y.png)'
+PNG = b"\x89PNG not really"
+DOCUMENT = Document(
+    "A & B",
+    "A was *faster*.",
+    [
+        Section("Out", [Quote("One\n\n- two"), Picture("a-1.png", PNG, "Of A"), "A paragraph."]),
+        Section("All", [Table(["name", "value"], [[EVIL, "1"]]), Items([EVIL, "second"])]),
+    ],
+)
+
+
+def test_html_holds_everything_and_asks_for_nothing() -> None:
+    told = as_html(DOCUMENT)
+    assert f'src="data:image/png;base64,{base64.b64encode(PNG).decode()}"' in told
+    assert set(re.findall(r'(?:src|href)="([^"]{5})', told)) == {"data:"}
+    assert "default-src 'none'" in told
+    assert "<title>A &amp; B</title>" in told
+    assert "<blockquote>One\n\n- two</blockquote>" in told
+
+
+def test_nothing_in_a_document_is_markup() -> None:
+    told = as_html(DOCUMENT)
+    assert "<script" not in told
+    assert told.count("&lt;script&gt;") == 2
+    markdown = as_markdown(DOCUMENT)
+    for mark in ("<script", " | [", "](java", " `c`", " ![i]", "*faster"):
+        assert re.search(rf"(?<!\\){re.escape(mark.strip())}", markdown) is None, mark
+
+
+def test_the_title_of_a_page_is_text() -> None:
+    assert "<title>&lt;b&gt;</title>" in page("<b>", ["<p>x</p>"])
+    assert "<body><p>x</p></body>" in page("<b>", ["<p>x</p>"])
+
+
+def test_markdown_names_its_pictures_as_files() -> None:
+    markdown = as_markdown(DOCUMENT)
+    assert "![Of A](a-1.png)" in markdown
+    assert DOCUMENT.pictures == {"a-1.png": PNG}
+    assert "| name | value |\n| --- | --- |\n| " in markdown
+    assert markdown.startswith(
+        "# A \\& B\n\nA was \\*faster\\*.\n\n## Out\n\n> One\\\n> \\\n> - two"
+    )
+    assert markdown.count("\n- ") == 2
+
+
+def test_an_index_section_is_what_a_model_card_takes() -> None:
+    told = model_index(
+        "owner/x", "paint", ("blind votes", "ab" * 32), [Measured("rate", "Rate", 2.5, "cpu|n:1")]
+    )
+    (entry,) = yaml.safe_load(told)["model-index"]
+    (result,) = entry["results"]
+    assert entry["name"] == "owner/x"
+    assert result["task"]["type"] == "text-to-image"
+    assert result["dataset"] == {
+        "name": "blind votes", "type": "blind-votes", "revision": "ab" * 32,
+    }  # fmt: skip
+    assert result["metrics"][0]["value"] == 2.5
