@@ -115,14 +115,20 @@ gc.disable()  # a sixth of the start went into looking for garbage where there i
 
 import gradio as gr  # noqa: E402 - reads the environment when it is imported
 
+from pipelines.arena import tab as votes_tab  # noqa: E402
+from pipelines.arena.replay import VOTES  # noqa: E402
+from pipelines.evaluation import tab as evaluation_tab  # noqa: E402
+from pipelines.evaluation.replay import EVALUATION  # noqa: E402
 from pipelines.fine_tuning import tab as fine_tune_tab  # noqa: E402
 from pipelines.image_captioning import tab as describe_tab  # noqa: E402
-from pipelines.model_comparison import panels as compare_tab  # noqa: E402
+from pipelines.model_comparison import tab as sides_tab  # noqa: E402
+from pipelines.model_comparison.replay import COMPARISON  # noqa: E402
 from pipelines.models import tab as models_tab  # noqa: E402
 from pipelines.page import ui  # noqa: E402
 from pipelines.runtime import libraries  # noqa: E402
 from pipelines.runtime.studio import Studio  # noqa: E402
-from pipelines.sharing import tab as replay_panel  # noqa: E402
+from pipelines.sharing import tab as sharing_tab  # noqa: E402
+from pipelines.sharing.cards import CardKind, Opening  # noqa: E402
 from pipelines.tasks import Task  # noqa: E402
 from pipelines.text_generation import tab as write_tab  # noqa: E402
 from pipelines.text_to_image import tab as paint_tab  # noqa: E402
@@ -131,7 +137,6 @@ _TABS = (
     ("Write", "write", write_tab),
     ("Paint", "paint", paint_tab),
     ("Describe", "describe", describe_tab),
-    ("Compare", "compare", compare_tab),
 )
 _TASKS: tuple[Task, ...] = ("write", "paint", "describe")
 _PICKERS: dict[str, str] = {
@@ -202,17 +207,34 @@ def build_app(settings: Settings) -> gr.Blocks:
             elem_id="masthead",
         )
         device_line = gr.Markdown("Looking at this machine…", elem_id="device-line")
-        openings: dict[str, Any] = {}
         with gr.Tabs() as tabs:
             for label, name, tab in _TABS:
                 with gr.Tab(label, id=name, elem_id=f"tab-{name}"):
-                    openings[name] = tab.build(studio, compute)
+                    tab.build(studio, compute)
+            with gr.Tab("Compare", id="compare", elem_id="tab-compare"):
+                panels, openings = build_compare(studio, compute)
             made = _build_workshop(studio, compute, page)
         models_tab.models_panel(studio)
-        replay_panel.build(studio, compute)
+        sharing_tab.build(studio, compute, [opening.kind for opening in openings])
         _keep_pickers_fresh(studio, page, made)
-        _wire_load(studio, page, device_line, tabs, openings["compare"])
+        _wire_load(studio, page, device_line, [tabs, panels], openings)
     return cast(gr.Blocks, page)
+
+
+def build_compare(studio: Studio, compute: dict[str, Any]) -> tuple[gr.Tabs, list[Opening]]:
+    """Adds three ways to compare to the current block; returns the tabs and what opens them."""
+    with gr.Tabs() as panels:
+        with _panel(COMPARISON):
+            sides = sides_tab.build(studio, compute)
+        with _panel(EVALUATION):
+            evaluation = evaluation_tab.build(studio, compute)
+        with _panel(VOTES) as votes:
+            duels = votes_tab.build(studio, compute, votes.select)
+    return panels, [sides, evaluation, duels]
+
+
+def _panel(kind: CardKind) -> gr.Tab:
+    return gr.Tab(kind.panel, id=kind.panel_id, elem_id=f"tab-{kind.panel_id}")
 
 
 def _named(page: gr.Blocks) -> dict[str | None, Any]:
@@ -221,32 +243,36 @@ def _named(page: gr.Blocks) -> dict[str | None, Any]:
 
 
 def _wire_load(
-    studio: Studio, page: gr.Blocks, device_line: gr.Markdown, tabs: gr.Tabs,
-    openings: list[compare_tab.Opening],
+    studio: Studio, page: gr.Blocks, device_line: gr.Markdown, tabs: list[gr.Tabs],
+    openings: list[Opening],
 ) -> None:  # fmt: skip
     """What happens when the page is opened: little, for people wait for it.
 
-    Only where the address has a comparison are its many fields touched: to be told of each
-    that it stays as it is takes a browser half a second.
+    Only where the address has a link of a panel are the panel's many fields touched: a browser
+    takes half a second for updates that leave each of them as it is.
+
+    Args:
+        tabs: those of the page and those of Compare.
     """
     first = _named(page)["write-model"]
-    asked = {opening.parameter: gr.State(None) for opening in openings}
+    links = {opening.kind.parameter: gr.State(None) for opening in openings}
 
     def welcome(request: gr.Request) -> dict[Any, Any]:
         given = request.query_params
         return {
             device_line: _welcome(studio),
             first: ui.local_choices(studio.settings, "write"),
-            **{state: given[name] for name, state in asked.items() if name in given},
+            **{state: given[name] for name, state in links.items() if name in given},
         }
 
     # Queued, for of what is not queued the page shows no error.
     options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    page.load(welcome, None, [device_line, first, *asked.values()], **options)
-    for opening in openings:
-        state = asked[opening.parameter]
-        state.change(_shows(opening.panel), None, [tabs, opening.panels], **options)
-        state.change(opening.fill, [state], opening.fields, **options)
+    page.load(welcome, None, [device_line, first, *links.values()], **options)
+    from_links = sharing_tab.wire_openings(studio.settings, openings)
+    for opening, from_link in zip(openings, from_links, strict=True):
+        state = links[opening.kind.parameter]
+        state.change(_shows(opening.kind.panel_id), None, tabs, **options)
+        state.change(from_link, [state, *opening.inputs], opening.fields, **options)
 
 
 def _shows(panel: str) -> Callable[[], list[Any]]:

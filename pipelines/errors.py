@@ -7,6 +7,8 @@ Anything that is not a ``StudioError`` is a fault of ours and is logged with its
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class StudioError(Exception):
     """The base: its text may be shown to anybody."""
@@ -34,6 +36,12 @@ class OutOfBudget(StudioError):
 
 class Cancelled(Exception):
     """A run was stopped from outside. Not an error: nobody is left to read a message."""
+
+
+def listed(names: Iterable[str]) -> str:
+    """``a, b and c``."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def abbreviated(value: object, limit: int = 60) -> str:

@@ -46,6 +46,12 @@ class TaskRecord:
     makes: Literal["text", "pictures", "captions"]
     trains_on: Literal["texts", "captioned pictures"]
     first_output: str
+    compared: Mapping[str, str]
+    """Settings that each side of a comparison has: a request's names, and the page's for them."""
+    shared: tuple[str, ...]
+    """Fields of a request that both sides of a comparison share."""
+    evaluated: tuple[str, ...]
+    """Settings that an evaluation on the page offers."""
     warm_up: Mapping[str, int]
     """Fields of a request that make a tiny run of it."""
 
@@ -70,6 +76,9 @@ TASKS: Mapping[Task, TaskRecord] = {
             makes="text",
             trains_on="texts",
             first_output="First token",
+            compared={"temperature": "temperature"},
+            shared=("prompt", "seed", "max_new_tokens"),
+            evaluated=("max_new_tokens", "temperature"),
             warm_up={"max_new_tokens": 2},
         ),
         TaskRecord(
@@ -84,6 +93,9 @@ TASKS: Mapping[Task, TaskRecord] = {
             makes="pictures",
             trains_on="captioned pictures",
             first_output="First step",
+            compared={name: name for name in ("steps", "guidance_scale", "scheduler")},
+            shared=("prompt", "seed"),
+            evaluated=("steps", "guidance_scale"),
             warm_up={"steps": 1},
         ),
         TaskRecord(
@@ -98,6 +110,9 @@ TASKS: Mapping[Task, TaskRecord] = {
             makes="captions",
             trains_on="captioned pictures",
             first_output="First token",
+            compared={"method": "method", "count": "captions"},
+            shared=("seed",),
+            evaluated=("max_new_tokens", "temperature", "method"),
             warm_up={"max_new_tokens": 2},
         ),
     )

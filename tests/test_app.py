@@ -173,3 +173,26 @@ def test_the_configuration_is_made_once_and_each_schema_stands_in_it_once() -> N
     )
     ended = imported(script)
     assert ended.returncode == 0, ended.stderr
+
+
+def test_each_panel_of_compare_is_opened_by_a_link_of_its_own(tmp_path: Path) -> None:
+    script = """
+import app, gradio as gr
+from pathlib import Path
+from pipelines.runtime.studio import Studio
+from pipelines.settings import Settings
+
+def parents(block):
+    while block.parent is not None:
+        block = block.parent
+        yield block
+
+with gr.Blocks():
+    panels, openings = app.build_compare(Studio(Settings()), {})
+assert [o.kind.parameter for o in openings] == ["compare", "evaluate", "vote"]
+for opening in openings:
+    (panel,) = (each for each in panels.children if each.id == opening.kind.panel_id)
+    assert all(panel in parents(field) for field in [*opening.fields, opening.button])
+"""
+    ended = imported(script, TRIPTYCH_DATA_DIR=str(tmp_path))
+    assert ended.returncode == 0, ended.stderr

@@ -16,7 +16,7 @@ from typing import Any
 from pipelines import validation
 from pipelines.errors import InvalidValue, abbreviated
 from pipelines.hub.references import MAX_WEIGHT, composed_name
-from pipelines.model_comparison.pipeline import TASKS
+from pipelines.tasks import TASKS
 
 SCHEMA = 1
 PLACES = "ABCDEFGH"
@@ -123,7 +123,7 @@ def ballot_of(value: object) -> Ballot:
         raise InvalidValue("models names one model twice; a vote is between different ones.")
     return Ballot(
         time=_time(fields["time"]),
-        task=validation.choice("task", fields["task"], TASKS),
+        task=validation.choice("task", fields["task"], tuple(TASKS)),
         input_sha256=_matching("input_sha256", fields["input_sha256"], r"[0-9a-f]{64}"),
         seed=validation.whole_number("seed", fields["seed"], 0, validation.MAX_SEED),
         models=contenders,

@@ -17,9 +17,10 @@ from pipelines.arena.ballot import Ballot, ballot_of, to_lines
 from pipelines.arena.leaderboard import Leaderboard, Standing, leaderboard
 from pipelines.arena.setup import setup_of
 from pipelines.errors import InvalidValue, StudioError, abbreviated
-from pipelines.model_comparison.pipeline import TASKS
 from pipelines.runtime.device import processor
 from pipelines.runtime.receipts import hash_text
+from pipelines.settings import Limits
+from pipelines.tasks import TASKS
 
 SCHEMA = 1
 KIND = "votes"
@@ -65,8 +66,9 @@ def card(ballots: Sequence[Ballot], task: str) -> Card:
 
 def _link(task: str, models: list[dict[str, Any]]) -> str | None:
     try:
-        return f"?{link.PARAMETER}={link.encode(setup_of({'task': task, 'models': models}))}"
-    except StudioError:  # too long, or models that cannot be asked for by name
+        setup = setup_of({"task": task, "models": models}, Limits())
+        return f"?{link.PARAMETER}={link.encode(setup)}"
+    except StudioError:  # too long, or models that cannot be run by name
         return None
 
 
@@ -99,18 +101,13 @@ def _counts(board: Leaderboard) -> dict[str, Any]:
     }
 
 
-def ballots_of(found: Card) -> list[Ballot]:
+def ballots_of(old: Card) -> list[Ballot]:
     """The votes in a card, each checked.
 
     Raises:
-        InvalidValue: no card of votes, or naming the first vote that is none.
+        InvalidValue: naming the first vote that is none.
     """
-    if (found.get("schema"), found.get("kind")) != (SCHEMA, KIND):
-        raise InvalidValue(
-            f"This is no card of votes: a JSON object of kind {KIND!r} with schema {SCHEMA} is "
-            "needed."
-        )
-    task, votes = validation.choice("task", found.get("task"), TASKS), found.get("ballots")
+    task, votes = validation.choice("task", old.get("task"), tuple(TASKS)), old.get("ballots")
     if not isinstance(votes, list):
         raise InvalidValue(f"The card's votes are {abbreviated(votes)}; a list is needed.")
     ballots = []

@@ -6,7 +6,7 @@ nor which of them has ended, for a long text that took long would say whose it i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,25 +17,18 @@ from pipelines.arena.ballot import FEWEST_MODELS, PLACES, Contender, contender_o
 from pipelines.errors import InvalidValue, StudioError, abbreviated
 from pipelines.files.images import on_white
 from pipelines.hub import Snapshot, resolve
-from pipelines.image_captioning import pipeline as describing
-from pipelines.image_captioning.pipeline import CaptionRequest, CaptionResult
-from pipelines.model_comparison.pipeline import TASKS, SideRequest
 from pipelines.runtime.events import Progress
 from pipelines.runtime.receipts import hash_text
 from pipelines.runtime.sampling import fresh_seed
 from pipelines.runtime.streaming import stream
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits
-from pipelines.tasks import Task
-from pipelines.text_generation import pipeline as writing
-from pipelines.text_generation.pipeline import TextRequest, TextResult
-from pipelines.text_to_image import pipeline as painting
-from pipelines.text_to_image.pipeline import PaintRequest, PaintResult
+from pipelines.tasks import TASKS, Task
+from pipelines.text_generation.pipeline import TextResult
+from pipelines.text_to_image.pipeline import PaintResult
 
 if TYPE_CHECKING:
     from PIL import Image
-
-_Result = TextResult | PaintResult | CaptionResult
 
 AT_WORK = Progress("The models are at work; all outputs come together")
 
@@ -78,29 +71,17 @@ class Duel:
     played: tuple[Played, ...]
 
 
-_CHECKED: Mapping[str, Callable[[Any, Limits], Any]] = {
-    "write": writing.checked,
-    "paint": painting.checked,
-    "describe": describing.checked,
-}
-_GENERATE: Mapping[str, Callable[[Studio, Any], Generator[Any, None, Any]]] = {
-    "write": writing.generate,
-    "paint": painting.generate,
-    "describe": describing.generate,
-}
-
-
 def checked(request: DuelRequest, limits: Limits) -> DuelRequest:
     """The request with every field of its type and in its range, and a seed.
 
     Raises:
         InvalidValue: naming the first field that is not.
     """
-    task = validation.choice("task", request.task, TASKS)
+    task: Any = validation.choice("task", request.task, tuple(TASKS))
     models = checked_models(request.models)
     seed = validation.seed_or_none(request.seed)
     whole = replace(request, models=models, seed=fresh_seed() if seed is None else seed)
-    _CHECKED[task](_request_of(whole, models[0]), limits)
+    TASKS[task].pipeline.checked(_request_of(whole, models[0]), limits)
     return whole
 
 
@@ -139,7 +120,7 @@ def generate(studio: Studio, request: DuelRequest) -> Generator[Progress, None, 
     played = []
     for model in request.models:
         with _naming(model):
-            run = _GENERATE[request.task](studio, _request_of(request, model))
+            run = TASKS[request.task].pipeline.generate(studio, _request_of(request, model))
             result = yield from _silenced(run)
         played.append(
             Played(contender_of(result.receipt["model"]), _output(result), result.receipt)
@@ -182,16 +163,14 @@ def _identity(snapshot: Snapshot) -> tuple[Any, ...]:
     return snapshot.reference, snapshot.commit, *adapters
 
 
-def _request_of(request: DuelRequest, model: str) -> SideRequest:
-    """What the task's slice is asked; but for model, input and seed as it is by default."""
-    if request.task == "paint":
-        return PaintRequest(model, request.prompt, seed=request.seed)
-    if request.task == "describe":
-        return CaptionRequest(model, request.picture, seed=request.seed)
-    return TextRequest(model, request.prompt, seed=request.seed)
+def _request_of(request: DuelRequest, model: str) -> Any:
+    """The request of the task's slice, by default but for model, input and seed."""
+    record = TASKS[request.task]
+    given = request.picture if record.takes == "picture" else request.prompt
+    return record.pipeline.Request(model, given, seed=request.seed)
 
 
-def _output(result: _Result) -> Output:
+def _output(result: Any) -> Output:
     """The output without anything that goes with it. A picture is copied, pixels alone."""
     if isinstance(result, TextResult):
         return Output(text=result.prompt + result.text)

@@ -1,24 +1,30 @@
 """A duel as a link: the panel's fields in the page's query string, ``/?vote=...``.
 
-It is coded and bounded as a comparison's link is, and is a stranger's input as well. It names
-models in the order in which they are listed, and says nothing of whose an output is. A picture
-does not fit into it.
+It names models in the order in which they are listed, and says nothing of whose an output is.
 """
 
 from __future__ import annotations
 
-from pipelines.arena.setup import Setup, checked
-from pipelines.model_comparison.link import check_fields, packed, unpacked
+from dataclasses import fields, replace
+from typing import Any
+
+from pipelines import validation
+from pipelines.arena.duel import checked_models
+from pipelines.arena.setup import Setup
+from pipelines.errors import InvalidValue, abbreviated
 from pipelines.settings import Limits
+from pipelines.sharing.links import ModelName, check_names, packed, unpacked
+from pipelines.tasks import TASKS
+from pipelines.validation import Seed, rule_of
 
 PARAMETER = "vote"
 """The name in the query string."""
 
-_FIELDS = ("task", "models", "prompt", "seed")
+_FIELDS = tuple(field.name for field in fields(Setup) if field.metadata.get("in_link", True))
 
 
 def encode(setup: Setup) -> str:
-    """The value of the query's parameter, in letters that need no escaping.
+    """The text of a link, in letters that need no escaping.
 
     Raises:
         InvalidValue: it would be too long.
@@ -28,12 +34,24 @@ def encode(setup: Setup) -> str:
 
 
 def decode(text: object, limits: Limits) -> Setup:
-    """The fields that a link's parameter holds.
+    """The fields that a link's text holds, each of its type and in its range.
 
     Raises:
         InvalidValue: it is none, too long, damaged, or a field is missing, unknown or wrong.
         ModelUnavailable: the parts of a composed model are malformed.
     """
     content = unpacked(text)
-    check_fields("The link", content, _FIELDS)
-    return checked(Setup(**content), limits)
+    check_names("The link", content, _FIELDS)
+    setup = Setup(**content)
+    task: Any = validation.choice("task", setup.task, tuple(TASKS))
+    models = tuple(
+        ModelName().check("model", model, limits) for model in checked_models(setup.models)
+    )
+    if setup.prompt is not None:
+        if TASKS[task].takes == "picture":
+            raise InvalidValue(
+                f"prompt is {abbreviated(setup.prompt)}; to describe a picture there is none."
+            )
+        rule_of(TASKS[task].pipeline.Request, "prompt").check("prompt", setup.prompt, limits)
+    seed = Seed().check("seed", setup.seed, limits)
+    return replace(setup, models=models, seed=validation.OWN if seed is None else seed)

@@ -1,18 +1,25 @@
-"""Works the ratings of a card out again, from its votes or from the log, and says what is equal."""
+"""Computes the ratings of a card again, from its votes or from the log, and says what is equal."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from pathlib import Path
 from typing import Any
 
-from pipelines.arena.ballot import Ballot
-from pipelines.arena.card import Card, ballots_of, card
-from pipelines.evaluation.diff import Line
-from pipelines.evaluation.replay import Replayed
-from pipelines.evaluation.result import listed
-from pipelines.sharing.replay import whole_card
+from pipelines.arena import link
+from pipelines.arena.ballot import Ballot, from_lines
+from pipelines.arena.card import KIND, SCHEMA, Card, ballots_of, card
+from pipelines.arena.log import VoteLog
+from pipelines.arena.setup import setup_of
+from pipelines.datasets.samples import read_bounded
+from pipelines.errors import InvalidValue
+from pipelines.runtime.events import Progress
+from pipelines.runtime.studio import Studio
+from pipelines.sharing.cards import CardKind, Sources
+from pipelines.sharing.reading import damage_in_words
+from pipelines.sharing.replay import Line, Replayed, compared, explained, same_machine
 
 POINTS_ALIKE = 0.01
 """Points nearer than this are the same rating: the solver stops at about a thousandth of it."""
@@ -24,60 +31,57 @@ def replay(old: Card, log: Sequence[Ballot] | None = None) -> Replayed:
     """The card made again, and what of it is as in the old one.
 
     Args:
-        log: all votes there are, of any task; the card's own where it is None.
+        log: all votes, of any task; the card's own where it is None.
 
     Raises:
         InvalidValue: no whole card of votes, or the log has none of its task.
     """
-    kept = ballots_of(old)
-    new = card(kept if log is None else log, old["task"])
-    with whole_card():
-        votes = _votes(old, new, kept, ballots_of(new))
-        causes = [*votes, *_parts(old, new)]
-        outcomes = [*_ratings(old, new), *_told(old, new)]
-    lines = [line for _, line in causes] + outcomes
-    if not all(line.is_equal for line in outcomes):
-        changed = [name for name, line in causes if not line.is_equal]
-        because = (
-            f"What differs may be because of the {listed(changed)}."
-            if changed
-            else "The same votes give other ratings: the card's ratings were changed."
-        )
-        lines.append(Line(False, because))
-    return Replayed(new, tuple(lines))
+    own = ballots_of(old)
+    new = card(own if log is None else log, old["task"])
+    return Replayed(new, _lines(old, new, own))
 
 
-_Cause = tuple[str, Line]
+def read_votes(path: Path) -> list[Ballot]:
+    """All votes of a ``votes.jsonl``, or of the log itself, ``votes.sqlite3``.
+
+    Raises:
+        StudioError: there is no such file, or it holds no votes.
+    """
+    if not path.is_file():
+        raise InvalidValue(f"There is no file {path.name!r}. Give a votes.jsonl or votes.sqlite3.")
+    if path.suffix == ".sqlite3":
+        return VoteLog(path).ballots()
+    try:
+        return from_lines(read_bounded(path).decode())
+    except UnicodeDecodeError as error:
+        raise InvalidValue(f"{path.name} is not UTF-8 text. Export the votes again.") from error
 
 
-def _votes(old: Card, new: Card, kept: Sequence[Ballot], found: Sequence[Ballot]) -> list[_Cause]:
+@damage_in_words()
+def _lines(old: Card, new: Card, own: Sequence[Ballot]) -> tuple[Line, ...]:
+    causes = [_votes(old["log"], new["log"], own, ballots_of(new)), *same_machine(old, new)]
+    method = [compared(name, old[name], new[name]) for name in ("signature", "warning")]
+    unexplained = "The same votes give other ratings: the card's ratings were changed."
+    return explained(causes, [*_ratings(old, new), *method], unexplained)
+
+
+def _votes(
+    was: dict[str, Any], now: dict[str, Any], old: Sequence[Ballot], new: Sequence[Ballot]
+) -> Line:
     """Whether the votes are those that the card was made of, by number and hash."""
-    was, now = old["log"], new["log"]
     if was["sha256"] == now["sha256"]:
-        return [("votes", Line(True, f"votes: the same {now['votes']}, sha256 {now['sha256']}"))]
-    before, after = Counter(kept), Counter(found)
+        return Line(True, f"votes: the same {now['votes']}, sha256 {now['sha256']}", "votes")
+    before, after = Counter(old), Counter(new)
     added, missing = (after - before).total(), (before - after).total()
     text = (
         f"votes: sha256 was {was['sha256']}, is {now['sha256']}; {added} are new and {missing} "
-        f"are missing against the {len(kept)} in the card"
+        f"are missing against the {len(old)} in the card"
     )
-    return [("votes", Line(False, text))]
-
-
-def _parts(old: Card, new: Card) -> list[_Cause]:
-    causes = []
-    for what, part in (("version of", "versions"), ("device", "device")):
-        for name, now in new[part].items():
-            if name == "hardware" and name not in old[part]:
-                continue  # cards of earlier versions name none
-            told, was = f"{what} {name}", old[part].get(name)
-            text = f"{told}: {now}" if was == now else f"{told}: was {was}, is {now}"
-            causes.append((told, Line(was == now, text)))
-    return causes
+    return Line(False, text, "votes")
 
 
 def _ratings(old: Card, new: Card) -> list[Line]:
-    before, after = _by_name(old), _by_name(new)
+    before, after = ({model["name"]: model for model in card["models"]} for card in (old, new))
     lines = []
     for name in {**before, **after}:
         was, now = before.get(name), after.get(name)
@@ -86,18 +90,14 @@ def _ratings(old: Card, new: Card) -> list[Line]:
             lines.append(Line(False, f"{name}: {there}"))
             continue
         is_alike = _is_alike(was["rating"], now["rating"])
-        told = "as before" if is_alike else f"was {_points(was['rating'])}"
-        lines.append(Line(is_alike, f"{name}: {_points(now['rating'])}, {told}"))
+        earlier = "as before" if is_alike else f"was {_points(was['rating'])}"
+        lines.append(Line(is_alike, f"{name}: {_points(now['rating'])}, {earlier}"))
         lines += [
             Line(False, f"{name}: {count.replace('_', ' ')} was {was[count]}, is {now[count]}")
             for count in _COUNTS
             if was[count] != now[count]
         ]
     return lines
-
-
-def _by_name(found: Card) -> dict[str, Any]:
-    return {model["name"]: model for model in found["models"]}
 
 
 def _is_alike(was: dict[str, Any] | None, now: dict[str, Any] | None) -> bool:
@@ -115,13 +115,12 @@ def _points(rating: dict[str, Any] | None) -> str:
     return f"{rating['points']:.2f} ({rating['low']:.2f} to {rating['high']:.2f})"
 
 
-def _told(old: Card, new: Card) -> list[Line]:
-    """The method's signature and the warning."""
-    lines = []
-    for name in ("signature", "warning"):
-        was, now = old[name], new[name]
-        is_equal = was == now
-        lines.append(
-            Line(is_equal, f"{name}: {now}" if is_equal else f"{name}: was {was}, is {now}")
-        )
-    return lines
+def _again(studio: Studio, old: Card, sources: Sources) -> Generator[Progress, None, Replayed]:
+    yield Progress("Computing the ratings")
+    is_log = sources.is_owner and sources.data is not None
+    return replay(old, read_votes(Path(str(sources.data))) if is_log else None)
+
+
+VOTES = CardKind(
+    KIND, SCHEMA, "Blind votes", "votes", link.PARAMETER, setup_of, link.decode, _again
+)

@@ -1,23 +1,20 @@
 """What sets the panel "Blind votes" up: the fields that a card, a link or a duel fills in.
 
-A card of votes holds no prompt and no output, so there is none to fill in.
+A card of votes holds no prompt and no output, so it fills none in.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines import validation
 from pipelines.arena.ballot import FEWEST_MODELS, PLACES
-from pipelines.arena.duel import checked_models
-from pipelines.errors import InvalidValue, abbreviated
-from pipelines.model_comparison.link import longest_prompt, model_name, page_seed
-from pipelines.model_comparison.pipeline import TASKS
+from pipelines.errors import InvalidValue
 from pipelines.settings import Limits
-from pipelines.sharing.pinned import pinned
-from pipelines.sharing.replay import whole_card
-from pipelines.tasks import Task
+from pipelines.sharing.links import ModelName
+from pipelines.sharing.reading import damage_in_words, pinned
+from pipelines.tasks import TASKS, Task
 
 NO_INPUT = (
     "The card's task and models are filled in. A card of votes holds no prompts and no pictures: "
@@ -27,32 +24,32 @@ NO_INPUT = (
 
 @dataclass(frozen=True)
 class Setup:
-    """What the panel's fields hold, and what there is to say of it.
+    """What the panel's fields hold, and notes on it.
 
-    ``prompt`` is None where there is none to fill in: to describe a picture, or because it is
-    the visitor's to give. ``seed`` is as the page's field has it.
+    ``prompt`` is None where none is filled in: to describe a picture, or because it is the
+    visitor's to give. ``seed`` is as the page's field has it.
     """
 
     task: Task
     models: tuple[str, ...]
     prompt: str | None = None
-    seed: int = -1
-    notes: tuple[str, ...] = ()
+    seed: int = validation.OWN
+    notes: tuple[str, ...] = field(default=(), metadata={"in_link": False})
 
 
-def setup_of(found: dict[str, Any]) -> Setup:
+@damage_in_words()
+def setup_of(card: dict[str, Any], limits: Limits) -> Setup:
     """The fields that a card of votes fills in: its models at their commits, best rated first.
 
     Raises:
         StudioError: no whole card, or it names something that is no model.
     """
-    with whole_card():
-        task: Any = validation.choice("task", found["task"], TASKS)
-        rated = [model_name("model", pinned(model)) for model in found["models"]]
+    task: Any = validation.choice("task", card["task"], tuple(TASKS))
+    rated = [ModelName().check("model", pinned(model), limits) for model in card["models"]]
     names = list(dict.fromkeys(rated))
     if len(names) < FEWEST_MODELS:
         raise InvalidValue(
-            f"The card has {len(names)} different models that can be asked for; a duel takes "
+            f"The card has {len(names)} different models that can be run by name; a duel takes "
             f"{FEWEST_MODELS} or more. Choose them by hand."
         )
     notes = [NO_INPUT]
@@ -72,27 +69,6 @@ def setup_of_duel(receipt: dict[str, Any]) -> Setup:
     """The fields that make a duel again, of the receipt that a vote gives: models at their
     commits, in alphabetical order, the prompt where there is one, and the seed that was drawn."""
     outputs = receipt["outputs"]
-    asked = outputs[0]["request"]
+    request = outputs[0]["request"]
     models = sorted(pinned(output["model"]) for output in outputs)
-    return Setup(outputs[0]["task"], tuple(models), asked.get("prompt"), asked["seed"])
-
-
-def checked(setup: Setup, limits: Limits) -> Setup:
-    """The setup with every field of its type and in its range.
-
-    Raises:
-        InvalidValue: naming the first field that is not.
-        ModelUnavailable: the parts of a composed model are malformed.
-    """
-    task: Any = validation.choice("task", setup.task, TASKS)
-    models = checked_models(setup.models)
-    for model in models:
-        model_name("model", model)
-    prompt = setup.prompt
-    if prompt is not None:
-        if task == "describe":
-            raise InvalidValue(
-                f"prompt is {abbreviated(prompt)}; to describe a picture there is none."
-            )
-        validation.text("prompt", prompt, longest_prompt(task, limits))
-    return replace(setup, task=task, models=models, seed=page_seed(setup.seed))
+    return Setup(outputs[0]["task"], tuple(models), request.get("prompt"), request["seed"])

@@ -17,7 +17,7 @@ from gradio.events import api
 
 from pipelines.arena import link
 from pipelines.arena.ballot import FEWEST_MODELS, choices
-from pipelines.arena.card import KIND, card
+from pipelines.arena.card import card
 from pipelines.arena.duel import DuelRequest
 from pipelines.arena.duel_form import (
     SCENE,
@@ -32,12 +32,13 @@ from pipelines.arena.leaderboard import Leaderboard, leaderboard
 from pipelines.arena.log import VoteLog
 from pipelines.arena.open_duels import Booth, Cast, Shown
 from pipelines.arena.published import write
+from pipelines.arena.replay import VOTES
 from pipelines.arena.report import (
     board_rows,
     names_rows,
     what_is_lacking,
 )
-from pipelines.arena.setup import Setup, setup_of, setup_of_duel
+from pipelines.arena.setup import Setup, setup_of_duel
 from pipelines.errors import InvalidValue
 from pipelines.files.images import open_picture
 from pipelines.hub import names_here
@@ -45,11 +46,11 @@ from pipelines.page import ui
 from pipelines.runtime.events import with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
-from pipelines.sharing.opening import Filling, read_card
+from pipelines.sharing.cards import Opening
 from pipelines.tasks import Task
 
 
-def build(studio: Studio, compute: dict[str, Any], opened: Callable[..., Any]) -> Filling:
+def build(studio: Studio, compute: dict[str, Any], opened: Callable[..., Any]) -> Opening:
     """Adds the panel's content to the current block.
 
     Args:
@@ -57,7 +58,7 @@ def build(studio: Studio, compute: dict[str, Any], opened: Callable[..., Any]) -
         opened: the event of the tab's opening, with which the standings are looked up.
 
     Returns:
-        What fills the fields in from a link's text.
+        How cards and links open it.
     """
     booth = Booth(VoteLog(studio.settings.data_dir / "votes.sqlite3"))
     lead = "Several models, one input, no names: say which output is best, then see whose it was."
@@ -89,7 +90,7 @@ def build(studio: Studio, compute: dict[str, Any], opened: Callable[..., Any]) -
 def _wire_task(
     settings: Settings, log: VoteLog, page: Page, opened: Callable[..., Any],
     card_button: gr.UploadButton,
-) -> Filling:  # fmt: skip
+) -> Opening:  # fmt: skip
     """What the task brings with it: chosen, told by a card or a link, or looked up with the tab's
     opening."""
     given = page.given
@@ -113,23 +114,13 @@ def _wire_task(
         notes = [*setup.notes, *what_is_lacking(settings, setup.task)]
         return {**changed, page.notes: ui.notes_text(notes)}
 
-    def from_card(path: str, prompt: str) -> dict[Any, Any]:
-        return fill(setup_of(read_card(Path(path), KIND)), prompt)
-
-    def from_link(text: str) -> dict[Any, Any]:
-        return fill(link.decode(text, settings.limits), TALE)
-
     switched = list(switch("write", ""))
     gr.on([given.task.change, opened], look, [given.task], page.board, **ui.FREE)
     # Not whenever the task changes: a card sets models and notes beside it, which have to stay.
     given.task.input(switch, [given.task, given.prompt], switched, **ui.FREE)
     gr.on([given.task.input, opened], lacking, [given.task], [page.notes], **ui.FREE)
     fields = [given.task, given.seed, page.notes, *switched]
-    card_button.upload(
-        ui.shows_errors(from_card), [card_button, given.prompt], fields,
-        **{**ui.FREE, "queue": True},  # unqueued errors are not shown
-    )  # fmt: skip
-    return Filling(ui.shows_errors(from_link), fields)
+    return Opening(VOTES, fill, fields, card_button, (given.prompt,))
 
 
 def _duel_handler(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, cast
 
 from pipelines.datasets.samples import DataSet
@@ -28,11 +28,15 @@ from pipelines.evaluation.result import (
 from pipelines.evaluation.scores import METRICS
 from pipelines.evaluation.store import Output
 from pipelines.runtime.receipts import hash_text
+from pipelines.sharing.reading import damage_in_words
 
 SCHEMA = 1
 KIND = "evaluation"
 
 Card = dict[str, Any]
+
+_GIVEN = tuple(f.name for f in fields(EvaluationRequest) if f.name not in ("task", "data"))
+"""The fields of a request that stand in ``request``; task and data set stand on their own."""
 
 
 def card(result: EvaluationResult) -> Card:
@@ -43,15 +47,8 @@ def card(result: EvaluationResult) -> Card:
         "kind": KIND,
         "task": request.task,
         "data": {"name": request.data.name, "sha256": request.data.sha256},
-        "request": {
-            "models": list(request.models),
-            "metrics": list(request.metrics),
-            "sample_size": request.sample_size,
-            "seed": request.seed,
-            "settings": asdict(cast(Generation, request.settings)),
-            "clip": request.clip,
-            "extractor": request.extractor,
-        },
+        "request": {name: getattr(request, name) for name in _GIVEN}
+        | {"settings": asdict(cast(Generation, request.settings))},
         "device": dict(result.device),
         "versions": dict(result.versions),
         "metrics": {
@@ -126,25 +123,18 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def request_of(found: Card, data: DataSet) -> EvaluationRequest:
-    """The request that a card is of; a pipeline checks its fields.
+@damage_in_words()
+def request_of(card: Card, data: DataSet) -> EvaluationRequest:
+    """The request that a card is of; a pipeline checks its fields. Older cards lack the newest.
 
     Raises:
         InvalidValue: fields are missing or of another kind, or the data set is another one.
     """
-    try:
-        asked = found["request"]
-        settings = settings_from(found["task"], asked["settings"])
-        request = EvaluationRequest(
-            found["task"], data, tuple(asked["models"]), tuple(asked["metrics"]),
-            asked["sample_size"], asked["seed"], settings, asked["clip"],
-            asked.get("extractor"),  # older cards know the embedded one alone
-        )  # fmt: skip
-        sha256 = found["data"]["sha256"]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InvalidValue(
-            f"The card is not whole ({type(error).__name__}: {error}). Copy it as it was made."
-        ) from error
+    given = {name: card["request"][name] for name in _GIVEN if name in card["request"]}
+    given["settings"] = settings_from(card["task"], given["settings"])
+    lists = {name: tuple(given[name]) for name in ("models", "metrics")}
+    request = EvaluationRequest(card["task"], data, **given | lists)
+    sha256 = card["data"]["sha256"]
     if sha256 != data.sha256:
         raise InvalidValue(
             f"The data set {data.name} has the hash {data.sha256[:16]}, and the card is of "

@@ -7,12 +7,12 @@ most, the verdict. Times and memory are left out: they are of one run each and n
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from pipelines.evaluation.card import Card
 from pipelines.evaluation.scores import METRICS
 from pipelines.evaluation.tables import comparison_table, figure
+from pipelines.sharing.replay import Line, same_outputs
 
 _DIGITS = (4, 6, 9, 17)
 """So many are shown until two numbers read differently; 17 tell any two apart."""
@@ -22,30 +22,17 @@ _Found = dict[str, Any]
 _InWords = Callable[[_Found, int], str]
 
 
-@dataclass(frozen=True)
-class Line:
-    """One thing that was looked at: whether it is as it was, and what there is to say."""
-
-    is_equal: bool
-    text: str
-
-
-def outcomes(old: Card, new: Card) -> list[Line]:
+def results(old: Card, new: Card) -> list[Line]:
     """A line for each model's outputs, for each score and each test, and for what they show.
 
     Raises what a damaged card leads to.
     """
     lines = []
     for before, after in zip(old["models"], new["models"], strict=True):
-        lines += [_outputs(before, after), *_scores(before, after)]
+        outputs = same_outputs(before["name"], before["outputs"], after["outputs"])
+        lines += [outputs, *_scores(before, after)]
     return [*lines, *_tests(old, new), *_differing(old["differing"], new["differing"]),
             *_verdict(old, new)]  # fmt: skip
-
-
-def _outputs(before: _Found, after: _Found) -> Line:
-    pairs = list(zip(before["outputs"], after["outputs"], strict=True))
-    equal = sum(was == now for was, now in pairs)
-    return Line(equal == len(pairs), f"{before['name']}: {equal} of {len(pairs)} outputs are equal")
 
 
 def _scores(before: _Found, after: _Found) -> list[Line]:

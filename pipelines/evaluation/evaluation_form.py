@@ -21,12 +21,12 @@ from pipelines.evaluation.request import (
     Writing,
 )
 from pipelines.evaluation.scores import METRICS as KNOWN
-from pipelines.evaluation.setup import SHOWN, UPLOAD, Setup
+from pipelines.evaluation.setup import UPLOAD, Setup
 from pipelines.hub import names_here
 from pipelines.image_captioning.pipeline import METHODS
 from pipelines.page import ui
 from pipelines.settings import Settings
-from pipelines.tasks import Task
+from pipelines.tasks import TASKS, Task
 from pipelines.validation import OWN
 
 _SHOWN_SAMPLES = 256
@@ -226,7 +226,7 @@ def opened(settings: Settings, given: Given, setup: Setup) -> dict[Any, Any]:
     """The task's panel with every field as a card or a link has it; nothing runs by itself."""
     request = setup.request
     changed = switch(settings, given, request.task)
-    settings_of = {name: getattr(request.settings, name) for name in SHOWN[request.task]}
+    settings_of = {name: getattr(request.settings, name) for name in TASKS[request.task].evaluated}
     own = {name: OWN if value is None else value for name, value in settings_of.items()}
     asked: dict[str, Any] = {
         "task": request.task, "data": setup.data, "models": list(request.models),

@@ -1,35 +1,30 @@
 """An evaluation as a link: the panel's fields in the page's query string, ``/?evaluate=...``.
 
-It is coded and bounded as a comparison's link is, and is a stranger's input as well. A data set
-that was uploaded has no name to be found by, so its evaluations have no link.
+A data set that was uploaded has no name that finds it again, so its evaluations have no link.
 """
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from pipelines import validation
 from pipelines.datasets.samples import DataSet
 from pipelines.errors import InvalidValue
-from pipelines.evaluation.request import (
-    TASKS,
-    EvaluationRequest,
-    settings_from,
-)
-from pipelines.evaluation.setup import SHOWN, UPLOAD, Setup, named_setup
-from pipelines.model_comparison.link import check_fields, packed, unpacked
+from pipelines.evaluation.request import EvaluationRequest, settings_from
+from pipelines.evaluation.setup import UPLOAD, Setup, named_setup
 from pipelines.settings import Limits
+from pipelines.sharing.links import check_names, packed, unpacked
+from pipelines.tasks import TASKS
 
 PARAMETER = "evaluate"
 """The name in the query string."""
 
-_FIELDS = (
-    "task", "data", "models", "metrics", "sample_size", "seed", "settings", "clip", "extractor",
-)  # fmt: skip
+_FIELDS = tuple(field.name for field in fields(EvaluationRequest))
 
 
 def encode(setup: Setup) -> str:
-    """The value of the query's parameter, in letters that need no escaping.
+    """The text of a link, in letters that need no escaping.
 
     Raises:
         InvalidValue: the data set was uploaded, a setting has no field, or it would be too long.
@@ -42,34 +37,23 @@ def encode(setup: Setup) -> str:
     if setup.notes:
         raise InvalidValue(f"There is no link to this evaluation: {setup.notes[0]}")
     request = setup.request
-    content: dict[str, Any] = {
-        "task": request.task,
-        "data": setup.data,
-        "models": list(request.models),
-        "metrics": list(request.metrics),
-        "sample_size": request.sample_size,
-        "seed": request.seed,
-        "settings": {name: getattr(request.settings, name) for name in SHOWN[request.task]},
-        "clip": request.clip,
-        "extractor": request.extractor,
-    }
+    settings = {n: getattr(request.settings, n) for n in TASKS[request.task].evaluated}
+    content = {name: getattr(request, name) for name in _FIELDS}
+    content |= {"data": setup.data, "settings": settings}
     return packed(content, "Name fewer models, or hand on the card.")
 
 
 def decode(text: object, limits: Limits) -> Setup:
-    """The fields that a link's parameter holds.
+    """The fields that a link's text holds, each of its type and in its range.
 
     Raises:
         InvalidValue: it is none, too long, damaged, or a field is missing, unknown or wrong.
         ModelUnavailable: the parts of a composed model are malformed.
     """
     content = unpacked(text)
-    check_fields("The link", content, _FIELDS)
-    task: Any = validation.choice("task of the link", content["task"], TASKS)
-    check_fields("settings of the link", content["settings"], SHOWN[task])
-    request = EvaluationRequest(
-        task, DataSet("", "", ()), content["models"], content["metrics"], content["sample_size"],
-        content["seed"], settings_from(task, content["settings"]), content["clip"],
-        content["extractor"],
-    )  # fmt: skip
-    return named_setup(request, content["data"], limits)
+    check_names("The link", content, _FIELDS)
+    task: Any = validation.choice("task of the link", content["task"], tuple(TASKS))
+    check_names("settings of the link", content["settings"], TASKS[task].evaluated)
+    settings = settings_from(task, content["settings"])
+    unread = {"data": DataSet("", "", ()), "settings": settings}
+    return named_setup(EvaluationRequest(**content | unread), content["data"], limits)

@@ -8,41 +8,38 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipelines.datasets.samples import DataSet, plain_name
-from pipelines.evaluation.card import Card, card, request_of
-from pipelines.evaluation.diff import Line, outcomes
+from pipelines.datasets.sources import in_file, named, owned
+from pipelines.errors import InvalidValue
+from pipelines.evaluation import link
+from pipelines.evaluation.card import KIND, SCHEMA, Card, card, request_of
+from pipelines.evaluation.diff import results
 from pipelines.evaluation.pipeline import generate
-from pipelines.evaluation.result import PartialScores, listed
 from pipelines.evaluation.scores import METRICS
-from pipelines.runtime.events import Progress
+from pipelines.evaluation.setup import setup_of, unread_data
+from pipelines.runtime.events import Progress, Report
+from pipelines.runtime.streaming import stream
 from pipelines.runtime.studio import Studio
-from pipelines.sharing.pinned import pinned
-from pipelines.sharing.replay import whole_card
-
-NOT_COMPARED = "Times and memory are not compared: they are of one run each, and never come twice."
-
-
-@dataclass(frozen=True)
-class Replayed:
-    """The new card, what of it is as in the old one, and what nobody looked at."""
-
-    card: Card
-    lines: tuple[Line, ...]
-    not_compared: str = ""
-
-    @property
-    def is_equal(self) -> bool:
-        return all(line.is_equal for line in self.lines)
+from pipelines.settings import Settings
+from pipelines.sharing.cards import CardKind, Sources
+from pipelines.sharing.reading import damage_in_words, pinned
+from pipelines.sharing.replay import (
+    NOT_COMPARED,
+    Line,
+    Replayed,
+    explained,
+    in_progress,
+    same_files,
+    same_machine,
+)
 
 
-def replay(
-    studio: Studio, old: Card, data: DataSet
-) -> Generator[Progress | PartialScores, None, Replayed]:
-    """Yields the run's events; returns what is equal and what differs because of what.
+def replay(studio: Studio, old: Card, data: DataSet) -> Generator[Progress, None, Replayed]:
+    """Yields the run's progress; returns what is equal and what differs because of what.
 
     Args:
         data: the card's data set; its hash is checked.
@@ -51,15 +48,34 @@ def replay(
         StudioError: no whole card, another data set, or the run fails here.
     """
     request = request_of(old, data)
-    with whole_card():
+    with damage_in_words():
         models = tuple(pinned(model) for model in old["models"])
-        request = replace(request, data=_called(data, str(old["data"]["name"])))
+        request = replace(request, models=models, data=_called(data, str(old["data"]["name"])))
     with tempfile.TemporaryDirectory(prefix="triptych-replay-") as folder:
-        asked = replace(request, models=models)
-        result = yield from generate(studio, asked, Path(folder))
+        result = yield from in_progress(generate(studio, request, Path(folder)))
         new = card(result)
-    with whole_card():
-        return Replayed(new, tuple(compared(old, new)), NOT_COMPARED)
+    return Replayed(new, compared(old, new), NOT_COMPARED)
+
+
+def data_of(
+    old: Card, sources: Sources, settings: Settings, report: Report = lambda progress: None
+) -> DataSet:
+    """The data set of a card: found by its name, or read from what ``sources`` give.
+
+    Args:
+        report: gets the progress of a download; an exception that it raises ends the reading.
+
+    Raises:
+        StudioError: no whole card, its data set cannot be used, or was a file and none is given.
+    """
+    data, to_upload = unread_data(old)
+    if sources.is_owner:
+        return owned(sources.data or data.name, settings, report)
+    if to_upload is None:
+        return named(data.name, settings, report)
+    if sources.data is None:
+        raise InvalidValue(to_upload)
+    return in_file(Path(sources.data), settings, report)
 
 
 def _called(data: DataSet, name: str) -> DataSet:
@@ -70,67 +86,32 @@ def _called(data: DataSet, name: str) -> DataSet:
     return replace(data, name=name) if name == plain_name(name) else data
 
 
-def compared(old: Card, new: Card) -> list[Line]:
+@damage_in_words()
+def compared(old: Card, new: Card) -> tuple[Line, ...]:
     """What two cards of one request have in common: causes first, then what came of them."""
     causes = [
-        *_models(old, new),
+        *(same_files(was["name"], was, now) for was, now in _pairs(old, new)),
         *_drawn(old["samples"], new["samples"]),
-        *_parts("version of", old["versions"], new["versions"]),
-        *_parts("device", old["device"], _told_by(old["device"], new["device"])),
+        *same_machine(old, new),
         *_measured(old, new),
     ]
-    found = outcomes(old, new)
-    lines = [line for _, line in causes] + found
-    if all(line.is_equal for line in found):
-        return lines
-    changed = list(dict.fromkeys(name for name, line in causes if not line.is_equal))
-    because = (
-        f"What differs may be because of the {listed(changed)}."
-        if changed
-        else "Nothing else that the card tells differs."
-    )
-    return [*lines, Line(False, because)]
+    return explained(causes, results(old, new), "Nothing else that the card records differs.")
 
 
 def _pairs(old: Card, new: Card) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     return list(zip(old["models"], new["models"], strict=True))
 
 
-def _models(old: Card, new: Card) -> list[tuple[str, Line]]:
-    lines = []
-    for before, after in _pairs(old, new):
-        was, now = ([m["commit"], m["adapters"]] for m in (before, after))
-        name = before["name"]
-        text = f"{name}: the same files" if was == now else f"{name}: files were {was}, are {now}"
-        lines.append((f"files of {name}", Line(was == now, text)))
-    return lines
-
-
-def _drawn(old: list[str], new: list[str]) -> list[tuple[str, Line]]:
+def _drawn(old: list[str], new: list[str]) -> list[Line]:
     """Which samples were drawn: a random generator of another version may draw others."""
     if old == new:
-        return [("samples", Line(True, f"samples: the same {len(new)}"))] if new else []
+        return [Line(True, f"samples: the same {len(new)}", "samples")] if new else []
     common = len({*old} & {*new})
     text = f"samples: {common} of {len(new)} are among the {len(old)} of the card"
-    return [("samples", Line(False, text))]
+    return [Line(False, text, "samples")]
 
 
-def _told_by(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """The new device as far as the old one is told: cards of earlier versions name no hardware."""
-    return {name: value for name, value in new.items() if name in old or name != "hardware"}
-
-
-def _parts(what: str, old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, Line]]:
-    lines = []
-    for name in sorted({*old, *new}):
-        before, after = old.get(name), new.get(name)
-        told = f"{what} {name}"
-        text = f"{told}: {after}" if before == after else f"{told}: was {before}, is {after}"
-        lines.append((told, Line(before == after, text)))
-    return lines
-
-
-def _measured(old: Card, new: Card) -> list[tuple[str, Line]]:
+def _measured(old: Card, new: Card) -> list[Line]:
     """What is measured in another way now: with another extractor, say, or by another test."""
     lines = []
     for before, after in _pairs(old, new):
@@ -138,10 +119,22 @@ def _measured(old: Card, new: Card) -> list[tuple[str, Line]]:
             was, now = score["signature"], after["scores"].get(metric, score)["signature"]
             if was != now:
                 what = f"signature of {METRICS[metric].label}"
-                text = f"{before['name']}: {what} was {was}, is {now}"
-                lines.append((what, Line(False, text)))
+                lines.append(Line(False, f"{before['name']}: {what} was {was}, is {now}", what))
     was, now = ({c.get("signature") for c in card["comparisons"]} for card in (old, new))
     for one, other in zip(sorted(was - now, key=str), sorted(now - was, key=str), strict=False):
         what = "signature of the tests"
-        lines.append((what, Line(False, f"{what} was {one}, is {other}")))
+        lines.append(Line(False, f"{what} was {one}, is {other}", what))
     return lines
+
+
+def _again(studio: Studio, old: Card, sources: Sources) -> Generator[Progress, None, Replayed]:
+    """Reads the card's data set, and runs it again."""
+    data = yield from stream(
+        lambda report: data_of(old, sources, studio.settings, report), may_go_on=True
+    )
+    return (yield from replay(studio, old, data))
+
+
+EVALUATION = CardKind(
+    KIND, SCHEMA, "On a data set", "evaluate", link.PARAMETER, setup_of, link.decode, _again
+)

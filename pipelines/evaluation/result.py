@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.datasets.samples import Sample
+from pipelines.errors import listed
 from pipelines.evaluation.outputs import Evidence
 from pipelines.evaluation.request import EvaluationRequest
 from pipelines.evaluation.scores import METRICS
@@ -15,6 +16,7 @@ from pipelines.evaluation.store import Output, RunCost
 from pipelines.hub import Snapshot
 from pipelines.metrics.paired import Difference
 from pipelines.metrics.score import Score
+from pipelines.runtime.events import Progress
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,10 @@ class PartialScores:
     total: int
     scores: Mapping[str, float]
     unranked: frozenset[str] = frozenset()
+
+    @property
+    def progress(self) -> Progress:
+        return Progress(f"{self.model}: {self.done} of {self.total} samples")
 
 
 @dataclass(frozen=True)
@@ -144,11 +150,6 @@ def _sentence(comparison: Comparison) -> str:
 
 def _p(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """``a, b and c``."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def shown_kind(kinds: Iterable[str]) -> str:

@@ -1,11 +1,10 @@
 """What sets the panel "On a data set" up: the fields that a card or a link fills in.
 
-Nothing runs, and no data set is fetched. What the panel has no field for is told in a note.
+Nothing runs, and no data set is fetched. A note says what the panel has no field for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 from pipelines import validation
@@ -18,19 +17,13 @@ from pipelines.evaluation.request import (
     Generation,
     checked,
 )
-from pipelines.model_comparison.link import model_name
 from pipelines.settings import Limits
-from pipelines.sharing.pinned import pinned
-from pipelines.sharing.replay import whole_card
+from pipelines.sharing.links import ModelName
+from pipelines.sharing.reading import damage_in_words, pinned
+from pipelines.tasks import TASKS
 
 UPLOAD = "upload"
 """The choice of a data set that is a visitor's own file."""
-SHOWN: Mapping[str, tuple[str, ...]] = {
-    "write": ("max_new_tokens", "temperature"),
-    "describe": ("max_new_tokens", "temperature", "method"),
-    "paint": ("steps", "guidance_scale"),
-}
-"""The settings that the panel has fields for, by task."""
 _LONGEST = 2_000
 
 
@@ -47,34 +40,30 @@ class Setup:
     notes: tuple[str, ...] = ()
 
 
-def setup_of(found: Card, limits: Limits) -> Setup:
+@damage_in_words()
+def setup_of(card: Card, limits: Limits) -> Setup:
     """The fields that a card of an evaluation fills in, with its models at their commits.
 
     Raises:
         StudioError: no whole card, or a field that is not as it may be.
     """
-    data, note = unread_data(found)
-    with whole_card():
-        models = tuple(pinned(model) for model in found["models"])
-    return checked_setup(
-        Setup(
-            replace(request_of(found, data), models=models),
-            data.name if note is None else UPLOAD,
-            () if note is None else (note,),
-        ),
-        limits,
-    )
+    data, note = unread_data(card)
+    models = tuple(pinned(model) for model in card["models"])
+    request = replace(request_of(card, data), models=models)
+    if note is None:
+        return checked_setup(Setup(request, data.name), limits)
+    return checked_setup(Setup(request, UPLOAD, (note,)), limits)
 
 
-def unread_data(found: Card) -> tuple[DataSet, str | None]:
+@damage_in_words()
+def unread_data(card: Card) -> tuple[DataSet, str | None]:
     """A card's data set, named and not read; and what to say where its name does not find it.
 
     Raises:
         InvalidValue: no whole card.
     """
-    with whole_card():
-        name = validation.text("data", found["data"]["name"], _LONGEST)
-        sha256 = validation.text("sha256", found["data"]["sha256"], _LONGEST)
+    name = validation.text("data", card["data"]["name"], _LONGEST)
+    sha256 = validation.text("sha256", card["data"]["sha256"], _LONGEST)
     return _unread(name, sha256), _to_upload(name, sha256)
 
 
@@ -101,11 +90,11 @@ def checked_setup(setup: Setup, limits: Limits) -> Setup:
     """
     request = checked(setup.request, limits)
     for model in request.models:
-        model_name("model", model)
+        ModelName().check("model", model, limits)
     if request.clip is not None:
-        model_name("clip", request.clip)
+        ModelName().check("clip", request.clip, limits)
     assert request.settings is not None  # checked has filled them in
-    settings, notes = _shown(request.settings, SHOWN[request.task])
+    settings, notes = _shown(request.settings, TASKS[request.task].evaluated)
     return Setup(replace(request, settings=settings), setup.data, (*setup.notes, *notes))
 
 

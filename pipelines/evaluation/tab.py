@@ -15,7 +15,7 @@ from pipelines.datasets.samples import DataSet
 from pipelines.datasets.sources import in_file, named
 from pipelines.errors import InvalidValue, abbreviated
 from pipelines.evaluation import files, link, plots
-from pipelines.evaluation.card import KIND, Card, card
+from pipelines.evaluation.card import Card, card
 from pipelines.evaluation.evaluation_form import (
     Found,
     Given,
@@ -28,6 +28,7 @@ from pipelines.evaluation.evaluation_form import (
     switch,
 )
 from pipelines.evaluation.pipeline import generate
+from pipelines.evaluation.replay import EVALUATION
 from pipelines.evaluation.request import (
     OF_CLIP,
     Describing,
@@ -51,17 +52,17 @@ from pipelines.runtime.events import Progress, with_result
 from pipelines.runtime.streaming import stream
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
-from pipelines.sharing.opening import Filling, read_card
+from pipelines.sharing.cards import Opening
 
 
-def build(studio: Studio, compute: dict[str, Any]) -> Filling:
+def build(studio: Studio, compute: dict[str, Any]) -> Opening:
     """Adds the panel's content to the current block.
 
     Args:
         compute: queue options that all computing handlers share.
 
     Returns:
-        What fills the fields in from a link's text.
+        How cards and links open it.
     """
     lead = (
         "Several models on the same samples: scores with intervals, and whether the models differ "
@@ -94,31 +95,13 @@ def build(studio: Studio, compute: dict[str, Any]) -> Filling:
         },
         [task, data], [*switch(studio.settings, given, "describe"), data], **ui.FREE,
     )  # fmt: skip
-    return _wire_opening(studio.settings, given, found, card_button)
-
-
-def _wire_opening(
-    settings: Settings, given: Given, found: Found, button: gr.UploadButton
-) -> Filling:
-    """What fills the fields in: a card by the button, a link by what is returned."""
 
     def fill(setup: Setup) -> dict[Any, Any]:
         cleared = _cleared(found, "Ready")
         notes = {found.notes: ui.notes_text(list(setup.notes))}
-        return {**opened(settings, given, setup), **cleared, **notes}
+        return {**opened(studio.settings, given, setup), **cleared, **notes}
 
-    def from_card(path: str) -> dict[Any, Any]:
-        return fill(setup_of(read_card(Path(path), KIND), settings.limits))
-
-    def from_link(text: str) -> dict[Any, Any]:
-        return fill(link.decode(text, settings.limits))
-
-    fields = [*given, *found.outputs]
-    button.upload(
-        ui.shows_errors(from_card), [button], fields,
-        **{**ui.FREE, "queue": True},  # unqueued errors are not shown
-    )  # fmt: skip
-    return Filling(ui.shows_errors(from_link), fields)
+    return Opening(EVALUATION, fill, [*given, *found.outputs], card_button)
 
 
 def _handler(studio: Studio, found: Found) -> Callable[..., Iterator[dict[Any, Any]]]:

@@ -15,29 +15,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.datasets.samples import DataSet
+from pipelines.arena.replay import VOTES
 from pipelines.datasets.sources import HELP, owned
 from pipelines.errors import InvalidValue, StudioError, abbreviated
 from pipelines.evaluation.card import card
 from pipelines.evaluation.files import CARD, as_json, write
 from pipelines.evaluation.pipeline import generate
+from pipelines.evaluation.replay import EVALUATION
 from pipelines.evaluation.report import markdown, pasted
-from pipelines.evaluation.request import (
-    EXTRACTORS,
-    METRICS,
-    TASKS,
-    EvaluationRequest,
-    settings_from,
-)
+from pipelines.evaluation.request import EXTRACTORS, METRICS, EvaluationRequest, settings_from
 from pipelines.evaluation.result import PartialScores
 from pipelines.evaluation.scores import METRICS as KNOWN
 from pipelines.files.images import open_picture
+from pipelines.model_comparison.replay import COMPARISON
 from pipelines.runtime.events import Progress, with_result
 from pipelines.runtime.streaming import stream
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
-from pipelines.sharing import cards
+from pipelines.sharing.cards import Sources, replay
+from pipelines.sharing.reading import read_object
+from pipelines.tasks import TASKS
 
+_KINDS = (COMPARISON, EVALUATION, VOTES)
 _STOPPED = 130
 _PAUSE_SECONDS = 0.2
 _EPILOG = """\
@@ -163,9 +162,10 @@ def _studio(given: argparse.Namespace) -> Studio:
 
 def _evaluate(given: argparse.Namespace) -> int:
     studio = _studio(given)
+    read = stream(lambda report: owned(given.data, studio.settings, report), may_go_on=True)
     request = EvaluationRequest(
         given.task,
-        _data(given.data, studio.settings),
+        _told(read),
         tuple(given.models),
         tuple(given.metrics),
         given.samples,
@@ -183,15 +183,17 @@ def _evaluate(given: argparse.Namespace) -> int:
 
 def _replay(given: argparse.Namespace) -> int:
     studio = _studio(given)
-    old = cards.read(_text_of(given.card))
-    replayed = _told(cards.replay(studio, old, _sources(given, old["kind"], studio.settings)))
+    old = read_object(_text_of(given.card))
+    picture = None if given.picture is None else open_picture(given.picture, studio.settings.limits)
+    sources = Sources(picture, given.data, is_owner=True)
+    replayed = _told(replay(studio, old, _KINDS, sources))
     for line in replayed.lines:
         print(f"{'equal  ' if line.is_equal else 'differs'}  {line.text}")
     if replayed.not_compared:
         print(f"\n{replayed.not_compared}")
     if given.output is not None:
         given.output.mkdir(parents=True, exist_ok=True)
-        (given.output / CARD).write_text(as_json(replayed.card), encoding="utf-8")
+        (given.output / CARD).write_text(as_json(replayed.made), encoding="utf-8")
     return 0 if replayed.is_equal else 1
 
 
@@ -203,21 +205,6 @@ def _text_of(card: Path) -> str:
             f"The card {abbreviated(str(card))} cannot be read ({type(error).__name__}). Give a "
             "card.json."
         ) from error
-
-
-def _sources(given: argparse.Namespace, kind: str, settings: Settings) -> cards.Sources:
-    """What a card does not hold, from what the machine's owner typed."""
-    picture = None if given.picture is None else open_picture(given.picture, settings.limits)
-    votes = None
-    if kind == cards.VOTES and given.data:
-        votes = cards.read_votes(Path(given.data))
-    return cards.Sources(lambda name: _data(given.data or name, settings), picture, votes)
-
-
-def _data(given: str, settings: Settings) -> DataSet:
-    """A data set by what the machine's owner typed; a download is told as it goes."""
-    data: DataSet = _told(stream(lambda emit: owned(given, settings, emit), may_go_on=True))
-    return data
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -6,17 +6,14 @@ It holds the receipts of both sides; texts and captions stand in it, pictures by
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pipelines import validation
 from pipelines.errors import InvalidValue
-from pipelines.image_captioning.pipeline import CaptionRequest
 from pipelines.model_comparison import link
 from pipelines.model_comparison.pipeline import (
     SIDES,
-    TASKS,
     CompareRequest,
     ComparisonResult,
     SideRequest,
@@ -24,9 +21,9 @@ from pipelines.model_comparison.pipeline import (
 )
 from pipelines.model_comparison.report import verdict
 from pipelines.settings import Limits
-from pipelines.sharing.replay import pinned_fields, whole_card
-from pipelines.text_generation.pipeline import TextRequest, TextResult
-from pipelines.text_to_image.pipeline import PaintRequest, PaintResult
+from pipelines.sharing.reading import damage_in_words
+from pipelines.sharing.replay import pinned_fields
+from pipelines.tasks import TASKS
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -36,52 +33,46 @@ KIND = "comparison"
 
 Card = dict[str, Any]
 
-_REQUESTS: Mapping[str, type[Any]] = {
-    "write": TextRequest,
-    "paint": PaintRequest,
-    "describe": CaptionRequest,
-}
-
 
 def card(result: ComparisonResult) -> Card:
-    """The card. ``request`` is as it was asked, receipts as it was run; ``link`` is None where
+    """The card. ``request`` is as it was given, receipts as it was run; ``link`` is None where
     a link cannot hold it."""
     request, receipt = result.request, result.receipt
     return {
         "schema": SCHEMA,
         "kind": KIND,
         "task": request.task,
-        "request": {side: _asked(getattr(request, side)) for side in SIDES},
+        "request": {side: _given(getattr(request, side)) for side in SIDES},
         "link": _link(request),
         "device": dict(receipt["left"]["device"]),
         "versions": dict(receipt["left"]["versions"]),
         "receipts": {side: receipt[side] for side in SIDES},
-        "outputs": {side: _told(getattr(result, side).result) for side in SIDES},
+        "outputs": {side: _texts(getattr(result, side).result) for side in SIDES},
         "measures": {side: asdict(getattr(result, side).measures) for side in SIDES},
         "is_identical": result.is_identical,
         "verdict": verdict(result),
     }
 
 
-def _asked(request: SideRequest) -> dict[str, Any]:
+def _given(request: SideRequest) -> dict[str, Any]:
     fields = [f for f in dataclasses.fields(request) if f.metadata.get("in_receipt", True)]
     return {field.name: getattr(request, field.name) for field in fields}
 
 
 def _link(request: CompareRequest) -> str | None:
     try:
-        return f"?{link.PARAMETER}={link.encode(link.setup_of(request))}"
+        return f"?{link.PARAMETER}={link.encode(link.fields_of(request))}"
     except InvalidValue:  # too long, or more than the page has fields for
         return None
 
 
-def _told(result: SideResult) -> list[str]:
-    if isinstance(result, TextResult):
-        return [result.text]
-    return [] if isinstance(result, PaintResult) else [each.text for each in result.captions]
+def _texts(result: SideResult) -> list[str]:
+    captions = [caption.text for caption in getattr(result, "captions", [])]
+    return [result.text] if hasattr(result, "text") else captions
 
 
-def request_of(found: Card, picture: Image.Image | None = None) -> CompareRequest:
+@damage_in_words()
+def request_of(card: Card, picture: Image.Image | None = None) -> CompareRequest:
     """The request that a card is of, with what came from the Hub at the card's commits.
 
     Its values are checked when it runs.
@@ -90,28 +81,20 @@ def request_of(found: Card, picture: Image.Image | None = None) -> CompareReques
         picture: what was described: a card names it by its hash.
 
     Raises:
-        InvalidValue: no card of a comparison, or not a whole one.
+        InvalidValue: no whole card of a comparison.
     """
-    with whole_card():
-        if (found["schema"], found["kind"]) != (SCHEMA, KIND):
-            raise InvalidValue(
-                f"This is no card of a comparison: a JSON object of kind {KIND!r} with schema "
-                f"{SCHEMA} is needed."
-            )
-        task: Any = validation.choice("task", found["task"], TASKS)
-        sides = []
-        for side in SIDES:
-            asked = {**found["receipts"][side], "request": found["request"][side]}
-            fields = pinned_fields(asked, task, _REQUESTS[task])
-            given = {"picture": picture} if task == "describe" else {}
-            sides.append(_REQUESTS[task](**fields, **given))
+    task: Any = validation.choice("task", card["task"], tuple(TASKS))
+    record = TASKS[task]
+    given = {"picture": picture} if record.takes == "picture" else {}
+    receipts = [{**card["receipts"][side], "request": card["request"][side]} for side in SIDES]
+    sides = [record.pipeline.Request(**pinned_fields(each, task), **given) for each in receipts]
     return CompareRequest(task, *sides)
 
 
-def setup_of(found: Card, limits: Limits) -> link.Setup:
-    """The page's fields that a card sets, checked like any visitor's input.
+def setup_of(card: Card, limits: Limits) -> link.Fields:
+    """The panel's fields that a card fills in, checked like any visitor's input.
 
     Raises:
         StudioError: no whole card of a comparison, or a field that is not as it may be.
     """
-    return link.checked(link.setup_of(request_of(found)), limits)
+    return link.checked(link.fields_of(request_of(card)), limits)

@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 from pipelines import validation
 from pipelines.errors import InvalidValue, StudioError
-from pipelines.image_captioning import pipeline as describing
 from pipelines.image_captioning.pipeline import CaptionRequest, CaptionResult
 from pipelines.runtime.device import PeakMemory, memory_in_use_bytes
 from pipelines.runtime.events import Progress
@@ -24,10 +23,8 @@ from pipelines.runtime.sampling import fresh_seed
 from pipelines.runtime.streaming import Emit, stream
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits
-from pipelines.tasks import Task
-from pipelines.text_generation import pipeline as writing
+from pipelines.tasks import TASKS, Task, TaskRecord
 from pipelines.text_generation.pipeline import TextRequest, TextResult
-from pipelines.text_to_image import pipeline as painting
 from pipelines.text_to_image.pipeline import PaintRequest, PaintResult
 
 Side = Literal["left", "right"]
@@ -108,46 +105,15 @@ class ComparisonResult:
     receipt: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """How one task is run and measured. ``warm_up`` replaces fields to make a tiny run."""
-
-    request_type: type[Any]
-    checked: Callable[[Any, Limits], Any]
-    generate: Callable[[Studio, Any], Generator[Any, None, Any]]
-    warm_up: Mapping[str, int]
-    measure: Callable[[Any, Any], tuple[float, float, str]]
-    """Request and result to: seconds to the first output, rate, unit of the rate."""
-
-
-def _measure_text(request: TextRequest, result: TextResult) -> tuple[float, float, str]:
-    return result.first_token_seconds, result.tokens_per_second, "tokens/s"
-
-
-def _measure_paint(request: PaintRequest, result: PaintResult) -> tuple[float, float, str]:
-    """Steps for each second of the whole run, so the decoding of the picture is in it."""
-    steps = result.receipt["request"]["steps"]  # the request may leave them to the model
-    return result.first_step_seconds, steps * request.count / result.seconds, "steps/s"
-
-
-def _measure_captions(request: CaptionRequest, result: CaptionResult) -> tuple[float, float, str]:
-    return result.first_token_seconds, request.count / result.seconds, "captions/s"
-
-
-_KINDS: Mapping[str, _Kind] = {
-    "write": _Kind(
-        TextRequest, writing.checked, writing.generate, {"max_new_tokens": 2}, _measure_text
-    ),
-    "paint": _Kind(PaintRequest, painting.checked, painting.generate, {"steps": 1}, _measure_paint),
-    "describe": _Kind(
-        CaptionRequest,
-        describing.checked,
-        describing.generate,
-        {"max_new_tokens": 2},
-        _measure_captions,
-    ),
-}
-TASKS = tuple(_KINDS)
+def _speed(result: SideResult) -> tuple[float, float, str]:
+    """Seconds to the first output, rate, and unit of the rate."""
+    request = result.receipt["request"]  # with what a request left to the model
+    if isinstance(result, TextResult):
+        return result.first_token_seconds, result.tokens_per_second, "tokens/s"
+    if isinstance(result, PaintResult):  # of the whole run: the decoding of pictures is in it
+        steps = request["steps"] * request["count"]
+        return result.first_step_seconds, steps / result.seconds, "steps/s"
+    return result.first_token_seconds, request["count"] / result.seconds, "captions/s"
 
 
 def checked(request: CompareRequest, limits: Limits) -> CompareRequest:
@@ -156,17 +122,18 @@ def checked(request: CompareRequest, limits: Limits) -> CompareRequest:
     Raises:
         InvalidValue: a field of a side, which the message names, or inputs that differ.
     """
-    kind = _KINDS[validation.choice("task", request.task, TASKS)]
+    task: Any = validation.choice("task", request.task, tuple(TASKS))
+    pipeline = TASKS[task].pipeline
     sides = []
     for side in SIDES:
         given = getattr(request, side)
         with _naming(side, given):
-            if not isinstance(given, kind.request_type):
+            if not isinstance(given, pipeline.Request):
                 raise InvalidValue(
                     f"a {type(given).__name__} was given; to {request.task} takes "
-                    f"a {kind.request_type.__name__}."
+                    f"a {pipeline.Request.__name__}."
                 )
-            sides.append(kind.checked(given, limits))
+            sides.append(pipeline.checked(given, limits))
     left, right = sides
     for name in _SHARED:
         if getattr(left, name, None) != getattr(right, name, None):
@@ -187,19 +154,19 @@ def generate(
         StudioError: of the class that the slice raised; the message names the side.
     """
     request = checked(request, studio.settings.limits)
-    kind = _KINDS[request.task]
+    task = TASKS[request.task]
     in_memory_before = _keys_in_memory(studio)
     keys: dict[Side, str] = {}
     for side in SIDES:
-        keys[side] = yield from _warm_up(studio, kind, side, getattr(request, side))
+        keys[side] = yield from _warm_up(studio, task, side, getattr(request, side))
     yield SideEvent("right", Progress("Waiting for A"))
     outcomes: dict[Side, Outcome] = {}
     for side in SIDES:
         given = getattr(request, side)
         if keys[side] not in _keys_in_memory(studio):  # the budget does not hold both
-            yield from _warm_up(studio, kind, side, given)
-        timed = yield from _side_run(side, given, _timed(studio, kind, side, given))
-        outcomes[side] = _outcome(studio, kind, given, timed, keys[side] in in_memory_before)
+            yield from _warm_up(studio, task, side, given)
+        timed = yield from _side_run(side, given, _timed(studio, task, side, given))
+        outcomes[side] = _outcome(studio, timed, keys[side] in in_memory_before)
         yield SideDone(side, outcomes[side])
     return _result(request, outcomes["left"], outcomes["right"])
 
@@ -214,20 +181,20 @@ def _side_run(side: Side, request: SideRequest, work: Work) -> Generator[SideEve
 
 
 def _warm_up(
-    studio: Studio, kind: _Kind, side: Side, request: SideRequest
+    studio: Studio, task: TaskRecord, side: Side, request: SideRequest
 ) -> Generator[SideEvent, None, str]:
     """Loads the model and makes a tiny run; passes on its progress. Returns the model's key."""
 
     def work(emit: Emit) -> str:
         emit(SideEvent(side, Progress("Warming up")))
         result = _drained(
-            kind.generate(studio, tiny),
+            task.pipeline.generate(studio, tiny),
             lambda event: emit(SideEvent(side, event)) if isinstance(event, Progress) else None,
         )
         return _key(result)
 
     given: Any = request
-    tiny = replace(given, **kind.warm_up)
+    tiny = replace(given, **task.warm_up)
     key: str = yield from _side_run(side, request, work)
     return key
 
@@ -250,13 +217,13 @@ class _Timed:
     increase_bytes: int
 
 
-def _timed(studio: Studio, kind: _Kind, side: Side, request: SideRequest) -> Work:
+def _timed(studio: Studio, task: TaskRecord, side: Side, request: SideRequest) -> Work:
     """The run that counts, watched for its memory."""
 
     def work(emit: Emit) -> _Timed:
         before = memory_in_use_bytes(studio.device.kind)
         with PeakMemory(studio.device.kind) as peak:
-            run = kind.generate(studio, request)
+            run = task.pipeline.generate(studio, request)
             result = _drained(run, lambda event: emit(SideEvent(side, event)))
         return _Timed(result, peak.bytes, peak.bytes - before)
 
@@ -273,11 +240,9 @@ def _keys_in_memory(studio: Studio) -> set[str]:
     return {resident.key for resident in studio.residency.residents()}
 
 
-def _outcome(
-    studio: Studio, kind: _Kind, request: SideRequest, timed: _Timed, was_in_memory: bool
-) -> Outcome:
+def _outcome(studio: Studio, timed: _Timed, was_in_memory: bool) -> Outcome:
     result = timed.result
-    first_output_seconds, rate, unit = kind.measure(request, result)
+    first_output_seconds, rate, unit = _speed(result)
     sizes = {resident.key: resident.size_bytes for resident in studio.residency.residents()}
     measures = Measures(
         load_seconds=result.load_seconds,

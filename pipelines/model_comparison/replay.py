@@ -7,14 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pipelines.evaluation.replay import NOT_COMPARED, Replayed, compared
-from pipelines.model_comparison.card import Card, card, request_of
-from pipelines.model_comparison.pipeline import NAMES, SIDES, SideEvent, generate
-from pipelines.runtime.events import Progress
+from pipelines.model_comparison import link
+from pipelines.model_comparison.card import KIND, SCHEMA, Card, card, request_of, setup_of
+from pipelines.model_comparison.pipeline import (
+    NAMES,
+    SIDES,
+    ComparisonResult,
+    SideEvent,
+    generate,
+)
+from pipelines.runtime.events import Progress, with_result
 from pipelines.runtime.studio import Studio
-from pipelines.sharing.replay import whole_card
+from pipelines.sharing.cards import CardKind
+from pipelines.sharing.reading import damage_in_words
+from pipelines.sharing.replay import (
+    NOT_COMPARED,
+    Line,
+    Replayed,
+    explained,
+    same_files,
+    same_machine,
+    same_outputs,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,48 +48,33 @@ def replay(
         StudioError: no whole card of a comparison, another picture, or the run fails here.
     """
     request = request_of(old, picture)
-    with whole_card():
-        before = _as_models(old)
-    with closing(generate(studio, request)) as run:
-        while True:
-            try:
-                event = next(run)
-            except StopIteration as end:
-                new = card(end.value)
-                break
-            if isinstance(event, SideEvent) and isinstance(event.event, Progress):
-                told = event.event
-                message = f"{NAMES[event.side]}: {told.message}"
-                yield Progress(message, told.fraction, told.seconds_left)
-    with whole_card():
-        return Replayed(new, tuple(compared(before, _as_models(new))), NOT_COMPARED)
+    compared(old, old)  # refuses a damaged card before anything runs
+    new: Card = {}
+    with closing(with_result(generate(studio, request))) as events:
+        for item in events:
+            if isinstance(item, ComparisonResult):
+                new = card(item)
+            elif isinstance(item, SideEvent) and isinstance(item.event, Progress):
+                shown = item.event
+                message = f"{NAMES[item.side]}: {shown.message}"
+                yield Progress(message, shown.fraction, shown.seconds_left)
+    return Replayed(new, compared(old, new), NOT_COMPARED)
 
 
-def _as_models(found: Card) -> dict[str, Any]:
-    """The card in the terms of an evaluation's: two models of one output each, without scores.
-
-    Its verdict tells of speeds as well, so it is none of an evaluation's.
-    """
-    models = []
+@damage_in_words()
+def compared(old: Card, new: Card) -> tuple[Line, ...]:
+    """What two cards of one request have in common: causes first, then what came of them."""
+    causes, results = [], []
     for side in SIDES:
-        receipt = found["receipts"][side]
-        model = receipt["model"]
-        models.append(
-            {
-                "name": f"{NAMES[side]} ({model['reference']})",
-                "commit": model["commit"],
-                "adapters": model.get("adapters", []),
-                "outputs": [receipt["output_sha256"]],
-                "scores": {},
-                "unscored": {},
-            }
-        )
-    return {
-        "models": models,
-        "samples": [],
-        "comparisons": [],
-        "differing": {"samples": []},
-        "verdict": "",
-        "versions": found["versions"],
-        "device": found["device"],
-    }
+        was, now = old["receipts"][side], new["receipts"][side]
+        name = f"{NAMES[side]} ({was['model']['reference']})"
+        causes.append(same_files(name, was["model"], now["model"]))
+        results.append(same_outputs(name, [was["output_sha256"]], [now["output_sha256"]]))
+    causes += same_machine(old, new)
+    return explained(causes, results, "Nothing else that the card records differs.")
+
+
+COMPARISON = CardKind(
+    KIND, SCHEMA, "Side by side", "sides", link.PARAMETER, setup_of, link.decode,
+    replay=lambda studio, old, sources: replay(studio, old, sources.picture),
+)  # fmt: skip

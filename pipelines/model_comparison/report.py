@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from pipelines.errors import listed
 from pipelines.model_comparison.pipeline import (
     NAMES,
     SIDES,
@@ -18,6 +19,7 @@ from pipelines.model_comparison.pipeline import (
     Side,
 )
 from pipelines.runtime.device import mebibytes
+from pipelines.tasks import TASKS
 
 NOTICEABLE_RATIO = 1.1
 """Speeds nearer to each other than this are called alike: one run each cannot tell."""
@@ -25,7 +27,6 @@ NOTICEABLE_RATIO = 1.1
 SHORTEST_SECONDS = 0.5
 """Where both runs took less, whatever else the machine did may decide which was faster."""
 
-_FIRST_OUTPUT = {"write": "First token", "paint": "First step", "describe": "First token"}
 HOW_TO_READ = (
     "Each side ran alone, after a tiny run to warm up. Peak memory is that of the whole program, "
     "both models included; in brackets, how much more than just before the run."
@@ -47,7 +48,7 @@ def verdict(result: ComparisonResult) -> str:
     others by the time they took.
     """
     names = [name.replace("_", " ") for name in differing_settings(result.request)]
-    given = f"A and B differ in {_listed(names)}" if names else "A and B are the same"
+    given = f"A and B differ in {listed(names)}" if names else "A and B are the same"
     speed = _faster(result.request.task, result.left.measures, result.right.measures)
     outputs = "identical" if result.is_identical else "different"
     return f"{given}. In one run each, {speed}; the outputs are {outputs}."
@@ -68,15 +69,11 @@ def _faster(task: str, left: Measures, right: Measures) -> str:
     return f"{NAMES[SIDES[speeds.index(fast)]]} {what.format(f'{fast / slow:.1f}')}"
 
 
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
 def measures_rows(
     request: CompareRequest, measures: Mapping[Side, Measures]
 ) -> tuple[list[str], list[list[str]]]:
     """Headers and rows: a column for each side that has ended."""
-    cells = [_cells(_FIRST_OUTPUT[request.task], measured) for measured in measures.values()]
+    cells = [_cells(TASKS[request.task].first_output, measured) for measured in measures.values()]
     headers = ["Measure", *(NAMES[side] for side in measures)]
     return headers, [[name, *(side[name] for side in cells)] for name in cells[0]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import astuple
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +15,9 @@ from pipelines.hub import local_models, local_names, names_here
 from pipelines.hub.claims import claims
 from pipelines.image_captioning.pipeline import METHODS
 from pipelines.model_comparison import link
-from pipelines.model_comparison.card import KIND, card, setup_of
-from pipelines.model_comparison.fields import SharedFields, SideFields, compare_request
+from pipelines.model_comparison.card import card
 from pipelines.model_comparison.pipeline import (
+    NAMES,
     SIDES,
     CompareRequest,
     ComparisonResult,
@@ -28,6 +28,7 @@ from pipelines.model_comparison.pipeline import (
     generate,
 )
 from pipelines.model_comparison.published import write
+from pipelines.model_comparison.replay import COMPARISON
 from pipelines.model_comparison.report import measures_table, verdict
 from pipelines.model_comparison.side_form import (
     SCENE,
@@ -37,6 +38,7 @@ from pipelines.model_comparison.side_form import (
     Given,
     Output,
     Page,
+    SideSettings,
     build_findings,
     build_given,
     build_output,
@@ -46,8 +48,8 @@ from pipelines.page import ui
 from pipelines.runtime.events import Progress, with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import ROOT, Settings
-from pipelines.sharing.opening import Filling, read_card
-from pipelines.tasks import Task
+from pipelines.sharing.cards import Opening
+from pipelines.tasks import TASKS, Task
 from pipelines.text_generation.pipeline import TextDelta
 from pipelines.text_to_image.families import SMALL_WORLD
 from pipelines.text_to_image.pipeline import Preview
@@ -62,11 +64,11 @@ class _Buttons(NamedTuple):
     card: gr.UploadButton
 
 
-def build(studio: Studio, compute: dict[str, Any]) -> Filling:
+def build(studio: Studio, compute: dict[str, Any]) -> Opening:
     """Adds Side by side to the current block.
 
     Returns:
-        What fills the fields in from a link's text.
+        How cards and links open it.
     """
     lead = "Two models, or one with two settings: one input, one seed, one run after the other."
     gr.Markdown(lead, elem_classes="lead")
@@ -96,16 +98,12 @@ def build(studio: Studio, compute: dict[str, Any]) -> Filling:
         ready.then(run, fields, outputs, api_visibility="private", **shared),
     ]
     ui.wire_stop(buttons.stop, runs, page.statuses)
-    opened = list(dict.fromkeys([*switched, *page.inputs]))
-    buttons.card.upload(
-        ui.shows_errors(lambda path: _opened_card(studio.settings, page, path)),
-        [buttons.card], opened, **{**ui.FREE, "queue": True},  # unqueued errors are not shown
-    )  # fmt: skip
 
-    def from_link(text: str) -> dict[Any, Any]:
-        return _opened(studio.settings, page, link.decode(text, studio.settings.limits))
+    def fill(fields: link.Fields) -> dict[Any, Any]:
+        return _filled(studio.settings, page, fields)
 
-    return Filling(ui.shows_errors(from_link), opened)
+    filled = list(dict.fromkeys([*switched, *page.inputs]))
+    return Opening(COMPARISON, fill, filled, buttons.card)
 
 
 def _build_given(settings: Settings) -> tuple[Given, _Buttons]:
@@ -223,9 +221,10 @@ def _handler(studio: Studio, page: Page) -> Callable[..., Iterator[dict[Any, Any
         """
         a = model_a, temperature_a, steps_a, guidance_scale_a, scheduler_a, method_a, captions_a
         b = model_b, temperature_b, steps_b, guidance_scale_b, scheduler_b, method_b, captions_b
-        shared = SharedFields(task, prompt, seed, max_new_tokens, picture)
-        sides = SideFields(*a), SideFields(*b)
-        request = compare_request(shared, *sides, studio.settings.limits)
+        names = SideSettings._fields
+        sides = {"A": dict(zip(names, a, strict=True)), "B": dict(zip(names, b, strict=True))}
+        shared = {"task": task, "prompt": prompt, "seed": seed, "max_new_tokens": max_new_tokens}
+        request = link.request_of({**shared, **sides}, picture, studio.settings.limits)
         with closing(with_result(generate(studio, request))) as events:
             yield from _updates(page, request, events, studio.settings.data_dir)
 
@@ -271,12 +270,11 @@ def _nothing_to_keep(page: Page) -> dict[Any, Any]:
 def _event_update(out: Output, request: Any, event: Any) -> dict[Any, Any]:
     if isinstance(event, TextDelta):
         part = event.new_tokens / request.max_new_tokens
-        bar = Progress(f"Writing · {event.new_tokens} tokens", part)
+        bar = replace(event.progress, fraction=part)
         return {out.text: event.whole(request.prompt), out.status: ui.progress_bar(bar)}
     if isinstance(event, Preview):
-        part = event.step / event.steps
-        bar = Progress(f"Step {event.step} of {event.steps}", part, event.seconds_left)
-        return {out.painting: event.pictures or gr.skip(), out.status: ui.progress_bar(bar)}
+        shown = event.pictures or gr.skip()
+        return {out.painting: shown, out.status: ui.progress_bar(event.progress)}
     return {out.status: ui.progress_bar(event)}
 
 
@@ -338,22 +336,17 @@ def _switch(
     return {**visible, **changed, **found}
 
 
-def _opened(settings: Settings, page: Page, setup: link.Setup) -> dict[Any, Any]:
+def _filled(settings: Settings, page: Page, fields: link.Fields) -> dict[Any, Any]:
     """The task's page with every field as a card or a link has it; nothing runs by itself."""
-    shared, given = setup.shared, page.given
-    changed = _switch(settings, page, shared.task, shared.prompt)
-    values: dict[Any, Any] = {
-        given.task: shared.task, given.prompt: shared.prompt, given.seed: shared.seed,
-        given.max_new_tokens: shared.max_new_tokens,
-    }  # fmt: skip
+    task = fields["task"]
+    changed = _switch(settings, page, task, fields.get("prompt", ""))
+    values: dict[Any, Any] = {}
+    for name in ("task", *TASKS[task].shared):
+        values[getattr(page.given, name)] = fields[name]
     for side in SIDES:
-        values |= zip(page.settings[side], astuple(getattr(setup, side)), strict=True)
+        for name, value in fields[NAMES[side]].items():
+            values[getattr(page.settings[side], name)] = value
     return changed | {
         widget: {**changed.get(widget, gr.update()), "value": value}
         for widget, value in values.items()
     }
-
-
-def _opened_card(settings: Settings, page: Page, path: str) -> dict[Any, Any]:
-    found = read_card(Path(path), KIND)
-    return _opened(settings, page, setup_of(found, settings.limits))

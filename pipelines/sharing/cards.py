@@ -1,130 +1,120 @@
-"""Reads a card of any kind, and runs again what it is of."""
+"""Cards of any kind: read from a file or a text, opened in their panel, and run again.
+
+A kind of card belongs to its way of comparing, which describes it in a ``CardKind``. This
+module imports none of them: whoever reads cards passes the kinds that can be read.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipelines.arena import card as votes_card
-from pipelines.arena.ballot import Ballot, from_lines
-from pipelines.arena.log import VoteLog
-from pipelines.arena.replay import replay as replay_votes
-from pipelines.datasets.samples import DataSet, embedded, read_bounded
-from pipelines.datasets.sources import in_file, named
 from pipelines.errors import InvalidValue, abbreviated
-from pipelines.evaluation import card as evaluation_card
-from pipelines.evaluation.replay import Replayed
-from pipelines.evaluation.replay import replay as replay_evaluation
-from pipelines.evaluation.setup import unread_data
-from pipelines.model_comparison import card as comparison_card
-from pipelines.model_comparison.replay import replay as replay_comparison
-from pipelines.runtime.events import Report
+from pipelines.runtime.events import Progress
 from pipelines.runtime.studio import Studio
-from pipelines.settings import Settings
-from pipelines.sharing.replay import read_object
+from pipelines.settings import Limits
+from pipelines.sharing.reading import read_object, text_of
+from pipelines.sharing.replay import Replayed
 
 if TYPE_CHECKING:
     from PIL import Image
-
-COMPARISON, EVALUATION, VOTES = comparison_card.KIND, evaluation_card.KIND, votes_card.KIND
-_SCHEMAS = {
-    COMPARISON: comparison_card.SCHEMA,
-    EVALUATION: evaluation_card.SCHEMA,
-    VOTES: votes_card.SCHEMA,
-}
 
 Card = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What cards name and do not hold.
+    """What a card names and does not hold.
 
-    ``data`` gives an evaluation's data set by its name, one that ships with the page where
-    nothing else is said; ``picture`` is what a comparison described, and ``votes`` are to take
-    the place of those in a card.
+    ``picture`` is what a comparison described. ``data`` is the data set of an evaluation, or
+    votes to take the place of those in a card: the path of a visitor's upload, or, where
+    ``is_owner``, whatever the machine's owner typed.
     """
 
-    data: Callable[[str], DataSet] = embedded
     picture: Image.Image | None = None
-    votes: Sequence[Ballot] | None = None
+    data: str | None = None
+    is_owner: bool = False
 
 
-def read(text: str) -> Card:
-    """A card from the text of its file.
+@dataclass(frozen=True)
+class CardKind:
+    """One kind of card, and the panel of Compare that opens it.
+
+    ``setup_of`` gives the panel's fields from a card, ``decode`` from the text of a link, which
+    stands in the page's address as ``parameter``. ``replay`` runs a card again.
+    """
+
+    name: str
+    schema: int
+    panel: str
+    panel_id: str
+    parameter: str
+    setup_of: Callable[[Card, Limits], Any]
+    decode: Callable[[object, Limits], Any]
+    replay: Callable[[Studio, Card, Sources], Generator[Progress, None, Replayed]]
+
+
+class Opening(NamedTuple):
+    """How a card or a link opens a panel of Compare.
+
+    ``fill`` takes what ``setup_of`` and ``decode`` of the kind give, then the values of
+    ``inputs``; it returns what changes of ``fields``. ``button`` takes the file of a card.
+    """
+
+    kind: CardKind
+    fill: Callable[..., dict[Any, Any]]
+    fields: list[Any]
+    button: Any
+    inputs: tuple[Any, ...] = ()
+
+
+def kind_of(card: Card, kinds: Sequence[CardKind]) -> CardKind:
+    """The kind of a card.
 
     Raises:
-        InvalidValue: no card of a comparison, an evaluation or votes, or one of another schema.
+        InvalidValue: it is none of these, or of another schema.
     """
-    return checked(read_object(text))
-
-
-def checked(found: Card) -> Card:
-    """What was read, if it is a card of a kind and schema that can be run again.
-
-    Raises:
-        InvalidValue: it is not.
-    """
-    kind = found.get("kind")
-    if not isinstance(kind, str) or kind not in _SCHEMAS:
+    name = card.get("kind")
+    kind = next((each for each in kinds if each.name == name), None)
+    if kind is None:
         raise InvalidValue(
-            f"This is no card: its kind is {abbreviated(kind)}, and {', '.join(_SCHEMAS)} can be "
-            "read."
+            f"This is no card: its kind is {abbreviated(name)}, and "
+            f"{', '.join(each.name for each in kinds)} can be read."
         )
-    if isinstance(found.get("schema"), bool) or found.get("schema") != _SCHEMAS[kind]:
+    schema = card.get("schema")
+    if isinstance(schema, bool) or schema != kind.schema:
         raise InvalidValue(
-            f"The card has schema {abbreviated(found.get('schema'))}; here {_SCHEMAS[kind]} is "
-            "read. Update this program, or make the card again."
+            f"The card has schema {abbreviated(schema)}; here {kind.schema} is read. Update this "
+            "program, or make the card again."
         )
-    return found
+    return kind
 
 
-def data_of(old: Card, file: Path | None, settings: Settings, report: Report) -> DataSet:
-    """The data set of an evaluation's card: found by its name, or read from a visitor's file.
-
-    Args:
-        file: is read only where the card's data set was a file; of an upload.
-        report: is told how far it is; what it raises ends the reading.
+def read_card(file: Path, kind: CardKind, kinds: Sequence[CardKind]) -> Card:
+    """The card in an uploaded file, for the panel that opens cards of ``kind``.
 
     Raises:
-        StudioError: no whole card, its data set cannot be used, or was a file and none is given.
+        InvalidValue: it is none, too large, or of another kind; the message names the panel that
+            opens it.
     """
-    data, to_upload = unread_data(old)
-    if to_upload is None:
-        return named(data.name, settings, report)
-    if file is None:
-        raise InvalidValue(to_upload)
-    return in_file(file, settings, report)
+    card = read_object(text_of(file))
+    given = kind_of(card, kinds)
+    if given is not kind:
+        raise InvalidValue(
+            f"This is a card of kind {given.name}, and a card of kind {kind.name} is opened here. "
+            f"Open it in Compare, {given.panel}."
+        )
+    return card
 
 
-def read_votes(path: Path) -> list[Ballot]:
-    """All votes of a ``votes.jsonl``, or of the log itself, ``votes.sqlite3``.
-
-    Raises:
-        StudioError: there is no such file, or it holds no votes.
-    """
-    if not path.is_file():
-        raise InvalidValue(f"There is no file {path.name!r}. Give a votes.jsonl or votes.sqlite3.")
-    if path.suffix == ".sqlite3":
-        return VoteLog(path).ballots()
-    try:
-        return from_lines(read_bounded(path).decode())
-    except UnicodeDecodeError as error:
-        raise InvalidValue(f"{path.name} is not UTF-8 text. Export the votes again.") from error
-
-
-def replay(studio: Studio, old: Card, sources: Sources) -> Generator[Any, None, Replayed]:
-    """Yields the run's events; returns what is equal and what differs because of what.
+def replay(
+    studio: Studio, card: Card, kinds: Sequence[CardKind], sources: Sources
+) -> Generator[Progress, None, Replayed]:
+    """Yields progress; returns what is equal and what differs because of what.
 
     Raises:
         StudioError: no whole card, what it names is not there, or the run fails here.
     """
-    if old["kind"] == VOTES:
-        return replay_votes(old, sources.votes)
-    if old["kind"] == COMPARISON:
-        return (yield from replay_comparison(studio, old, sources.picture))
-    data = old.get("data")
-    name = data.get("name") if isinstance(data, dict) else None
-    return (yield from replay_evaluation(studio, old, sources.data(str(name))))
+    return (yield from kind_of(card, kinds).replay(studio, card, sources))

@@ -1,144 +1,194 @@
-"""Runs a receipt again and says what is equal and what differs."""
+"""Runs a receipt again; and compares what was with what is, line by line, for cards as well."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+import dataclasses
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pipelines.image_captioning.pipeline as describing
-import pipelines.text_generation.pipeline as writing
-import pipelines.text_to_image.pipeline as painting
-from pipelines.errors import InvalidValue
-from pipelines.runtime.receipts import differences, request_fields
+from pipelines.errors import InvalidValue, listed
+from pipelines.runtime.events import Progress
+from pipelines.runtime.receipts import SCHEMA
 from pipelines.runtime.studio import Studio
-from pipelines.tasks import Task
+from pipelines.sharing.reading import damage_in_words, pinned
+from pipelines.tasks import TASKS, Task
 
 if TYPE_CHECKING:
     from PIL import Image
 
-MOST_CHARACTERS = 16_000_000
-"""Of a receipt or a card. That of the largest evaluation, eight models on 2,000 samples, has
-about 3 million; that of 10,000 votes 5 million where two models met, and 15 where eight did."""
+NOT_COMPARED = "Times and memory are not compared: they are of one run each, and never come twice."
 
 
 @dataclass(frozen=True)
-class Replay:
-    """What came out: the new receipt, and a line for each thing that is not as it was."""
+class Line:
+    """One thing that was compared: whether it is as it was, and a sentence on it.
 
-    receipt: dict[str, Any]
-    differences: list[str]
-    is_same_output: bool
-
-
-def text_of(file: Path) -> str:
-    """The text of a file with a receipt or a card.
-
-    What is no UTF-8 in it is replaced, and then is none of ours.
-
-    Raises:
-        InvalidValue: it is too large.
+    ``cause`` names what other things may differ because of, such as "version of torch"; it is
+    empty for a result.
     """
-    _check_length(file.stat().st_size, "bytes")
-    return file.read_bytes().decode(errors="replace")
+
+    is_equal: bool
+    text: str
+    cause: str = ""
 
 
-def read_object(text: object) -> dict[str, Any]:
-    """A receipt or a card from what somebody pasted, or from its file.
+@dataclass(frozen=True)
+class Replayed:
+    """The new card or receipt, what of it is as in the old one, and what was not compared."""
 
-    Raises:
-        InvalidValue: it is no JSON object, or too long.
+    made: dict[str, Any]
+    lines: tuple[Line, ...]
+    not_compared: str = ""
+
+    @property
+    def is_equal(self) -> bool:
+        return all(line.is_equal for line in self.lines)
+
+
+def compared(about: str, was: Any, now: Any, cause: str = "") -> Line:
+    """One value then and now."""
+    text = f"{about}: {now}" if was == now else f"{about}: was {was}, is {now}"
+    return Line(was == now, text, cause)
+
+
+def same_machine(old: dict[str, Any], new: dict[str, Any]) -> list[Line]:
+    """The versions and the device of two cards or receipts. Older ones name no hardware."""
+    lines = []
+    for what, part in (("version of", "versions"), ("device", "device")):
+        was, now = old[part], new[part]
+        for name in sorted({*was, *now}):
+            if name != "hardware" or name in was:
+                about = f"{what} {name}"
+                lines.append(compared(about, was.get(name), now.get(name), about))
+    return lines
+
+
+def same_files(name: str, old: dict[str, Any], new: dict[str, Any]) -> Line:
+    """The commits of a model and its adapters."""
+    was, now = ([model["commit"], model.get("adapters", [])] for model in (old, new))
+    text = f"{name}: the same files" if was == now else f"{name}: files were {was}, are {now}"
+    return Line(was == now, text, f"files of {name}")
+
+
+def same_outputs(name: str, old: list[str], new: list[str]) -> Line:
+    """How many of a model's outputs have the hash that they had."""
+    equal = sum(was == now for was, now in zip(old, new, strict=True))
+    return Line(equal == len(old), f"{name}: {equal} of {len(old)} outputs are equal")
+
+
+def explained(
+    causes: Iterable[Line], results: Iterable[Line], unexplained: str
+) -> tuple[Line, ...]:
+    """Causes, then results; where a result differs, a last line names the causes that do, too.
+
+    Args:
+        unexplained: the last line where no cause differs.
     """
-    if not isinstance(text, str) or not text.strip():
-        raise InvalidValue("There is no receipt and no card yet. Paste one, or load its file.")
-    _check_length(len(text), "characters")
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidValue(
-            f"The receipt or card is not valid JSON: {error}. Copy it whole."
-        ) from error
-    if not isinstance(value, dict):
-        raise InvalidValue("The receipt or card is no JSON object. Copy it whole, with its braces.")
-    return value
-
-
-def _check_length(length: int, unit: str) -> None:
-    if length > MOST_CHARACTERS:
-        raise InvalidValue(
-            f"The receipt or card has {length:,} {unit}; at most {MOST_CHARACTERS:,} are allowed. "
-            "Give one alone, as it was made."
-        )
-
-
-@contextmanager
-def whole_card() -> Iterator[None]:
-    """Turns what a damaged card leads to into words."""
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InvalidValue(
-            f"The card is not whole ({type(error).__name__}: {error}). Copy it as it was made."
-        ) from error
+    causes, results = list(causes), list(results)
+    if all(line.is_equal for line in results):
+        return (*causes, *results)
+    changed = list(dict.fromkeys(line.cause for line in causes if not line.is_equal))
+    because = f"What differs may be because of the {listed(changed)}." if changed else unexplained
+    return (*causes, *results, Line(False, because))
 
 
 def replay(
     studio: Studio, receipt: dict[str, Any], picture: Image.Image | None = None
-) -> Generator[Any, None, Replay]:
-    """Yields the run's events; returns what is equal and what differs.
+) -> Generator[Progress, None, Replayed]:
+    """Yields progress; returns the new receipt and what of it is as in the old one.
 
     Args:
-        picture: what was described, for a receipt of that task: it names the picture only.
+        picture: what was described; a receipt names it by its hash.
 
     Raises:
         StudioError: no receipt, or its run fails here.
     """
-    result = yield from _run(studio, receipt, picture)
-    found = differences(receipt, result.receipt)
-    same = receipt.get("output_sha256") == result.receipt["output_sha256"]
-    return Replay(result.receipt, found, same)
+    task: Any = receipt.get("task")
+    if task not in tuple(TASKS):
+        raise InvalidValue(f"The receipt's task is {task!r}; {listed(TASKS)} can be run again.")
+    pipeline = TASKS[task].pipeline
+    given = {"picture": picture} if TASKS[task].takes == "picture" else {}
+    run = pipeline.generate(studio, pipeline.Request(**pinned_fields(receipt, task), **given))
+    result = yield from in_progress(run)
+    return Replayed(result.receipt, tuple(differences(receipt, result.receipt)))
 
 
-def _run(
-    studio: Studio, receipt: dict[str, Any], picture: Image.Image | None
-) -> Generator[Any, None, Any]:
-    task = receipt.get("task")
-    if task == "write":
-        text = writing.TextRequest
-        return (yield from writing.generate(studio, text(**pinned_fields(receipt, task, text))))
-    if task == "paint":
-        paint = painting.PaintRequest
-        return (yield from painting.generate(studio, paint(**pinned_fields(receipt, task, paint))))
-    if task == "describe":
-        caption = describing.CaptionRequest
-        fields = pinned_fields(receipt, task, caption) | {"picture": picture}
-        return (yield from describing.generate(studio, caption(**fields)))
-    raise InvalidValue(
-        f"The receipt's task is {task!r}; write, paint and describe can be run again."
-    )
+def in_progress(run: Generator[Any, None, Any]) -> Generator[Progress, None, Any]:
+    """A run whose events are all ``Progress``; other events say by themselves how far it is."""
+    try:
+        while True:
+            event = next(run)
+            yield event if isinstance(event, Progress) else event.progress
+    except StopIteration as end:
+        return end.value
+    finally:
+        run.close()
 
 
-def pinned_fields(receipt: dict[str, Any], task: Task, request_type: type[Any]) -> dict[str, Any]:
-    """The request's fields, with what came from the Hub pinned to the receipt's commits.
+@damage_in_words()
+def pinned_fields(receipt: dict[str, Any], task: Task) -> dict[str, Any]:
+    """The fields of a receipt's request, with what came from the Hub at the receipt's commits.
 
     Raises:
         InvalidValue: it is no receipt of this task, or not a whole one.
     """
-    fields = request_fields(receipt, task, request_type)
-    model = receipt.get("model")
-    if not isinstance(model, dict) or not isinstance(model.get("reference"), str):
+    fields = request_fields(receipt, task)
+    if "model" not in receipt:
         return fields
-    adapters = model.get("adapters", [])
-    if not isinstance(adapters, list) or not all(isinstance(each, dict) for each in adapters):
-        raise InvalidValue("The receipt's model has no list of adapters. Copy the receipt whole.")
-    weighted = [f"{_pinned(each)}:{each.get('weight', 1)}" for each in adapters]
-    return {**fields, "model": " + ".join([_pinned(model), *weighted])}
+    model = {"adapters": [], **receipt["model"]}  # receipts of earlier versions name none
+    return {**fields, "model": pinned(model)}
 
 
-def _pinned(part: dict[str, Any]) -> str:
-    """A reference at its commit; a name on this machine as it is."""
-    reference, commit = part.get("reference"), part.get("commit")
-    return f"{reference}@{commit}" if "/" in str(reference) else str(reference)
+def request_fields(receipt: object, task: Task) -> dict[str, Any]:
+    """The fields of the request in a receipt, to make it again.
+
+    A field that requests did not have yet when it was written is left out.
+
+    Raises:
+        InvalidValue: no receipt of this task and schema, or one with other fields than here.
+    """
+    if not isinstance(receipt, dict) or receipt.get("schema") != SCHEMA:
+        raise InvalidValue(
+            f"This is no receipt of this page: a JSON object with schema {SCHEMA} is needed."
+        )
+    if receipt.get("task") != task:
+        raise InvalidValue(
+            f"The receipt is of the task {receipt.get('task')!r}; here {task!r} is needed."
+        )
+    fields = receipt.get("request")
+    known = [
+        field
+        for field in dataclasses.fields(TASKS[task].pipeline.Request)
+        if field.metadata.get("in_receipt", True)
+    ]
+    needed = {field.name for field in known if field.default is dataclasses.MISSING}
+    names = {field.name for field in known}
+    if not isinstance(fields, dict) or not needed <= set(fields) <= names:
+        raise InvalidValue(
+            f"The receipt's request must have just the fields {', '.join(sorted(names))}."
+        )
+    return fields
+
+
+@damage_in_words()
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[Line]:
+    """What two receipts say of model, machine, request and, in the last line, of the output.
+
+    Timings do not count, nor how the model was named: its reference and commit do, and those of
+    its adapters.
+    """
+    old = {"model": {}, "device": {}, "versions": {}, "request": {}, **old}
+    models = [{"adapters": [], **receipt["model"]} for receipt in (old, new)]
+    requests = [{**receipt["request"], "model": "as named"} for receipt in (old, new)]
+    return [
+        *_each("model", *models),
+        *same_machine(old, new),
+        *_each("request", *requests),
+        Line(old.get("output_sha256") == new["output_sha256"], "the output itself"),
+    ]
+
+
+def _each(what: str, was: dict[str, Any], now: dict[str, Any]) -> list[Line]:
+    names = sorted({*was, *now})
+    return [compared(f"{what} {name}", was.get(name), now.get(name)) for name in names]

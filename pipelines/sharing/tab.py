@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
-from PIL import Image
 
-from pipelines.evaluation.replay import Replayed
-from pipelines.evaluation.result import PartialScores
 from pipelines.files.images import open_picture
 from pipelines.page import ui
 from pipelines.runtime.events import Progress, with_result
-from pipelines.runtime.streaming import stream
 from pipelines.runtime.studio import Studio
-from pipelines.settings import Limits
+from pipelines.settings import Limits, Settings
 from pipelines.sharing import cards
-from pipelines.sharing.replay import Replay, read_object, replay, text_of
-from pipelines.text_generation.pipeline import TextDelta
+from pipelines.sharing.cards import CardKind, Opening, Sources
+from pipelines.sharing.reading import read_object, text_of
+from pipelines.sharing.replay import Replayed, replay
 from pipelines.text_to_image.files import receipt_in_file
 
 _LEAD = (
@@ -38,8 +35,44 @@ class _Given(NamedTuple):
     data: gr.File
 
 
-def build(studio: Studio, compute: dict[str, Any]) -> None:
-    """Adds the panel to the current block."""
+def wire_openings(
+    settings: Settings, openings: Sequence[Opening]
+) -> list[Callable[..., dict[Any, Any]]]:
+    """Lets each panel open cards of its kind.
+
+    Returns:
+        For each, what opens it from the text of a link, followed by its ``inputs``.
+    """
+    kinds = [opening.kind for opening in openings]
+    return [_wire_opening(settings, opening, kinds) for opening in openings]
+
+
+def _wire_opening(
+    settings: Settings, opening: Opening, kinds: Sequence[CardKind]
+) -> Callable[..., dict[Any, Any]]:
+    kind = opening.kind
+
+    def from_card(path: str, *given: Any) -> dict[Any, Any]:
+        card = cards.read_card(Path(path), kind, kinds)
+        return opening.fill(kind.setup_of(card, settings.limits), *given)
+
+    def from_link(text: str, *given: Any) -> dict[Any, Any]:
+        return opening.fill(kind.decode(text, settings.limits), *given)
+
+    opening.button.upload(
+        ui.shows_errors(from_card), [opening.button, *opening.inputs], opening.fields,
+        **{**ui.FREE, "queue": True},  # unqueued errors are not shown
+    )  # fmt: skip
+    return ui.shows_errors(from_link)
+
+
+def build(studio: Studio, compute: dict[str, Any], kinds: Sequence[CardKind]) -> None:
+    """Adds the panel to the current block.
+
+    Args:
+        compute: queue options that all computing handlers share.
+        kinds: those of the cards that can be run again.
+    """
     with gr.Accordion("Run a receipt or a card again", open=False, elem_id="replay-panel"):
         gr.Markdown(_LEAD, elem_classes="lead")
         given = _build_given()
@@ -57,7 +90,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
     read = _reader(studio.settings.limits)
     load.upload(read, [load], [given.text], api_visibility="private")
     started = again.click(
-        _handler(studio), list(given), [status, verdict], api_visibility="private",
+        _handler(studio, kinds), list(given), [status, verdict], api_visibility="private",
         show_progress="minimal", show_progress_on=[status], **compute,
     )  # fmt: skip
     ui.wire_stop(stop, [started], [status])
@@ -91,56 +124,39 @@ def _reader(limits: Limits) -> Callable[[str], str]:
     return read_file
 
 
-def _handler(studio: Studio) -> Callable[..., Iterator[tuple[Any, ...]]]:
+def _handler(studio: Studio, kinds: Sequence[CardKind]) -> Callable[..., Iterator[tuple[Any, ...]]]:
     @ui.shows_errors
     def run(text: str, picture: str | None, data: str | None) -> Iterator[tuple[Any, ...]]:
         opened = open_picture(Path(picture), studio.settings.limits) if picture else None
-        file = Path(data) if data else None  # Gradio has checked that it is of an upload
-        with closing(with_result(_again(studio, read_object(text), opened, file))) as events:
+        sources = Sources(opened, data)  # Gradio has checked that data is of an upload
+        with closing(with_result(_again(studio, read_object(text), kinds, sources))) as events:
             for item in events:
-                if isinstance(item, Replay | Replayed):
+                if isinstance(item, Replayed):
                     yield ui.done("Done"), gr.update(value=_verdict(item), visible=True)
                 else:
-                    yield ui.progress_bar(_progress(item)), gr.update(visible=False)
+                    yield ui.progress_bar(item), gr.update(visible=False)
 
     return run
 
 
 def _again(
-    studio: Studio, found: dict[str, Any], picture: Image.Image | None, file: Path | None
-) -> Generator[Any, None, Replay | Replayed]:
+    studio: Studio, old: dict[str, Any], kinds: Sequence[CardKind], sources: Sources
+) -> Generator[Progress, None, Replayed]:
     """Runs a card, which has a kind, or a receipt, which has none."""
-    if "kind" not in found:
-        return (yield from replay(studio, found, picture))
-    old, sources = cards.checked(found), cards.Sources(picture=picture)
-    if old["kind"] == cards.EVALUATION:
-        data = yield from stream(
-            lambda emit: cards.data_of(old, file, studio.settings, emit), may_go_on=True
-        )
-        sources = cards.Sources(lambda name: data)
-    return (yield from cards.replay(studio, old, sources))
+    if "kind" not in old:
+        return (yield from replay(studio, old, sources.picture))
+    return (yield from cards.replay(studio, old, kinds, sources))
 
 
-def _progress(event: Any) -> Progress:
-    if isinstance(event, Progress):
-        return event
-    if isinstance(event, PartialScores):
-        return Progress(f"{event.model}: {event.done} of {event.total} samples")
-    if isinstance(event, TextDelta):
-        return Progress(f"Writing · {event.new_tokens} tokens")
-    return Progress(
-        f"Step {event.step} of {event.steps}", event.step / event.steps, event.seconds_left
-    )
-
-
-def _verdict(result: Replay | Replayed) -> str:
-    if isinstance(result, Replayed):
+def _verdict(result: Replayed) -> str:
+    changed = [line.text for line in result.lines if not line.is_equal]
+    if "kind" in result.made:
         lines = [
             f"{'equal' if line.is_equal else 'DIFFERS'} · {line.text}" for line in result.lines
         ]
-        head = "All is equal." if result.is_equal else "Not all is equal."
+        head = "Not all is equal." if changed else "All is equal."
         return "\n".join([f"{head} {result.not_compared}".rstrip(), *lines])
-    if result.is_same_output and not result.differences:
+    if not changed:
         return "The same result, from the same model, versions and kind of device."
-    head = "The same result" if result.is_same_output else "Another result"
-    return "\n".join([f"{head}. What is not as it was:", *result.differences])
+    head = "The same result" if result.lines[-1].is_equal else "Another result"
+    return "\n".join([f"{head}. What is not as it was:", *changed])

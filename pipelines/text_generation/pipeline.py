@@ -96,6 +96,10 @@ class TextDelta(Counts):
 
     text: str
 
+    @property
+    def progress(self) -> Progress:
+        return Progress(f"Writing · {self.new_tokens} tokens")
+
     def whole(self, prompt: str) -> str:
         """What stands on the page: the text behind the prompt, or an answer alone."""
         return prompt + self.text if self.goes_on else self.text

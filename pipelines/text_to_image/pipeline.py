@@ -86,6 +86,11 @@ class Preview:
     steps: int
     seconds_left: float
 
+    @property
+    def progress(self) -> Progress:
+        text = f"Step {self.step} of {self.steps}"
+        return Progress(text, self.step / self.steps, self.seconds_left)
+
 
 @dataclass(frozen=True)
 class PaintResult:

@@ -197,10 +197,8 @@ def _updates(events: Iterator[Any], data_dir: Path) -> Updates:
         elif isinstance(item, Preview):
             if not pace.is_due():
                 continue
-            done = f"Step {item.step} of {item.steps}"
-            bar = Progress(done, item.step / item.steps, item.seconds_left)
             shown = item.pictures or gr.skip()
-            yield shown, ui.progress_bar(bar), gr.skip(), gr.skip(), gr.skip()
+            yield shown, ui.progress_bar(item.progress), gr.skip(), gr.skip(), gr.skip()
         else:
             notes, files = ui.notes_text(item.notes), save_png(item, data_dir)
             yield files, ui.done("Done"), notes, _facts(item), item.receipt

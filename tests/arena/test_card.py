@@ -19,11 +19,11 @@ from pipelines.arena.published import index_of, write
 from pipelines.arena.replay import replay
 from pipelines.arena.setup import Setup
 from pipelines.errors import InvalidValue
-from pipelines.evaluation.replay import Replayed
 from pipelines.model_comparison.published import as_json
 from pipelines.runtime.device import processor
 from pipelines.runtime.receipts import hash_text
 from pipelines.settings import Limits
+from pipelines.sharing.replay import Replayed
 from tests.arena.ballots import ballot, duels
 
 VOTES = [*duels(40, 5, ties=4), ballot("xz", ALL_BAD)]
@@ -69,7 +69,7 @@ def test_without_votes_there_is_no_card(votes: list[Any]) -> None:
 def test_a_card_worked_out_again_is_equal_line_by_line(made: dict[str, Any]) -> None:
     again = replay(made)
     assert again.is_equal
-    assert json.loads(as_json(again.card)) == made
+    assert json.loads(as_json(again.made)) == made
     texts = list(told(again))
     assert texts[0] == f"votes: the same 50, sha256 {made['log']['sha256']}"
     assert any(text.startswith("version of numpy: ") for text in texts)
@@ -125,7 +125,7 @@ def test_a_card_from_before_hardware_was_told_is_worked_out_again(made: dict[str
 
 
 DAMAGES: list[dict[str, Any]] = [
-    {"kind": "evaluation"}, {"schema": 9}, {"task": None}, {"task": "paint"}, {"ballots": None},
+    {"task": None}, {"task": "paint"}, {"ballots": None},
     {"ballots": "x" * 10_000}, {"ballots": [7]}, {"ballots": []}, {"log": None}, {"models": None},
     {"models": [{}]}, {"versions": None},
 ]  # fmt: skip

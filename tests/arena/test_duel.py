@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipelines.arena import duel as duels
 from pipelines.arena.duel import AT_WORK, Duel, DuelRequest, generate
 from pipelines.errors import InvalidValue, ModelUnavailable, StudioError, WrongTask
 from pipelines.runtime.events import Progress, with_result
@@ -22,6 +21,7 @@ from pipelines.settings import Settings
 from pipelines.tasks import Task
 from pipelines.text_generation.pipeline import TextRequest
 from pipelines.text_generation.pipeline import generate as write
+from pipelines.text_to_image import pipeline as painting
 from pipelines.text_to_image.pipeline import generate as paint
 from tests.arena.conftest import NAMES
 
@@ -81,7 +81,7 @@ def test_a_picture_is_stripped_of_what_a_file_would_carry(
         result.pictures[0].info["triptych"] = request.model
         return result
 
-    monkeypatch.setitem(duels._GENERATE, "paint", marked)
+    monkeypatch.setattr(painting, "generate", marked)
     _, duel = dueled(studio, REQUESTS["paint"])
     assert [each.output.picture.info for each in duel.played if each.output.picture] == [{}, {}]
 

@@ -14,8 +14,8 @@ import pytest
 from pipelines.arena.link import decode, encode
 from pipelines.arena.setup import Setup
 from pipelines.errors import InvalidValue, StudioError
-from pipelines.model_comparison.link import MOST_CHARACTERS
 from pipelines.settings import Limits
+from pipelines.sharing.links import MOST_CHARACTERS
 
 LIMITS = Limits()
 MODELS = ("one", "ada/two@c1 + ada/lora@c2:0.5")

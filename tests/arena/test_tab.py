@@ -28,6 +28,7 @@ from pipelines.arena.tab import build
 from pipelines.runtime.receipts import hash_text
 from pipelines.runtime.studio import Studio
 from pipelines.settings import ROOT, Limits, Settings
+from pipelines.sharing.tab import wire_openings
 from tests.arena.ballots import duels
 from tests.arena.conftest import NAMES
 from tests.page.conftest import free_port
@@ -98,9 +99,11 @@ def running_page(data: Path, duel_models_dir: Path) -> Iterator[Page]:
     studio = Studio(Settings(models_dir=duel_models_dir, data_dir=data, hub_enabled=False))
     with gr.Blocks() as blocks, gr.Tab() as tab:
         compute = {"concurrency_id": "compute", "concurrency_limit": 1}
-        filling = build(studio, compute, tab.select)
+        opening = build(studio, compute, tab.select)
+        (from_link,) = wire_openings(studio.settings, [opening])
         text = gr.Textbox(elem_id="link")
-        text.submit(filling.fill, [text], filling.fields, api_visibility="private")
+        inputs = [text, *opening.inputs]
+        text.submit(from_link, inputs, opening.fields, api_visibility="private")
     blocks.queue(api_open=False)
     _, url, _ = blocks.launch(
         server_port=free_port(), prevent_thread_lock=True, quiet=True, ssr_mode=False,
@@ -284,22 +287,22 @@ def test_a_duel_too_long_for_a_link_is_told_to_have_none(page: Page) -> None:
 
 def test_a_link_fills_every_field_in(page: Page) -> None:
     setup = Setup("paint", NAMES["paint"], TALE, 7)
-    data = last_data(page.sent("link", encode(setup)))
+    data = last_data(page.sent("link", encode(setup), TALE))
     values = [each.get("value") if isinstance(each, dict) else each for each in data]
     assert "paint" in values and 7 in values
     assert TALE in values, "the words of the link, though they begin another task"
     assert list(NAMES["paint"]) in values
     values = [
         each.get("value") if isinstance(each, dict) else each
-        for each in last_data(page.sent("link", encode(replace(setup, prompt=None))))
+        for each in last_data(page.sent("link", encode(replace(setup, prompt=None)), TALE))
     ]
     assert SCENE in values, "where it has none there is the task's own"
-    assert "The link holds" in page.sent("link", "<b>")
+    assert "The link holds" in page.sent("link", "<b>", TALE)
 
 
-def test_a_card_of_another_kind_is_refused_with_the_panel_that_opens_it(page: Page) -> None:
+def test_a_card_of_another_kind_is_refused_with_words(page: Page) -> None:
     sent = opened(page, {"schema": 1, "kind": "evaluation"})
-    assert "Open it in Compare, On a data set." in sent
+    assert "its kind is 'evaluation', and votes can be read" in sent
     assert '"success":false' in sent.replace(" ", "")
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.datasets.samples import read_folder
 from pipelines.evaluation.card import card
-from pipelines.evaluation.diff import outcomes
+from pipelines.evaluation.diff import results
 from pipelines.evaluation.files import as_json
 from pipelines.evaluation.pipeline import generate
 from pipelines.evaluation.request import Describing, EvaluationRequest
@@ -38,7 +38,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, pairs_dir: Path, scenes_dir: 
 
 
 def told(old: Card, new: Card) -> dict[str, bool]:
-    return {line.text: line.is_equal for line in outcomes(old, new)}
+    return {line.text: line.is_equal for line in results(old, new)}
 
 
 def test_what_came_out_the_same_is_told_in_short_lines(made: Card) -> None:

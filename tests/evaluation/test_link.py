@@ -19,8 +19,8 @@ from pipelines.evaluation.request import (
     Writing,
 )
 from pipelines.evaluation.setup import setup_of
-from pipelines.model_comparison.link import MOST_CHARACTERS
 from pipelines.settings import Limits
+from pipelines.sharing.links import MOST_CHARACTERS
 from tests.evaluation.test_setup import card_of
 
 LIMITS = Limits()

@@ -14,11 +14,12 @@ from pipelines.datasets.samples import DataSet
 from pipelines.errors import InvalidValue
 from pipelines.evaluation.card import card
 from pipelines.evaluation.pipeline import generate
-from pipelines.evaluation.replay import Replayed, compared, replay
+from pipelines.evaluation.replay import compared, replay
 from pipelines.evaluation.request import Describing, EvaluationRequest
 from pipelines.evaluation.store import FILE
 from pipelines.runtime.events import with_result
 from pipelines.runtime.studio import Studio
+from pipelines.sharing.replay import Replayed
 from tests import tiny_models
 from tests.running import finished
 

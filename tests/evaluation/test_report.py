@@ -37,7 +37,8 @@ from pipelines.evaluation.tables import (
 from pipelines.runtime.device import hardware
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
-from pipelines.sharing import cards, documents
+from pipelines.sharing import documents
+from pipelines.sharing.reading import read_object
 from tests.running import finished
 
 EVIL = '<img src=x onerror="alert(1)">|`*[a](b)`</title><script>'
@@ -71,7 +72,7 @@ def with_evil_text(result: EvaluationResult) -> EvaluationResult:
 
 
 def test_a_card_is_json_and_makes_its_request_again(described: EvaluationResult) -> None:
-    found = cards.read(files.as_json(card(described)))
+    found = read_object(files.as_json(card(described)))
 
     assert found == card(described)
     assert request_of(found, described.request.data) == described.request
@@ -242,7 +243,7 @@ def test_curves_of_training_are_shown_where_there_are_logs(described: Evaluation
     loss = [(0, 4.0), (50, 2.0)]
     first = dict.fromkeys(("a", "b", "c", r"$\frac{", "z"), loss)
     result = curves_of(described, first, {"z": [(0, 3.0), (9, 1.0)]})
-    found = cards.read(files.as_json(card(result)))
+    found = read_object(files.as_json(card(result)))
 
     figure = plots.training_curves(found)
     assert figure is not None

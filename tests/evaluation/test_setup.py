@@ -17,8 +17,9 @@ from pipelines.evaluation.request import (
     Painting,
     Writing,
 )
-from pipelines.evaluation.setup import SHOWN, UPLOAD, setup_of
+from pipelines.evaluation.setup import UPLOAD, setup_of
 from pipelines.settings import Limits
+from pipelines.tasks import TASKS
 
 LIMITS = Limits()
 SCENES = "emoji-scenes"
@@ -101,7 +102,7 @@ def test_what_the_page_has_no_field_for_is_told_and_not_kept(
     for note, name in zip(setup.notes, names, strict=True):
         assert note.startswith(f"{name}, and the page has no field for it")
     usual = asdict(type(settings)())
-    kept = {n: v for n, v in asdict(settings).items() if n in SHOWN[setup.request.task]}
+    kept = {n: v for n, v in asdict(settings).items() if n in TASKS[setup.request.task].evaluated}
     assert asdict(setup.request.settings) == usual | kept
 
 

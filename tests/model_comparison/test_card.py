@@ -75,15 +75,16 @@ def test_opening_a_card_sets_every_field_of_the_page(
     made = json.loads(as_json(card(results[task])))
     setup = setup_of(made, Limits())
     assert decode(made["link"].removeprefix("?compare="), Limits()) == setup
-    assert (setup.shared.task, setup.shared.seed) == (task, 3)
-    assert setup.left.model == REQUESTS[task].left.model
+    assert (setup["task"], setup["seed"]) == (task, 3)
+    left, right = setup["A"], setup["B"]
+    assert left["model"] == REQUESTS[task].left.model
     if task == "write":
-        assert (setup.shared.prompt, setup.shared.max_new_tokens) == ("<b>Once</b>", 6)
-        assert setup.right.temperature == 2.0
+        assert (setup["prompt"], setup["max_new_tokens"]) == ("<b>Once</b>", 6)
+        assert right["temperature"] == 2.0
     if task == "paint":
-        assert (setup.left.steps, setup.right.steps, setup.left.guidance_scale) == (2, 3, -1)
+        assert (left["steps"], right["steps"], left["guidance_scale"]) == (2, 3, -1)
     if task == "describe":
-        assert (setup.left.captions, setup.right.captions) == (3, 2)
+        assert (left["captions"], right["captions"]) == (3, 2)
 
 
 def test_a_model_of_the_hub_is_opened_at_the_card_s_commit(
@@ -91,7 +92,7 @@ def test_a_model_of_the_hub_is_opened_at_the_card_s_commit(
 ) -> None:
     made = json.loads(as_json(card(results["write"])))
     made["receipts"]["right"]["model"] = {"reference": "ada/writer", "commit": "c1", "adapters": []}
-    assert setup_of(made, Limits()).right.model == "ada/writer@c1"
+    assert setup_of(made, Limits())["B"]["model"] == "ada/writer@c1"
 
 
 @pytest.mark.parametrize("task", REQUESTS)
@@ -144,7 +145,7 @@ def test_another_picture_than_the_card_s_is_refused(
 
 
 DAMAGES: list[dict[str, Any]] = [
-    {"kind": "votes"}, {"schema": 2}, {"task": "sing"}, {"task": None}, {"request": None},
+    {"task": "sing"}, {"task": None}, {"request": None},
     {"request": {}}, {"request": {"left": {}, "right": {}}}, {"receipts": []}, {"receipts": None},
 ]  # fmt: skip
 

@@ -1,33 +1,38 @@
-"""Plain fields become a request of the chosen task."""
+"""Plain fields, as a page or an API client sends them, become a request of the chosen task."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from PIL import Image
 
 from pipelines.errors import InvalidValue
 from pipelines.image_captioning.pipeline import CaptionRequest
-from pipelines.model_comparison.fields import SharedFields, SideFields, compare_request
+from pipelines.model_comparison.link import request_of
+from pipelines.model_comparison.side_form import Given, SideSettings
 from pipelines.settings import Limits
+from pipelines.tasks import TASKS
 from pipelines.text_generation.pipeline import TextRequest
 from pipelines.text_to_image import pipeline as painting
 from pipelines.text_to_image.pipeline import PaintRequest
 
-SHARED = SharedFields("write", "a cat", 0, 30, None)
-A = SideFields("one", 0.0, 5, 0.0, "Euler", "sampling", 2)
-B = replace(A, model="two", temperature=1.2, steps=9, guidance_scale=6.0, captions=4)
+A: dict[str, Any] = {
+    "model": "one", "temperature": 0.0, "steps": 5, "guidance_scale": 0.0, "scheduler": "Euler",
+    "method": "sampling", "captions": 2,
+}  # fmt: skip
+B = A | {"model": "two", "temperature": 1.2, "steps": 9, "guidance_scale": 6.0, "captions": 4}
+SHARED = {"task": "write", "prompt": "a cat", "seed": 0, "max_new_tokens": 30}
+FIELDS = {**SHARED, "A": A, "B": B}
 
 
 def test_each_task_reads_its_own_fields(tmp_path: Path) -> None:
     path = tmp_path / "white.png"
     Image.new("RGB", (8, 8), "white").save(path)
-    written = compare_request(SHARED, A, B, Limits())
-    painted = compare_request(replace(SHARED, task="paint"), A, B, Limits())
-    described = compare_request(replace(SHARED, task="describe", picture=str(path)), A, B, Limits())
+    written = request_of(FIELDS, None, Limits())
+    painted = request_of(FIELDS | {"task": "paint"}, None, Limits())
+    described = request_of(FIELDS | {"task": "describe"}, str(path), Limits())
 
     assert written.left == TextRequest("one", "a cat", 30, temperature=0.0, seed=0)
     assert painted.right == PaintRequest(
@@ -41,11 +46,24 @@ def test_each_task_reads_its_own_fields(tmp_path: Path) -> None:
 @pytest.mark.parametrize("picture", [None, ""])
 def test_to_describe_takes_a_picture(picture: str | None) -> None:
     with pytest.raises(InvalidValue, match="Upload"):
-        compare_request(replace(SHARED, task="describe", picture=picture), A, B, Limits())
+        request_of(FIELDS | {"task": "describe"}, picture, Limits())
+
+
+@pytest.mark.parametrize("task", ["sing", None, ["write"]])
+def test_an_unknown_task_is_refused(task: Any) -> None:
+    with pytest.raises(InvalidValue, match=r"task is .*; choose one of: write, paint, describe"):
+        request_of(FIELDS | {"task": task}, None, Limits())
 
 
 def test_minus_one_leaves_steps_and_guidance_to_the_model() -> None:
-    own = replace(A, steps=-1, guidance_scale=-1)
-    request = compare_request(replace(SHARED, task="paint"), own, B, Limits())
+    own = A | {"steps": -1, "guidance_scale": -1}
+    request = request_of(FIELDS | {"task": "paint", "A": own}, None, Limits())
     left = painting.checked(cast(PaintRequest, request.left), Limits())
     assert (left.steps, left.guidance_scale) == (None, None)
+
+
+def test_the_page_has_a_field_for_each_setting_of_a_task_and_no_other() -> None:
+    compared = [shown for record in TASKS.values() for shown in record.compared.values()]
+    assert list(SideSettings._fields) == ["model", *compared]
+    shared = {name for record in TASKS.values() for name in record.shared}
+    assert set(Given.__dataclass_fields__) == {"task", "picture", *shared}

@@ -14,10 +14,10 @@ from PIL import Image
 
 from pipelines.errors import InvalidValue, StudioError
 from pipelines.image_captioning.pipeline import CaptionRequest
-from pipelines.model_comparison.fields import SharedFields, SideFields, compare_request
-from pipelines.model_comparison.link import MOST_CHARACTERS, Setup, decode, encode, setup_of
+from pipelines.model_comparison.link import decode, encode, fields_of, request_of
 from pipelines.model_comparison.pipeline import CompareRequest, checked
 from pipelines.settings import Limits
+from pipelines.sharing.links import MOST_CHARACTERS
 from pipelines.text_generation.pipeline import TextRequest
 from pipelines.text_to_image.pipeline import PaintRequest
 
@@ -33,7 +33,7 @@ REQUESTS: dict[str, CompareRequest] = {
 
 
 def content(task: str = "write") -> dict[str, Any]:
-    text = encode(setup_of(REQUESTS[task]))
+    text = encode(fields_of(REQUESTS[task]))
     found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     return found
 
@@ -44,17 +44,17 @@ def link_of(value: object) -> str:
 
 @pytest.mark.parametrize("task", REQUESTS)
 def test_a_link_brings_every_field_of_its_task_back(task: str) -> None:
-    setup = setup_of(REQUESTS[task])
+    setup = fields_of(REQUESTS[task])
     text = encode(setup)
     assert re.fullmatch(r"[A-Za-z0-9_-]+", text), "nothing that a query would have to escape"
     assert decode(text, LIMITS) == setup
-    assert setup.shared.picture is None
+    assert "picture" not in setup
 
 
 @pytest.mark.parametrize("task", ["write", "paint"])
 def test_the_fields_make_the_same_request_again(task: str) -> None:
-    setup = decode(encode(setup_of(REQUESTS[task])), LIMITS)
-    again = compare_request(setup.shared, setup.left, setup.right, LIMITS)
+    setup = decode(encode(fields_of(REQUESTS[task])), LIMITS)
+    again = request_of(setup, None, LIMITS)
     assert checked(again, LIMITS) == checked(REQUESTS[task], LIMITS)
 
 
@@ -66,27 +66,27 @@ def test_settings_of_other_tasks_are_not_in_it() -> None:
 
 def test_a_random_seed_stays_random() -> None:
     loose = replace(TEXT, seed=None)
-    setup = decode(encode(setup_of(CompareRequest("write", loose, loose))), LIMITS)
-    assert setup.shared.seed == -1
+    setup = decode(encode(fields_of(CompareRequest("write", loose, loose))), LIMITS)
+    assert setup["seed"] == -1
 
 
 def test_what_the_page_has_no_field_for_is_not_left_out_in_silence() -> None:
     with pytest.raises(InvalidValue, match=r"top_k is 3.*no field"):
-        setup_of(CompareRequest("write", TEXT, replace(TEXT, top_k=3)))
+        fields_of(CompareRequest("write", TEXT, replace(TEXT, top_k=3)))
     with pytest.raises(InvalidValue, match="not the same max_new_tokens"):
-        setup_of(CompareRequest("write", TEXT, replace(TEXT, max_new_tokens=9)))
+        fields_of(CompareRequest("write", TEXT, replace(TEXT, max_new_tokens=9)))
 
 
 def test_a_prompt_too_long_for_a_link_is_refused_with_both_numbers() -> None:
     long = replace(TEXT, prompt="x" * 3_000)
     with pytest.raises(InvalidValue, match=r"4,\d{3} characters; at most 4,000 .* card"):
-        encode(setup_of(CompareRequest("write", long, long)))
+        encode(fields_of(CompareRequest("write", long, long)))
 
 
 BAD_TEXTS: list[Any] = [
     None, True, 7, math.nan, b"abc", [], "", "a", "!", "<script>", "../../etc/passwd", "x" * 10_000,
     "A" * MOST_CHARACTERS, link_of([]), link_of(7), link_of({}),
-    encode(setup_of(REQUESTS["write"]))[:-9],
+    encode(fields_of(REQUESTS["write"]))[:-9],
     base64.urlsafe_b64encode(b"[" * 2_500).decode(), base64.urlsafe_b64encode(b"\xff\xfe").decode(),
 ]  # fmt: skip
 
@@ -170,7 +170,7 @@ def test_a_side_s_field_that_is_not_right_is_named(
 def test_names_and_hub_references_are_models(model: str) -> None:
     told = content()
     told["A"]["model"] = model
-    assert decode(link_of(told), LIMITS).left.model == model
+    assert decode(link_of(told), LIMITS)["A"]["model"] == model
 
 
 def test_a_composition_with_a_missing_name_is_told_in_its_own_words() -> None:
@@ -181,7 +181,6 @@ def test_a_composition_with_a_missing_name_is_told_in_its_own_words() -> None:
 
 
 def test_the_page_s_own_fields_go_through_as_they_are() -> None:
-    side = SideFields("one", 0.2, -1, -1, "Euler", "beams", 3)
-    setup = Setup(SharedFields("paint", "a cat", -1, 100, None), side, side)
-    right = decode(encode(setup), LIMITS).right
-    assert (right.steps, right.guidance_scale) == (-1, -1)
+    side = {"model": "one", "steps": -1, "guidance_scale": -1, "scheduler": "Euler"}
+    fields = {"task": "paint", "prompt": "a cat", "seed": -1, "A": side, "B": side}
+    assert decode(encode(fields), LIMITS) == fields

@@ -13,7 +13,6 @@ from PIL import Image
 
 from pipelines.errors import InvalidValue, ModelUnavailable, WrongTask
 from pipelines.image_captioning.pipeline import CaptionRequest
-from pipelines.model_comparison import pipeline
 from pipelines.model_comparison.pipeline import (
     CompareRequest,
     ComparisonResult,
@@ -24,6 +23,7 @@ from pipelines.model_comparison.pipeline import (
 from pipelines.runtime.events import Progress, with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
+from pipelines.text_generation import pipeline as writing
 from pipelines.text_generation.pipeline import TextDelta, TextRequest
 from pipelines.text_generation.pipeline import generate as write
 from pipelines.text_to_image.pipeline import PaintRequest, Preview
@@ -102,8 +102,7 @@ def test_each_model_makes_a_tiny_run_before_any_is_timed(
         runs.append((request.temperature, request.max_new_tokens))
         return write(studio, request)
 
-    kind = replace(pipeline._KINDS["write"], generate=spied)
-    monkeypatch.setitem(pipeline._KINDS, "write", kind)
+    monkeypatch.setattr(writing, "generate", spied)
     events, _ = compared(studio, "write", TEXT, replace(TEXT, temperature=0.0))
 
     assert runs == [(0.8, 2), (0.0, 2), (0.8, 12), (0.0, 12)]

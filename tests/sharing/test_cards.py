@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator
+from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
 
@@ -12,43 +13,43 @@ import pytest
 from pipelines.arena.ballot import to_lines
 from pipelines.arena.card import card
 from pipelines.arena.log import VoteLog
+from pipelines.arena.replay import VOTES, read_votes
 from pipelines.datasets.samples import embedded
 from pipelines.errors import InvalidValue
+from pipelines.evaluation.replay import EVALUATION, data_of
 from pipelines.model_comparison.__main__ import main
 from pipelines.model_comparison.published import as_json
+from pipelines.model_comparison.replay import COMPARISON
 from pipelines.runtime.events import with_result
 from pipelines.runtime.studio import Studio
-from pipelines.sharing import cards
-from pipelines.sharing.cards import Sources, read, read_votes
+from pipelines.sharing.cards import Sources, read_card, replay
 from tests.arena.ballots import duels
 
-VOTES = duels(14, 6, ties=2)
+KINDS = (COMPARISON, EVALUATION, VOTES)
+VOTED = duels(14, 6, ties=2)
 
 
-def test_each_kind_is_run_by_its_own(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fake(name: str) -> Any:
-        def run(studio: Studio, old: Any, source: Any) -> Generator[Any, None, Any]:
-            yield "at work"
-            return name, source
+def test_each_kind_is_run_by_its_own_with_what_its_cards_do_not_hold(studio: Studio) -> None:
+    def fake(studio: Studio, old: Any, sources: Sources) -> Generator[Any, None, Any]:
+        yield "at work"
+        return old["kind"], sources
 
-        return run
-
-    monkeypatch.setattr(cards, "replay_comparison", fake("comparison"))
-    monkeypatch.setattr(cards, "replay_evaluation", fake("evaluation"))
-    sources = Sources(lambda name: f"data of {name}", picture="a picture")  # type: ignore[arg-type, return-value]
-    compared = list(with_result(cards.replay(studio, {"kind": "comparison"}, sources)))
-    evaluation = {"kind": "evaluation", "data": {"name": "scenes"}}
-    evaluated = list(with_result(cards.replay(studio, evaluation, sources)))
-    (voted,) = with_result(cards.replay(studio, card(VOTES, "write"), sources))
-    assert compared == ["at work", ("comparison", "a picture")]
-    assert evaluated == ["at work", ("evaluation", "data of scenes")]
+    kinds = [changed(kind, replay=fake) for kind in KINDS]
+    sources = Sources(data="scenes.zip")
+    for kind in kinds:
+        old = {"kind": kind.name, "schema": kind.schema}
+        events = list(with_result(replay(studio, old, kinds, sources)))
+        assert events == ["at work", (kind.name, sources)]
+    *_, voted = with_result(replay(studio, card(VOTED, "write"), KINDS, Sources()))
     assert voted.is_equal
 
 
 @pytest.mark.parametrize("data", [None, 7, {}, {"name": "/etc/passwd"}, {"name": ["x"]}])
 def test_a_data_set_that_a_card_makes_up_is_refused(studio: Studio, data: Any) -> None:
-    with pytest.raises(InvalidValue):
-        list(cards.replay(studio, {"kind": "evaluation", "data": data}, Sources(embedded)))
+    old = {"kind": "evaluation", "schema": 1, "data": data}
+    for is_owner in (False, True):
+        with pytest.raises(InvalidValue):
+            list(replay(studio, old, KINDS, Sources(is_owner=is_owner)))
 
 
 @pytest.mark.parametrize(
@@ -57,9 +58,32 @@ def test_a_data_set_that_a_card_makes_up_is_refused(studio: Studio, data: Any) -
      '{"kind": "votes"}', '{"kind": "votes", "schema": true}', '{"kind": "song", "schema": 1}',
      '{"schema": 1, "task": "write"}'],
 )  # fmt: skip
-def test_what_is_no_card_is_refused_with_words(text: str) -> None:
+def test_what_is_no_card_is_refused_with_words(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "card.json"
+    path.write_text(text)
     with pytest.raises(InvalidValue, match="card"):
-        read(text)
+        read_card(path, VOTES, KINDS)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 9_000, b"7"])
+def test_a_file_that_is_no_card_is_refused_with_words(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "card.json"
+    path.write_bytes(content)
+    with pytest.raises(InvalidValue, match="card"):
+        read_card(path, VOTES, KINDS)
+
+
+def test_a_card_of_another_kind_is_refused_with_the_panel_that_opens_it(tmp_path: Path) -> None:
+    path = tmp_path / "card.json"
+    panels = {"comparison": "Side by side", "evaluation": "On a data set", "votes": "Blind votes"}
+    for kind in KINDS:
+        found = {"schema": 1, "kind": kind.name, "task": "write"}
+        path.write_text(json.dumps(found))
+        assert read_card(path, kind, KINDS) == found
+        for other in {*KINDS} - {kind}:
+            words = rf"kind {kind.name}, .*kind {other.name} .*in Compare, {panels[kind.name]}\."
+            with pytest.raises(InvalidValue, match=words):
+                read_card(path, other, KINDS)
 
 
 def test_a_named_data_set_is_found_by_its_name_and_no_file_is_read(
@@ -67,22 +91,22 @@ def test_a_named_data_set_is_found_by_its_name_and_no_file_is_read(
 ) -> None:
     scenes = embedded("emoji-scenes")
     old = {"data": {"name": "emoji-scenes", "sha256": scenes.sha256}}
-    read = cards.data_of(old, tmp_path / "none.txt", studio.settings, lambda progress: None)
-    assert read is scenes
+    upload = Sources(data=str(tmp_path / "none.txt"))
+    assert data_of(old, upload, studio.settings) is scenes
     other = {"data": {"name": "emoji-scenes", "sha256": "0" * 64}}
     with pytest.raises(InvalidValue, match=r"has another hash.*upload it"):
-        cards.data_of(other, None, studio.settings, lambda progress: None)
+        data_of(other, Sources(), studio.settings)
     with pytest.raises(InvalidValue, match="not whole"):
-        cards.data_of({"data": None}, None, studio.settings, lambda progress: None)
+        data_of({"data": None}, Sources(), studio.settings)
 
 
 def test_votes_come_from_lines_or_from_the_log(tmp_path: Path) -> None:
-    (tmp_path / "votes.jsonl").write_text(to_lines(VOTES))
+    (tmp_path / "votes.jsonl").write_text(to_lines(VOTED))
     log = VoteLog(tmp_path / "votes.sqlite3")
-    for vote in VOTES[:3]:
+    for vote in VOTED[:3]:
         log.append(vote)
-    assert read_votes(tmp_path / "votes.jsonl") == VOTES
-    assert read_votes(tmp_path / "votes.sqlite3") == VOTES[:3]
+    assert read_votes(tmp_path / "votes.jsonl") == VOTED
+    assert read_votes(tmp_path / "votes.sqlite3") == VOTED[:3]
     with pytest.raises(InvalidValue, match=r"no file 'none\.jsonl'"):
         read_votes(tmp_path / "none.jsonl")
     (tmp_path / "bad.jsonl").write_bytes(b"\xff\xfe")
@@ -94,8 +118,8 @@ def test_the_command_line_works_out_a_card_of_votes_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, log = tmp_path / "card.json", tmp_path / "votes.jsonl"
-    path.write_text(as_json(card(VOTES, "write")))
-    log.write_text(to_lines(VOTES[1:]))
+    path.write_text(as_json(card(VOTED, "write")))
+    log.write_text(to_lines(VOTED[1:]))
     places = ["--data-dir", str(tmp_path / "data"), "--no-hub"]
     assert main(["replay", str(path), "--output", str(tmp_path / "out"), *places]) == 0
     told = capsys.readouterr().out

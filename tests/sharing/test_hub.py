@@ -48,7 +48,7 @@ def test_a_receipt_of_a_captioner_names_its_commit_and_gives_the_same(studio: St
     request = describing.CaptionRequest("ada/captioner", PICTURE, max_new_tokens=6)
     receipt = json.loads(json.dumps(finished(describing.generate, studio, request).receipt))
     assert receipt["model"]["commit"] == MAIN
-    assert last(replay(studio, receipt, PICTURE)).differences == []
+    assert last(replay(studio, receipt, PICTURE)).is_equal
 
 
 def test_a_card_of_a_captioner_is_equal_though_it_is_asked_for_at_its_commit(
@@ -61,7 +61,7 @@ def test_a_card_of_a_captioner_is_equal_though_it_is_asked_for_at_its_commit(
     )
     old = json.loads(as_json(card(finished(generate, studio, request))))
     again = last(replay_evaluation(studio, old, data))
-    assert again.card["models"][1]["name"] == f"ada/captioner@{MAIN}"
+    assert again.made["models"][1]["name"] == f"ada/captioner@{MAIN}"
     assert [line.text for line in again.lines if not line.is_equal] == []
 
 
@@ -71,5 +71,5 @@ def test_a_card_of_a_fine_tune_on_a_model_of_the_hub_is_equal(studio: Studio) ->
     request = EvaluationRequest("write", data, models, settings=Writing(max_new_tokens=4))
     old = json.loads(as_json(card(finished(generate, studio, request))))
     again = last(replay_evaluation(studio, old, data))
-    assert again.card["models"][1]["name"] == f"ada/writer@{MAIN} + my-tales:0.7"
+    assert again.made["models"][1]["name"] == f"ada/writer@{MAIN} + my-tales:0.7"
     assert [line.text for line in again.lines if not line.is_equal] == []

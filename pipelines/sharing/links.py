@@ -1,0 +1,123 @@
+"""Links: the fields of a panel in the page's query string, ``/?compare=...``.
+
+A link fills fields in and runs nothing. It comes from a stranger, so it is checked like any
+visitor's input: of bounded length, with just the fields of its kind, each in its range, and
+models by name or Hub reference, never by path. A picture does not fit into it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Union
+
+from pipelines import validation
+from pipelines.errors import InvalidValue, abbreviated
+from pipelines.hub.references import parse_composition, parse_reference
+from pipelines.settings import Limits
+from pipelines.validation import OWN, Rule
+
+MOST_CHARACTERS = 4_000
+"""So long a link at most: servers and messengers cut longer ones."""
+
+_LONGEST_MODEL = 2_000
+_LOCAL_NAME = re.compile(r"[^\W_][^/\\:]{0,95}")
+
+Rules = Mapping[str, Union[Rule, "Rules"]]
+"""The fields of a link by name: a rule for each, or the rules of the fields within it."""
+
+
+def packed(fields: Mapping[str, Any], advice: str) -> str:
+    """Fields by name as a link's text, in letters that need no escaping.
+
+    Args:
+        advice: what to do where it would be too long.
+
+    Raises:
+        InvalidValue: it would be longer than ``MOST_CHARACTERS``.
+    """
+    content = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    text = base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
+    if len(text) > MOST_CHARACTERS:
+        raise InvalidValue(
+            f"A link to this comparison would have {len(text):,} characters; at most "
+            f"{MOST_CHARACTERS:,} are allowed. {advice}"
+        )
+    return text
+
+
+def unpacked(text: object) -> dict[str, Any]:
+    """The fields by name that a link's text holds, their names and values yet to be checked.
+
+    Raises:
+        InvalidValue: it holds none, is too long, or damaged.
+    """
+    if not isinstance(text, str) or re.fullmatch(r"[A-Za-z0-9_-]+", text) is None:
+        raise InvalidValue(f"The link holds {abbreviated(text)}, no comparison. Copy it whole.")
+    if len(text) > MOST_CHARACTERS:
+        raise InvalidValue(
+            f"The link has {len(text):,} characters; at most {MOST_CHARACTERS:,} are allowed."
+        )
+    try:
+        decoded = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        fields = json.loads(decoded.decode())
+        json.dumps(fields, ensure_ascii=False).encode()  # half a character cannot be shown
+    except (ValueError, RecursionError) as error:
+        raise InvalidValue("The link is damaged or cut off. Copy it whole.") from error
+    if not isinstance(fields, dict):
+        raise InvalidValue("The link holds no comparison. Copy it whole.")
+    return fields
+
+
+def check_names(what: str, fields: object, names: Iterable[str]) -> None:
+    """Raises InvalidValue where ``fields`` has other names than these."""
+    if not isinstance(fields, dict) or set(fields) != set(names):
+        raise InvalidValue(f"{what} must have just the fields {', '.join(names)}. Copy it whole.")
+
+
+def checked(
+    fields: Any, rules: Rules, limits: Limits, what: str = "The link", side: str = ""
+) -> dict[str, Any]:
+    """Just the fields of ``rules``, each as its rule gives it, as the page shows it.
+
+    What is left to the model is None in a request and ``OWN`` on the page.
+
+    Raises:
+        InvalidValue: a field is missing, unknown, or may not hold its value.
+        ModelUnavailable: the parts of a composed model are malformed.
+    """
+    check_names(what, fields, rules)
+    values = {}
+    for name, rule in rules.items():
+        if isinstance(rule, Rule):
+            value = rule.check(f"{name}{side}", fields[name], limits)
+            values[name] = OWN if value is None else value
+        else:
+            within = checked(fields[name], rule, limits, f"{name} of the link", f" of {name}")
+            values[name] = within
+    return values
+
+
+@dataclass(frozen=True)
+class ModelName(Rule):
+    """A name of this machine or a Hub reference, composed or plain; never a path."""
+
+    def check(self, name: str, value: object, limits: Limits) -> str:
+        """The name.
+
+        Raises:
+            InvalidValue: it is neither.
+            ModelUnavailable: the parts of a composed model are malformed.
+        """
+        model = validation.text(name, value, _LONGEST_MODEL)
+        for part in parse_composition(model):
+            is_name = _LOCAL_NAME.fullmatch(part.text) is not None
+            if not model.isprintable() or (not is_name and parse_reference(part.text) is None):
+                raise InvalidValue(
+                    f"{name} is {abbreviated(value)}; give a model of the page by its name, or a "
+                    "Hub reference such as owner/repo."
+                )
+        return model
