@@ -13,12 +13,12 @@ import dataclasses
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeGuard, TypeVar, cast, get_type_hints
 
-from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationError
+from pydantic import ConfigDict, GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
 from pipelines.errors import InvalidValue, abbreviated
@@ -138,6 +138,8 @@ def seed_or_none(value: object) -> int | None:
 
 
 _Record = TypeVar("_Record")
+EXACT = ConfigDict(extra="forbid")
+"""As ``__pydantic_config__`` of a dataclass: fields that it does not have are refused."""
 Bound = float | str
 """A number, or the name of one of ``Limits``."""
 
@@ -240,11 +242,12 @@ def checked(record: _Record, limits: Limits) -> _Record:
     return parsed(type(record), {f.name: getattr(record, f.name) for f in fields}, limits)
 
 
-def parsed(kind: type[_Record], values: Mapping[str, Any], limits: Limits) -> _Record:
+def parsed(kind: type[_Record], values: object, limits: Limits) -> _Record:
     """A dataclass or model made of plain values by name, each checked by its rule.
 
     Raises:
-        InvalidValue: a field is missing, unknown, or may not hold its value.
+        InvalidValue: a field is missing, may not hold its value, or is unknown to an ``EXACT``
+            kind.
     """
     try:
         record: _Record = _adapter(cast(Any, kind)).validate_python(values, context=limits)
@@ -259,6 +262,10 @@ def rule_of(kind: type[Any], name: str) -> Rule:
     return next(rule for rule in annotation.__metadata__ if isinstance(rule, Rule))
 
 
+_NEEDED = {"tuple_type": "a list is needed", "dataclass_type": "named fields are needed"}
+"""What pydantic needed, by its types of errors, where its own words are for programmers."""
+
+
 def in_words(error: ValidationError) -> str:
     """The first thing that pydantic found wrong, as a sentence for people."""
     first = error.errors(include_url=False, include_context=False)[0]
@@ -267,7 +274,8 @@ def in_words(error: ValidationError) -> str:
         return f"{name} is missing. Copy it whole."
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"There is no field {name}. Remove it, or update this program."
-    return f"{name} is {abbreviated(first['input'])}: {first['msg']}. Copy it as it was made."
+    given, needed = abbreviated(first["input"]), _NEEDED.get(first["type"], first["msg"])
+    return f"{name} is {given}; {needed}. Copy it as it was made."
 
 
 @cache

@@ -11,12 +11,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated
 
 from pipelines import validation
 from pipelines.errors import InvalidValue, abbreviated
 from pipelines.hub.references import MAX_WEIGHT, composed_name
+from pipelines.settings import Limits
 from pipelines.tasks import TASKS
+from pipelines.validation import EXACT, Choice, Number, Rule, Unchecked, Whole, parsed
 
 SCHEMA = 1
 PLACES = "ABCDEFGH"
@@ -26,21 +28,79 @@ TIE, ALL_BAD = "tie", "all bad"
 _LONGEST_NAME = 2_000
 
 
+_LIMITS = Limits()
+"""Those of a page do not hold for votes."""
+
+
+@dataclass(frozen=True)
+class _Name(Rule):
+    """What a receipt calls a model or an adapter."""
+
+    def check(self, name: str, value: object, limits: Limits) -> str:
+        if value == "":
+            raise InvalidValue(f"{name} is empty; give the model's name.")
+        return validation.text(name, value, _LONGEST_NAME)
+
+
+@dataclass(frozen=True)
+class _Hexadecimal(Rule):
+    """From ``fewest`` to 64 lower-case digits."""
+
+    fewest: int
+
+    def check(self, name: str, value: object, limits: Limits) -> str:
+        if not isinstance(value, str) or not re.fullmatch(f"[0-9a-f]{{{self.fewest},64}}", value):
+            raise InvalidValue(f"{name} is {abbreviated(value)}; lower-case hexadecimal is needed.")
+        return value
+
+
+@dataclass(frozen=True)
+class _Time(Rule):
+    """A moment in ISO 8601 with its distance from UTC."""
+
+    def check(self, name: str, value: object, limits: Limits) -> str:
+        try:
+            moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            raise InvalidValue(
+                f"{name} is {abbreviated(value)}; give it as in 2026-01-31T12:00:00+00:00."
+            )
+        return str(value)
+
+
+@dataclass(frozen=True)
+class _Schema(Rule):
+    """The version of votes that is read."""
+
+    def check(self, name: str, value: object, limits: Limits) -> int:
+        if value != SCHEMA or isinstance(value, bool):
+            raise InvalidValue(
+                f"{name} is {abbreviated(value)}; only votes of schema {SCHEMA} are read."
+            )
+        return SCHEMA
+
+
 @dataclass(frozen=True)
 class AdapterUse:
     """An adapter as a receipt names it."""
 
-    reference: str
-    commit: str
-    weight: float
+    __pydantic_config__ = EXACT
+
+    reference: Annotated[str, _Name()]
+    commit: Annotated[str, _Hexadecimal(7)]
+    weight: Annotated[float, Number(-MAX_WEIGHT, MAX_WEIGHT)]
 
 
 @dataclass(frozen=True)
 class Contender:
     """A model as a receipt names it: at a commit, with the adapters on it."""
 
-    reference: str
-    commit: str
+    __pydantic_config__ = EXACT
+
+    reference: Annotated[str, _Name()]
+    commit: Annotated[str, _Hexadecimal(7)]
     adapters: tuple[AdapterUse, ...] = ()
 
     @property
@@ -59,13 +119,15 @@ class Contender:
 class Ballot:
     """One vote. ``models`` in the order shown; ``choice`` is a place, a tie, or all bad."""
 
-    time: str
-    task: str
-    input_sha256: str
-    seed: int
+    __pydantic_config__ = EXACT
+
+    time: Annotated[str, _Time()]
+    task: Annotated[str, Choice(tuple(TASKS))]
+    input_sha256: Annotated[str, _Hexadecimal(64)]
+    seed: Annotated[int, Whole(0, validation.MAX_SEED)]
     models: tuple[Contender, ...]
-    choice: str
-    schema: int = SCHEMA
+    choice: Annotated[str, Unchecked()]
+    schema: Annotated[int, _Schema()] = SCHEMA
 
     @property
     def best(self) -> Contender | None:
@@ -108,27 +170,15 @@ def ballot_of(value: object) -> Ballot:
     Raises:
         InvalidValue: naming the first field that is not.
     """
-    fields = _fields("the vote", value, Ballot)
-    if fields["schema"] != SCHEMA or isinstance(fields["schema"], bool):
+    ballot = parsed(Ballot, value, _LIMITS)
+    if not FEWEST_MODELS <= len(ballot.models) <= len(PLACES):
         raise InvalidValue(
-            f"schema is {abbreviated(fields['schema'])}; only votes of schema {SCHEMA} are read."
+            f"models has {len(ballot.models)} of them; list {FEWEST_MODELS} to {len(PLACES)}."
         )
-    models = fields["models"]
-    if not isinstance(models, list | tuple) or not FEWEST_MODELS <= len(models) <= len(PLACES):
-        raise InvalidValue(
-            f"models is {abbreviated(models)}; list {FEWEST_MODELS} to {len(PLACES)} of them."
-        )
-    contenders = tuple(contender_of(model) for model in models)
-    if len({contender.key for contender in contenders}) < len(contenders):
+    if len({contender.key for contender in ballot.models}) < len(ballot.models):
         raise InvalidValue("models names one model twice; a vote is between different ones.")
-    return Ballot(
-        time=_time(fields["time"]),
-        task=validation.choice("task", fields["task"], tuple(TASKS)),
-        input_sha256=_matching("input_sha256", fields["input_sha256"], r"[0-9a-f]{64}"),
-        seed=validation.whole_number("seed", fields["seed"], 0, validation.MAX_SEED),
-        models=contenders,
-        choice=validation.choice("choice", fields["choice"], choices(len(contenders))),
-    )
+    validation.choice("choice", ballot.choice, choices(len(ballot.models)))
+    return ballot
 
 
 def contender_of(value: object) -> Contender:
@@ -137,51 +187,4 @@ def contender_of(value: object) -> Contender:
     Raises:
         InvalidValue: naming the first field that is not as it should be.
     """
-    fields = _fields("a model", value, Contender)
-    adapters = fields["adapters"]
-    if not isinstance(adapters, list | tuple):
-        raise InvalidValue(f"adapters is {abbreviated(adapters)}; a list is needed.")
-    uses = []
-    for adapter in adapters:
-        use = _fields("an adapter", adapter, AdapterUse)
-        weight = validation.number("weight", use["weight"], -MAX_WEIGHT, MAX_WEIGHT)
-        uses.append(AdapterUse(_name(use["reference"]), _commit(use["commit"]), weight))
-    return Contender(_name(fields["reference"]), _commit(fields["commit"]), tuple(uses))
-
-
-def _fields(what: str, value: object, kind: type[Any]) -> dict[str, Any]:
-    names = list(kind.__dataclass_fields__)
-    if not isinstance(value, dict) or set(value) != set(names):
-        raise InvalidValue(
-            f"{what} is {abbreviated(value)}; it must have just the fields {', '.join(names)}."
-        )
-    return value
-
-
-def _name(value: object) -> str:
-    if value == "":
-        raise InvalidValue("reference is empty; give the model's name.")
-    return validation.text("reference", value, _LONGEST_NAME)
-
-
-def _commit(value: object) -> str:
-    return _matching("commit", value, r"[0-9a-f]{7,64}")
-
-
-def _matching(name: str, value: object, pattern: str) -> str:
-    if not isinstance(value, str) or re.fullmatch(pattern, value) is None:
-        raise InvalidValue(f"{name} is {abbreviated(value)}; lower-case hexadecimal is needed.")
-    return value
-
-
-def _time(value: object) -> str:
-    """``value`` if it is a moment in ISO 8601 with its distance from UTC."""
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise InvalidValue(
-            f"time is {abbreviated(value)}; give it as in 2026-01-31T12:00:00+00:00."
-        )
-    return str(value)
+    return parsed(Contender, value, _LIMITS)

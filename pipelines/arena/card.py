@@ -14,7 +14,7 @@ from typing import Any
 from pipelines import validation
 from pipelines.arena import link
 from pipelines.arena.ballot import Ballot, ballot_of, to_lines
-from pipelines.arena.leaderboard import Leaderboard, Standing, leaderboard
+from pipelines.arena.leaderboard import Standing, leaderboard
 from pipelines.arena.setup import setup_of
 from pipelines.errors import InvalidValue, StudioError, abbreviated
 from pipelines.runtime.device import processor
@@ -59,7 +59,7 @@ def card(ballots: Sequence[Ballot], task: str) -> Card:
         "device": {"machine": platform.machine(), "hardware": processor()},
         "versions": _versions(),
         "models": models,
-        **_counts(board),
+        **{name: getattr(board, name) for name in ("ties", "all_bad", "signature", "warning")},
         "ballots": [asdict(ballot) for ballot in ballots],
     }
 
@@ -80,24 +80,11 @@ def _versions() -> dict[str, str]:
 
 
 def _standing(standing: Standing) -> dict[str, Any]:
-    rating = standing.rating
+    counts = asdict(standing)
     return {
         "name": standing.model,
-        "rating": None if rating is None else asdict(rating),
-        "duels": standing.duels,
-        "best": standing.best,
-        "ties": standing.ties,
-        "all_bad": standing.all_bad,
+        **{name: counts[name] for name in ("rating", "duels", "best", "ties", "all_bad")},
         "verdict": standing.verdict,
-    }
-
-
-def _counts(board: Leaderboard) -> dict[str, Any]:
-    return {
-        "ties": board.ties,
-        "all_bad": board.all_bad,
-        "signature": board.signature,
-        "warning": board.warning,
     }
 
 

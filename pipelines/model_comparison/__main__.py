@@ -32,7 +32,7 @@ from pipelines.runtime.events import Progress, with_result
 from pipelines.runtime.streaming import stream
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
-from pipelines.sharing.cards import Sources, replay
+from pipelines.sharing.cards import Sources, kind_of
 from pipelines.sharing.reading import read_object
 from pipelines.tasks import TASKS
 
@@ -186,7 +186,7 @@ def _replay(given: argparse.Namespace) -> int:
     old = read_object(_text_of(given.card))
     picture = None if given.picture is None else open_picture(given.picture, studio.settings.limits)
     sources = Sources(picture, given.data, is_owner=True)
-    replayed = _told(replay(studio, old, _KINDS, sources))
+    replayed = _told(kind_of(old, _KINDS).replay(studio, old, sources))
     for line in replayed.lines:
         print(f"{'equal  ' if line.is_equal else 'differs'}  {line.text}")
     if replayed.not_compared:

@@ -5,7 +5,6 @@ It holds the receipts of both sides; texts and captions stand in it, pictures by
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +15,10 @@ from pipelines.model_comparison.pipeline import (
     SIDES,
     CompareRequest,
     ComparisonResult,
-    SideRequest,
     SideResult,
 )
 from pipelines.model_comparison.report import verdict
+from pipelines.runtime.receipts import fields_of
 from pipelines.settings import Limits
 from pipelines.sharing.reading import damage_in_words
 from pipelines.sharing.replay import pinned_fields
@@ -42,7 +41,7 @@ def card(result: ComparisonResult) -> Card:
         "schema": SCHEMA,
         "kind": KIND,
         "task": request.task,
-        "request": {side: _given(getattr(request, side)) for side in SIDES},
+        "request": {side: fields_of(getattr(request, side)) for side in SIDES},
         "link": _link(request),
         "device": dict(receipt["left"]["device"]),
         "versions": dict(receipt["left"]["versions"]),
@@ -52,11 +51,6 @@ def card(result: ComparisonResult) -> Card:
         "is_identical": result.is_identical,
         "verdict": verdict(result),
     }
-
-
-def _given(request: SideRequest) -> dict[str, Any]:
-    fields = [f for f in dataclasses.fields(request) if f.metadata.get("in_receipt", True)]
-    return {field.name: getattr(request, field.name) for field in fields}
 
 
 def _link(request: CompareRequest) -> str | None:

@@ -6,7 +6,6 @@ so it may be shown as Markdown.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 from pipelines.errors import listed
@@ -19,6 +18,7 @@ from pipelines.model_comparison.pipeline import (
     Side,
 )
 from pipelines.runtime.device import mebibytes
+from pipelines.runtime.receipts import fields_of
 from pipelines.tasks import TASKS
 
 NOTICEABLE_RATIO = 1.1
@@ -35,10 +35,8 @@ HOW_TO_READ = (
 
 def differing_settings(request: CompareRequest) -> list[str]:
     """The names of what is not the same on both sides, ``model`` among them."""
-    fields = [f for f in dataclasses.fields(request.left) if f.metadata.get("in_receipt", True)]
-    return [
-        f.name for f in fields if getattr(request.left, f.name) != getattr(request.right, f.name)
-    ]
+    left, right = fields_of(request.left), fields_of(request.right)
+    return [name for name in left if left[name] != right[name]]
 
 
 def verdict(result: ComparisonResult) -> str:

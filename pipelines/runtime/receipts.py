@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SCHEMA = 1
+PNG_KEY = "triptych"
+"""The text chunk of a PNG that holds its receipt as JSON."""
 _LIBRARIES = ("torch", "transformers", "diffusers", "peft", "tokenizers")
 
 
@@ -34,12 +36,6 @@ def make_receipt(
     output_hash: str,
 ) -> dict[str, Any]:
     """A receipt. ``request`` is the slice's frozen dataclass; its seed is set to the one used."""
-    fields = {
-        f.name: getattr(request, f.name)
-        for f in dataclasses.fields(request)
-        if f.metadata.get("in_receipt", True)
-    }
-    fields["seed"] = seed
     return {
         "schema": SCHEMA,
         "task": task,
@@ -51,7 +47,7 @@ def make_receipt(
                 for a in snapshot.adapters
             ],
         },
-        "request": fields,
+        "request": {**fields_of(request), "seed": seed},
         "device": {
             "kind": device.kind,
             "dtype": device.dtype_name,
@@ -62,6 +58,16 @@ def make_receipt(
         "timings_seconds": {name: round(value, 4) for name, value in timings.items()},
         "output_sha256": output_hash,
     }
+
+
+def fields_of(request: Any) -> dict[str, Any]:
+    """The fields of a request that a receipt holds: not its picture, which has a hash there."""
+    return {field.name: getattr(request, field.name) for field in receipt_fields(request)}
+
+
+def receipt_fields(request: Any) -> list[dataclasses.Field[Any]]:
+    """The fields of a request or its type that a receipt holds."""
+    return [f for f in dataclasses.fields(request) if f.metadata.get("in_receipt", True)]
 
 
 def versions() -> dict[str, str]:

@@ -107,14 +107,3 @@ def read_card(file: Path, kind: CardKind, kinds: Sequence[CardKind]) -> Card:
             f"Open it in Compare, {given.panel}."
         )
     return card
-
-
-def replay(
-    studio: Studio, card: Card, kinds: Sequence[CardKind], sources: Sources
-) -> Generator[Progress, None, Replayed]:
-    """Yields progress; returns what is equal and what differs because of what.
-
-    Raises:
-        StudioError: no whole card, what it names is not there, or the run fails here.
-    """
-    return (yield from kind_of(card, kinds).replay(studio, card, sources))

@@ -8,8 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from pipelines.errors import InvalidValue
+from pipelines.files.images import FORMATS, open_picture
 from pipelines.hub.references import composed_name
+from pipelines.runtime.receipts import PNG_KEY
+from pipelines.settings import Limits
 
 MOST_CHARACTERS = 16_000_000
 """Of a receipt or a card. That of the largest evaluation, eight models on 2,000 samples, has
@@ -78,3 +83,20 @@ def pinned(model: dict[str, Any]) -> str:
 def _at(part: dict[str, Any]) -> str:
     reference = str(part["reference"])
     return f"{reference}@{part['commit']}" if "/" in reference else reference
+
+
+def receipt_in_picture(path: Path, limits: Limits) -> dict[str, Any]:
+    """The receipt inside a PNG that the page painted.
+
+    Raises:
+        InvalidValue: there is none, it is damaged, or the picture may not be opened.
+    """
+    open_picture(path, limits)  # refuses what is too large or no picture
+    with Image.open(path, formats=FORMATS) as picture:
+        text = picture.info.get(PNG_KEY)
+    try:
+        return read_object(text)
+    except InvalidValue as error:
+        raise InvalidValue(
+            "This picture carries no receipt of this page. Give a PNG downloaded from it."
+        ) from error

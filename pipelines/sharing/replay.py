@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import InvalidValue, listed
 from pipelines.runtime.events import Progress
-from pipelines.runtime.receipts import SCHEMA
+from pipelines.runtime.receipts import SCHEMA, receipt_fields
 from pipelines.runtime.studio import Studio
 from pipelines.sharing.reading import damage_in_words, pinned
 from pipelines.tasks import TASKS, Task
@@ -157,11 +157,7 @@ def request_fields(receipt: object, task: Task) -> dict[str, Any]:
             f"The receipt is of the task {receipt.get('task')!r}; here {task!r} is needed."
         )
     fields = receipt.get("request")
-    known = [
-        field
-        for field in dataclasses.fields(TASKS[task].pipeline.Request)
-        if field.metadata.get("in_receipt", True)
-    ]
+    known = receipt_fields(TASKS[task].pipeline.Request)
     needed = {field.name for field in known if field.default is dataclasses.MISSING}
     names = {field.name for field in known}
     if not isinstance(fields, dict) or not needed <= set(fields) <= names:

@@ -15,11 +15,9 @@ from pipelines.page import ui
 from pipelines.runtime.events import Progress, with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
-from pipelines.sharing import cards
-from pipelines.sharing.cards import CardKind, Opening, Sources
-from pipelines.sharing.reading import read_object, text_of
+from pipelines.sharing.cards import CardKind, Opening, Sources, kind_of, read_card
+from pipelines.sharing.reading import read_object, receipt_in_picture, text_of
 from pipelines.sharing.replay import Replayed, replay
-from pipelines.text_to_image.files import receipt_in_file
 
 _LEAD = (
     "Every result has a receipt; comparisons, evaluations and votes have a card. On the same "
@@ -53,7 +51,7 @@ def _wire_opening(
     kind = opening.kind
 
     def from_card(path: str, *given: Any) -> dict[Any, Any]:
-        card = cards.read_card(Path(path), kind, kinds)
+        card = read_card(Path(path), kind, kinds)
         return opening.fill(kind.setup_of(card, settings.limits), *given)
 
     def from_link(text: str, *given: Any) -> dict[Any, Any]:
@@ -119,7 +117,7 @@ def _reader(limits: Limits) -> Callable[[str], str]:
         file = Path(path)  # Gradio has checked that it is of an upload
         if file.suffix.lower() == ".json":
             return json.dumps(read_object(text_of(file)), indent=1, ensure_ascii=False)
-        return json.dumps(receipt_in_file(file, limits), indent=2)
+        return json.dumps(receipt_in_picture(file, limits), indent=2)
 
     return read_file
 
@@ -145,7 +143,7 @@ def _again(
     """Runs a card, which has a kind, or a receipt, which has none."""
     if "kind" not in old:
         return (yield from replay(studio, old, sources.picture))
-    return (yield from cards.replay(studio, old, kinds, sources))
+    return (yield from kind_of(old, kinds).replay(studio, old, sources))
 
 
 def _verdict(result: Replayed) -> str:

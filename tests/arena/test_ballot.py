@@ -86,10 +86,11 @@ BAD_MODELS: list[tuple[dict[str, Any], str]] = [
     ({"reference": "x" * 10_000}, "10,000 characters"),
     ({"commit": "main"}, "commit is 'main'"),
     ({"commit": None}, "commit is None"),
-    ({"adapters": None}, "adapters is None"),
-    ({"adapters": [{}]}, "an adapter is"),
+    ({"adapters": None}, "adapters is None; a list is needed"),
+    ({"adapters": [{}]}, "adapters.0.reference is missing"),
+    ({"adapters": [7]}, "adapters.0 is 7; named fields are needed"),
     ({"adapters": [{"reference": "a", "commit": "1" * 40, "weight": math.nan}]}, "weight is nan"),
-    ({"path": "/home"}, "just the fields reference, commit, adapters"),
+    ({"path": "/home"}, "There is no field path"),
 ]
 
 

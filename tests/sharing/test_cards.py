@@ -22,7 +22,7 @@ from pipelines.model_comparison.published import as_json
 from pipelines.model_comparison.replay import COMPARISON
 from pipelines.runtime.events import with_result
 from pipelines.runtime.studio import Studio
-from pipelines.sharing.cards import Sources, read_card, replay
+from pipelines.sharing.cards import Sources, kind_of, read_card
 from tests.arena.ballots import duels
 
 KINDS = (COMPARISON, EVALUATION, VOTES)
@@ -38,9 +38,11 @@ def test_each_kind_is_run_by_its_own_with_what_its_cards_do_not_hold(studio: Stu
     sources = Sources(data="scenes.zip")
     for kind in kinds:
         old = {"kind": kind.name, "schema": kind.schema}
-        events = list(with_result(replay(studio, old, kinds, sources)))
+        events = list(with_result(kind_of(old, kinds).replay(studio, old, sources)))
         assert events == ["at work", (kind.name, sources)]
-    *_, voted = with_result(replay(studio, card(VOTED, "write"), KINDS, Sources()))
+    *_, voted = with_result(
+        kind_of(card(VOTED, "write"), KINDS).replay(studio, card(VOTED, "write"), Sources())
+    )
     assert voted.is_equal
 
 
@@ -49,7 +51,7 @@ def test_a_data_set_that_a_card_makes_up_is_refused(studio: Studio, data: Any) -
     old = {"kind": "evaluation", "schema": 1, "data": data}
     for is_owner in (False, True):
         with pytest.raises(InvalidValue):
-            list(replay(studio, old, KINDS, Sources(is_owner=is_owner)))
+            list(EVALUATION.replay(studio, old, Sources(is_owner=is_owner)))
 
 
 @pytest.mark.parametrize(

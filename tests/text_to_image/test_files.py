@@ -9,10 +9,11 @@ from PIL import Image
 
 from pipelines.errors import InvalidValue
 from pipelines.runtime.events import with_result
-from pipelines.runtime.receipts import hash_pictures
+from pipelines.runtime.receipts import PNG_KEY, hash_pictures
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits
-from pipelines.text_to_image.files import RECEIPT_KEY, receipt_in_file, save_png
+from pipelines.sharing.reading import receipt_in_picture
+from pipelines.text_to_image.files import save_png
 from pipelines.text_to_image.pipeline import PaintRequest, PaintResult, generate
 
 
@@ -25,7 +26,7 @@ def painted(studio: Studio, seed: int = 5, count: int = 2) -> PaintResult:
 
 def test_each_file_has_the_receipt_that_makes_it_again(studio: Studio, tmp_path: Path) -> None:
     paths = save_png(painted(studio), tmp_path)
-    receipt = receipt_in_file(Path(paths[1]), Limits())
+    receipt = receipt_in_picture(Path(paths[1]), Limits())
     assert receipt["picture"] == 1
     again = painted(studio)
     assert again.receipt["output_sha256"] == receipt["output_sha256"]
@@ -44,8 +45,8 @@ def test_a_picture_without_a_sound_receipt_is_refused(tmp_path: Path, text: str 
 
     info = PngInfo()
     if text is not None:
-        info.add_text(RECEIPT_KEY, text)
+        info.add_text(PNG_KEY, text)
     path = tmp_path / "picture.png"
     Image.new("RGB", (8, 8)).save(path, pnginfo=info)
     with pytest.raises(InvalidValue, match="no receipt"):
-        receipt_in_file(path, Limits())
+        receipt_in_picture(path, Limits())
