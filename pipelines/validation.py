@@ -23,6 +23,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from pipelines.errors import InvalidValue, abbreviated
 from pipelines.settings import Limits
+from pipelines.tasks import TASKS, Task, TaskRecord
 
 MAX_SEED = 2**63 - 1
 OWN = -1
@@ -121,6 +122,15 @@ def choice(name: str, value: object, options: Sequence[str]) -> str:
     if not isinstance(value, str) or value not in options:
         raise InvalidValue(f"{name} is {abbreviated(value)}; choose one of: {', '.join(options)}.")
     return value
+
+
+def known_task(value: object, name: str = "task") -> TaskRecord:
+    """The record of the task that ``value`` names.
+
+    Raises:
+        InvalidValue: there is none of that name.
+    """
+    return TASKS[cast(Task, choice(name, value, tuple(TASKS)))]
 
 
 def seed_or_none(value: object) -> int | None:

@@ -123,3 +123,10 @@ def test_a_message_stays_short_whatever_was_given() -> None:
 )  # fmt: skip
 def test_a_number_that_a_float_can_hold_is_finite(value: Any, is_one: bool) -> None:
     assert validation.is_finite(value) is is_one
+
+
+def test_a_task_is_known_by_its_name_and_others_are_refused_with_the_list() -> None:
+    assert validation.known_task("paint").makes == "pictures"
+    for given in ("Paint", "", None, 0, ["paint"]):
+        with pytest.raises(InvalidValue, match=r"^task is .*; choose one of: write, paint, descr"):
+            validation.known_task(given)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pipelines import validation
 from pipelines.arena import link
 from pipelines.arena.ballot import Ballot, ballot_of, to_lines
 from pipelines.arena.leaderboard import Standing, leaderboard
@@ -20,7 +19,7 @@ from pipelines.errors import InvalidValue, StudioError, abbreviated
 from pipelines.runtime.device import processor
 from pipelines.runtime.receipts import hash_text
 from pipelines.settings import Limits
-from pipelines.tasks import TASKS
+from pipelines.validation import known_task
 
 SCHEMA = 1
 KIND = "votes"
@@ -94,7 +93,7 @@ def ballots_of(old: Card) -> list[Ballot]:
     Raises:
         InvalidValue: naming the first vote that is none.
     """
-    task, votes = validation.choice("task", old.get("task"), tuple(TASKS)), old.get("ballots")
+    task, votes = known_task(old.get("task")).name, old.get("ballots")
     if not isinstance(votes, list):
         raise InvalidValue(f"The card's votes are {abbreviated(votes)}; a list is needed.")
     ballots = []

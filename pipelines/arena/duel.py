@@ -26,6 +26,7 @@ from pipelines.settings import Limits
 from pipelines.tasks import TASKS, Task
 from pipelines.text_generation.pipeline import TextResult
 from pipelines.text_to_image.pipeline import PaintResult
+from pipelines.validation import known_task
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -77,11 +78,11 @@ def checked(request: DuelRequest, limits: Limits) -> DuelRequest:
     Raises:
         InvalidValue: naming the first field that is not.
     """
-    task: Any = validation.choice("task", request.task, tuple(TASKS))
+    task = known_task(request.task)
     models = checked_models(request.models)
     seed = validation.seed_or_none(request.seed)
     whole = replace(request, models=models, seed=fresh_seed() if seed is None else seed)
-    TASKS[task].pipeline.checked(_request_of(whole, models[0]), limits)
+    task.pipeline.checked(_request_of(whole, models[0]), limits)
     return whole
 
 

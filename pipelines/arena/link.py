@@ -6,7 +6,6 @@ It names models in the order in which they are listed, and says nothing of whose
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import Any
 
 from pipelines import validation
 from pipelines.arena.duel import checked_models
@@ -14,8 +13,7 @@ from pipelines.arena.setup import Setup
 from pipelines.errors import InvalidValue, abbreviated
 from pipelines.settings import Limits
 from pipelines.sharing.links import ModelName, check_names, packed, unpacked
-from pipelines.tasks import TASKS
-from pipelines.validation import Seed, rule_of
+from pipelines.validation import Seed, known_task, rule_of
 
 PARAMETER = "vote"
 """The name in the query string."""
@@ -43,15 +41,15 @@ def decode(text: object, limits: Limits) -> Setup:
     content = unpacked(text)
     check_names("The link", content, _FIELDS)
     setup = Setup(**content)
-    task: Any = validation.choice("task", setup.task, tuple(TASKS))
+    task = known_task(setup.task)
     models = tuple(
         ModelName().check("model", model, limits) for model in checked_models(setup.models)
     )
     if setup.prompt is not None:
-        if TASKS[task].takes == "picture":
+        if task.takes == "picture":
             raise InvalidValue(
                 f"prompt is {abbreviated(setup.prompt)}; to describe a picture there is none."
             )
-        rule_of(TASKS[task].pipeline.Request, "prompt").check("prompt", setup.prompt, limits)
+        rule_of(task.pipeline.Request, "prompt").check("prompt", setup.prompt, limits)
     seed = Seed().check("seed", setup.seed, limits)
     return replace(setup, models=models, seed=validation.OWN if seed is None else seed)

@@ -14,7 +14,8 @@ from pipelines.errors import InvalidValue
 from pipelines.settings import Limits
 from pipelines.sharing.links import ModelName
 from pipelines.sharing.reading import damage_in_words, pinned
-from pipelines.tasks import TASKS, Task
+from pipelines.tasks import Task
+from pipelines.validation import known_task
 
 NO_INPUT = (
     "The card's task and models are filled in. A card of votes holds no prompts and no pictures: "
@@ -44,7 +45,7 @@ def setup_of(card: dict[str, Any], limits: Limits) -> Setup:
     Raises:
         StudioError: no whole card, or it names something that is no model.
     """
-    task: Any = validation.choice("task", card["task"], tuple(TASKS))
+    task = known_task(card["task"]).name
     rated = [ModelName().check("model", pinned(model), limits) for model in card["models"]]
     names = list(dict.fromkeys(rated))
     if len(names) < FEWEST_MODELS:

@@ -87,8 +87,8 @@ def _model(model: ModelResult) -> Card:
 
 def _hash(outputs: Sequence[Output]) -> str:
     """Sixteen digits for all that a model made of one sample, times left out."""
-    told = [[output.text, output.picture, output.facts] for output in outputs]
-    return hash_text(json.dumps(told, sort_keys=True))[:16]
+    made = [[output.text, output.picture, output.facts] for output in outputs]
+    return hash_text(json.dumps(made, sort_keys=True))[:16]
 
 
 def _comparison(comparison: Comparison) -> Card:

@@ -1,7 +1,8 @@
-"""Holds what one card of an evaluation found against what another found, line by line.
+"""Compares the results in two cards of one evaluation, line by line.
 
-Of everything that came out: outputs, scores, paired tests, the samples on which models differ
-most, the verdict. Times and memory are left out: they are of one run each and never come twice.
+Everything that came out is compared: outputs, scores, paired tests, the samples on which models
+differ most, the verdict. Times and memory are left out: they are of one run each and never come
+twice.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from pipelines.evaluation.tables import comparison_table, figure
 from pipelines.sharing.replay import Line, same_outputs
 
 _DIGITS = (4, 6, 9, 17)
-"""So many are shown until two numbers read differently; 17 tell any two apart."""
+"""Significant digits: the fewest that show a difference; with 17 any two numbers differ."""
 _CHANCES = ("bootstrap_p", "randomisation_p", "corrected_p")
 _OF_A_TEST = ("metric", "difference", "low", "high", *_CHANCES)
-_Found = dict[str, Any]
-_InWords = Callable[[_Found, int], str]
+_Part = dict[str, Any]
+_InWords = Callable[[_Part, int], str]
 
 
 def results(old: Card, new: Card) -> list[Line]:
@@ -35,12 +36,12 @@ def results(old: Card, new: Card) -> list[Line]:
             *_verdict(old, new)]  # fmt: skip
 
 
-def _scores(before: _Found, after: _Found) -> list[Line]:
+def _scores(before: _Part, after: _Part) -> list[Line]:
     """Value, interval and warning of each metric, or why there is none; its samples' values."""
     lines = []
     for metric in dict.fromkeys([*before["scores"], *before["unscored"]]):
         was, now = _score(before, metric), _score(after, metric)
-        text = f"{before['name']}: {METRICS[metric].label} {_told(_score_in_words, was, now)}"
+        text = f"{before['name']}: {METRICS[metric].label} {_beside(_score_in_words, was, now)}"
         old, new = (model["values"].get(metric, []) for model in (before, after))
         moved = sum(one != other for one, other in zip(old, new, strict=False))
         if moved:
@@ -49,19 +50,19 @@ def _scores(before: _Found, after: _Found) -> list[Line]:
     return lines
 
 
-def _score(model: _Found, metric: str) -> _Found:
+def _score(model: _Part, metric: str) -> _Part:
     """What a score says, its signature left out: that is a cause."""
-    found = model["scores"].get(metric)
-    if found is None:
+    score = model["scores"].get(metric)
+    if score is None:
         return {"why_not": model["unscored"].get(metric)}
-    return {name: found[name] for name in ("value", "low", "high", "samples", "warning")}
+    return {name: score[name] for name in ("value", "low", "high", "samples", "warning")}
 
 
-def _score_in_words(score: _Found, digits: int) -> str:
+def _score_in_words(score: _Part, digits: int) -> str:
     if "why_not" in score:
         return f"not scored: {score['why_not']}"
-    told = f"{_interval(score, 'value', digits)}, n = {score['samples']}"
-    return told if score["warning"] is None else f"{told}, not to be compared: {score['warning']}"
+    text = f"{_interval(score, 'value', digits)}, n = {score['samples']}"
+    return text if score["warning"] is None else f"{text}, not to be compared: {score['warning']}"
 
 
 def _tests(old: Card, new: Card) -> list[Line]:
@@ -71,18 +72,19 @@ def _tests(old: Card, new: Card) -> list[Line]:
              for card in (old, new)]  # fmt: skip
     for before, after in zip(*tests, strict=True):
         was, now = _test(*before), _test(*after)
-        told = _told(_test_in_words, was, now) if was != now else f"{now['verdict']}, as before"
+        same = f"{now['verdict']}, as before"
+        text = same if was == now else _beside(_test_in_words, was, now)
         about = f"{before[0]['model']} against {base}: {METRICS[was['metric']].label}"
-        lines.append(Line(was == now, f"{about} {told}"))
+        lines.append(Line(was == now, f"{about} {text}"))
     return lines
 
 
-def _test(found: _Found, row: list[str]) -> _Found:
+def _test(test: _Part, row: list[str]) -> _Part:
     """What a test says. ``row`` is its row of a table, which ends with what is shown."""
-    return {name: found.get(name) for name in _OF_A_TEST} | {"verdict": row[-1]}
+    return {name: test.get(name) for name in _OF_A_TEST} | {"verdict": row[-1]}
 
 
-def _test_in_words(test: _Found, digits: int) -> str:
+def _test_in_words(test: _Part, digits: int) -> str:
     if test["difference"] is None:
         return str(test["verdict"])
     chances = ", ".join(figure(test[name], digits) for name in _CHANCES)
@@ -92,13 +94,13 @@ def _test_in_words(test: _Found, digits: int) -> str:
     )
 
 
-def _interval(found: _Found, name: str, digits: int) -> str:
-    value, low, high = (figure(found[each], digits) for each in (name, "low", "high"))
+def _interval(part: _Part, name: str, digits: int) -> str:
+    value, low, high = (figure(part[each], digits) for each in (name, "low", "high"))
     return f"{value} ({low} to {high})"
 
 
-def _told(in_words: _InWords, was: _Found, now: _Found) -> str:
-    """What is found now; beside it what it was, with as many digits as it takes to see it."""
+def _beside(in_words: _InWords, was: _Part, now: _Part) -> str:
+    """The new value, and beside it the old one, with as many digits as show the difference."""
     if was == now:
         return f"{in_words(now, _DIGITS[0])}, as before"
     for digits in _DIGITS:
@@ -108,7 +110,7 @@ def _told(in_words: _InWords, was: _Found, now: _Found) -> str:
     return f"{after}; was {before}"
 
 
-def _differing(old: _Found, new: _Found) -> list[Line]:
+def _differing(old: _Part, new: _Part) -> list[Line]:
     """The samples on which models are farthest apart, in their order, with all that they show."""
     was, now = old["samples"], new["samples"]
     if not was and not now:
@@ -118,20 +120,18 @@ def _differing(old: _Found, new: _Found) -> list[Line]:
         return [Line(True, f"{text}: the same {len(now)}, as before")]
     if old["by"] != new["by"]:
         text += f", were by {old['by']}"
-    before, after = ([each["name"] for each in samples] for samples in (was, now))
+    before, after = (
+        ", ".join(each["name"] for each in samples) or "none" for samples in (was, now)
+    )
     if before != after:
-        return [Line(False, f"{text}: {_listed(after)}; were {_listed(before)}")]
+        return [Line(False, f"{text}: {after}; were {before}")]
     other = [one["name"] for one, two in zip(was, now, strict=True) if one != two]
-    told = f"; other values or outputs in {_listed(other)}" if other else ""
-    return [Line(False, f"{text}: the same {len(now)}{told}")]
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names) or "none"
+    which = f"; other values or outputs in {', '.join(other)}" if other else ""
+    return [Line(False, f"{text}: the same {len(now)}{which}")]
 
 
 def _verdict(old: Card, new: Card) -> list[Line]:
-    """What is read first has to follow from the tests, in the old card too."""
+    """Whether the old card's verdict is what follows from the tests."""
     names = {after["name"]: before["name"]
              for before, after in zip(old["models"], new["models"], strict=True)}  # fmt: skip
     was, now = old["verdict"], new["verdict"]

@@ -6,9 +6,7 @@ A data set that was uploaded has no name that finds it again, so its evaluations
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
 
-from pipelines import validation
 from pipelines.datasets.samples import DataSet
 from pipelines.errors import InvalidValue
 from pipelines.evaluation.request import EvaluationRequest, settings_from
@@ -16,6 +14,7 @@ from pipelines.evaluation.setup import UPLOAD, Setup, named_setup
 from pipelines.settings import Limits
 from pipelines.sharing.links import check_names, packed, unpacked
 from pipelines.tasks import TASKS
+from pipelines.validation import known_task
 
 PARAMETER = "evaluate"
 """The name in the query string."""
@@ -52,8 +51,8 @@ def decode(text: object, limits: Limits) -> Setup:
     """
     content = unpacked(text)
     check_names("The link", content, _FIELDS)
-    task: Any = validation.choice("task of the link", content["task"], tuple(TASKS))
-    check_names("settings of the link", content["settings"], TASKS[task].evaluated)
-    settings = settings_from(task, content["settings"])
+    task = known_task(content["task"], "task of the link")
+    check_names("settings of the link", content["settings"], task.evaluated)
+    settings = settings_from(task.name, content["settings"])
     unread = {"data": DataSet("", "", ()), "settings": settings}
     return named_setup(EvaluationRequest(**content | unread), content["data"], limits)

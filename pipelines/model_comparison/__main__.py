@@ -106,7 +106,7 @@ def _add_evaluate(commands: Any) -> argparse.ArgumentParser:
     )
     evaluate.add_argument(
         "--extractor", choices=EXTRACTORS,
-        help="what looks at pictures for KID, FID and diversity (default: emoji-captioner)",
+        help="whose features KID, FID and diversity compare (default: emoji-captioner)",
     )  # fmt: skip
     evaluate.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
@@ -165,7 +165,7 @@ def _evaluate(given: argparse.Namespace) -> int:
     read = stream(lambda report: owned(given.data, studio.settings, report), may_go_on=True)
     request = EvaluationRequest(
         given.task,
-        _told(read),
+        _finished(read),
         tuple(given.models),
         tuple(given.metrics),
         given.samples,
@@ -174,7 +174,7 @@ def _evaluate(given: argparse.Namespace) -> int:
         given.clip,
         given.extractor,
     )
-    result = _told(generate(studio, request))
+    result = _finished(generate(studio, request))
     if given.output is not None:
         write(result, given.output)
     print((pasted if given.table else markdown)(card(result)))
@@ -186,7 +186,7 @@ def _replay(given: argparse.Namespace) -> int:
     old = read_object(_text_of(given.card))
     picture = None if given.picture is None else open_picture(given.picture, studio.settings.limits)
     sources = Sources(picture, given.data, is_owner=True)
-    replayed = _told(kind_of(old, _KINDS).replay(studio, old, sources))
+    replayed = _finished(kind_of(old, _KINDS).replay(studio, old, sources))
     for line in replayed.lines:
         print(f"{'equal  ' if line.is_equal else 'differs'}  {line.text}")
     if replayed.not_compared:
@@ -218,8 +218,8 @@ def _setting(text: str) -> tuple[str, Any]:
         return name.strip(), value
 
 
-def _told(run: Generator[Any, None, Any]) -> Any:
-    """The result of a run, whose progress is told on stderr in one line."""
+def _finished(run: Generator[Any, None, Any]) -> Any:
+    """The result of a run, with its progress in one line of stderr."""
     width, shown_at = 0, 0.0
     result: Any = None
     with closing(with_result(run)) as events:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pipelines import validation
 from pipelines.errors import InvalidValue
 from pipelines.model_comparison import link
 from pipelines.model_comparison.pipeline import (
@@ -22,7 +21,7 @@ from pipelines.runtime.receipts import fields_of
 from pipelines.settings import Limits
 from pipelines.sharing.reading import damage_in_words
 from pipelines.sharing.replay import pinned_fields
-from pipelines.tasks import TASKS
+from pipelines.validation import known_task
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -77,12 +76,13 @@ def request_of(card: Card, picture: Image.Image | None = None) -> CompareRequest
     Raises:
         InvalidValue: no whole card of a comparison.
     """
-    task: Any = validation.choice("task", card["task"], tuple(TASKS))
-    record = TASKS[task]
+    record = known_task(card["task"])
     given = {"picture": picture} if record.takes == "picture" else {}
     receipts = [{**card["receipts"][side], "request": card["request"][side]} for side in SIDES]
-    sides = [record.pipeline.Request(**pinned_fields(each, task), **given) for each in receipts]
-    return CompareRequest(task, *sides)
+    sides = [
+        record.pipeline.Request(**pinned_fields(each, record.name), **given) for each in receipts
+    ]
+    return CompareRequest(record.name, *sides)
 
 
 def setup_of(card: Card, limits: Limits) -> link.Fields:

@@ -18,8 +18,8 @@ from pipelines.model_comparison.pipeline import NAMES, SIDES, CompareRequest, Si
 from pipelines.settings import Limits
 from pipelines.sharing import links
 from pipelines.sharing.links import ModelName, Rules, packed, unpacked
-from pipelines.tasks import TASKS, Task
-from pipelines.validation import Choice, rule_of
+from pipelines.tasks import TASKS, TaskRecord
+from pipelines.validation import Choice, known_task, rule_of
 
 PARAMETER = "compare"
 """The name in the query string."""
@@ -48,12 +48,11 @@ def decode(text: object, limits: Limits) -> Fields:
 
 def checked(fields: Fields, limits: Limits) -> Fields:
     """Just the fields of their task, each in its range; what ``decode`` raises."""
-    task: Any = validation.choice("task of the link", fields.get("task"), tuple(TASKS))
+    task = known_task(fields.get("task"), "task of the link")
     return links.checked(fields, _rules(task), limits)
 
 
-def _rules(task: Task) -> Rules:
-    record = TASKS[task]
+def _rules(record: TaskRecord) -> Rules:
     kind = record.pipeline.Request
     own = {shown: rule_of(kind, name) for name, shown in record.compared.items()}
     side = {"model": ModelName(), **own}
@@ -72,8 +71,7 @@ def request_of(fields: Mapping[str, Any], picture: str | None, limits: Limits) -
     Raises:
         InvalidValue: there is no such task, or the picture is missing or cannot be read.
     """
-    task: Any = validation.choice("task", fields["task"], tuple(TASKS))
-    record = TASKS[task]
+    record = known_task(fields["task"])
     shared = {name: fields[name] for name in record.shared}
     if record.takes == "picture":
         if not picture:
@@ -83,7 +81,7 @@ def request_of(fields: Mapping[str, Any], picture: str | None, limits: Limits) -
     for own in (fields[name] for name in NAMES.values()):
         settings = {name: own[shown] for name, shown in record.compared.items()}
         sides.append(record.pipeline.Request(model=own["model"], **settings, **shared))
-    return CompareRequest(task, *sides)
+    return CompareRequest(record.name, *sides)
 
 
 def fields_of(request: CompareRequest) -> Fields:
@@ -97,12 +95,11 @@ def fields_of(request: CompareRequest) -> Fields:
         if getattr(request.right, name) != getattr(request.left, name):
             raise InvalidValue(f"A and B have not the same {name}; the page gives one to both.")
     shared = {name: _shown(getattr(request.left, name)) for name in record.shared}
-    sides = {NAMES[side]: _side_of(request.task, getattr(request, side)) for side in SIDES}
+    sides = {NAMES[side]: _side_of(record, getattr(request, side)) for side in SIDES}
     return {"task": request.task, **shared, **sides}
 
 
-def _side_of(task: Task, request: SideRequest) -> Fields:
-    record = TASKS[task]
+def _side_of(record: TaskRecord, request: SideRequest) -> Fields:
     known = {"model", "picture", "picture_sha256", *record.shared, *record.compared}
     for field in dataclasses.fields(request):
         value = getattr(request, field.name)

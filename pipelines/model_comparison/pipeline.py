@@ -13,7 +13,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pipelines import validation
 from pipelines.errors import InvalidValue, StudioError
 from pipelines.image_captioning.pipeline import CaptionRequest, CaptionResult
 from pipelines.runtime.device import PeakMemory, memory_in_use_bytes
@@ -26,6 +25,7 @@ from pipelines.settings import Limits
 from pipelines.tasks import TASKS, Task, TaskRecord
 from pipelines.text_generation.pipeline import TextRequest, TextResult
 from pipelines.text_to_image.pipeline import PaintRequest, PaintResult
+from pipelines.validation import known_task
 
 Side = Literal["left", "right"]
 SideRequest = TextRequest | PaintRequest | CaptionRequest
@@ -122,8 +122,7 @@ def checked(request: CompareRequest, limits: Limits) -> CompareRequest:
     Raises:
         InvalidValue: a field of a side, which the message names, or inputs that differ.
     """
-    task: Any = validation.choice("task", request.task, tuple(TASKS))
-    pipeline = TASKS[task].pipeline
+    pipeline = known_task(request.task).pipeline
     sides = []
     for side in SIDES:
         given = getattr(request, side)
