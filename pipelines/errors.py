@@ -7,7 +7,8 @@ Anything that is not a ``StudioError`` is a fault of ours and is logged with its
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class StudioError(Exception):
@@ -36,6 +37,15 @@ class OutOfBudget(StudioError):
 
 class Cancelled(Exception):
     """A run was stopped from outside. Not an error: nobody is left to read a message."""
+
+
+@contextmanager
+def naming(who: str) -> Iterator[None]:
+    """Puts a name before the message of an error, and keeps the error's class."""
+    try:
+        yield
+    except StudioError as error:
+        raise type(error)(f"{who}: {error}") from error
 
 
 def listed(names: Iterable[str]) -> str:

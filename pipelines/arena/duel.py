@@ -6,18 +6,17 @@ nor which of them has ended, for a long text that took long would say whose it i
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipelines import validation
 from pipelines.arena.ballot import FEWEST_MODELS, PLACES, Contender, contender_of
-from pipelines.errors import InvalidValue, StudioError, abbreviated
+from pipelines.errors import InvalidValue, abbreviated, naming
 from pipelines.files.images import on_white
 from pipelines.hub import Snapshot, resolve
-from pipelines.runtime.events import Progress
+from pipelines.runtime.events import Progress, translated
 from pipelines.runtime.receipts import hash_text
 from pipelines.runtime.sampling import fresh_seed
 from pipelines.runtime.streaming import stream
@@ -120,7 +119,7 @@ def generate(studio: Studio, request: DuelRequest) -> Generator[Progress, None, 
     yield from _silenced(_found(studio, request))
     played = []
     for model in request.models:
-        with _naming(model):
+        with naming(model[:80]):
             run = TASKS[request.task].pipeline.generate(studio, _request_of(request, model))
             result = yield from _silenced(run)
         played.append(
@@ -131,14 +130,8 @@ def generate(studio: Studio, request: DuelRequest) -> Generator[Progress, None, 
 
 
 def _silenced(run: Generator[Any, None, Any]) -> Generator[Progress, None, Any]:
-    """The result of a run; in place of its events, one that tells nothing."""
-    with closing(run):
-        while True:
-            try:
-                next(run)
-            except StopIteration as end:
-                return end.value
-            yield AT_WORK
+    """The result of a run; in place of its events, one that says nothing of the model."""
+    return translated(run, lambda event: AT_WORK)
 
 
 def _found(studio: Studio, request: DuelRequest) -> Generator[Any, None, None]:
@@ -149,7 +142,7 @@ def _found(studio: Studio, request: DuelRequest) -> Generator[Any, None, None]:
     """
     names: dict[tuple[Any, ...], str] = {}
     for model in request.models:
-        with _naming(model):
+        with naming(model[:80]):
             look_up = partial(resolve, model, request.task, studio.settings)
             snapshot = yield from stream(look_up, may_go_on=True)
         same = names.setdefault(_identity(snapshot), model)
@@ -184,12 +177,3 @@ def _input_hash(request: DuelRequest, played: list[Played]) -> str:
     if request.task == "describe":
         return str(played[0].receipt["request"]["picture_sha256"])
     return hash_text(request.prompt)
-
-
-@contextmanager
-def _naming(model: str) -> Iterator[None]:
-    """Puts the model's name before an error's message and keeps its class."""
-    try:
-        yield
-    except StudioError as error:
-        raise type(error)(f"{model[:80]}: {error}") from error

@@ -23,11 +23,10 @@ from pipelines.evaluation.result import (
     Differing,
     EvaluationResult,
     ModelResult,
-    identity,
 )
 from pipelines.evaluation.scores import METRICS
 from pipelines.evaluation.store import Output
-from pipelines.runtime.receipts import hash_text
+from pipelines.runtime.receipts import hash_text, identity
 from pipelines.sharing.reading import damage_in_words
 
 SCHEMA = 1

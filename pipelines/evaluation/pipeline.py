@@ -31,7 +31,6 @@ from pipelines.evaluation.result import (
     ModelResult,
     PartialScores,
     costs_of,
-    identity,
     shown_kind,
 )
 from pipelines.evaluation.scores import METRICS, kinds_of, lookers_of
@@ -40,7 +39,7 @@ from pipelines.hub import Snapshot, resolve
 from pipelines.metrics import ptb
 from pipelines.runtime.device import PeakMemory
 from pipelines.runtime.events import Progress
-from pipelines.runtime.receipts import versions
+from pipelines.runtime.receipts import identity, versions
 from pipelines.runtime.streaming import Emit, stream
 from pipelines.runtime.studio import Loaded, Studio
 

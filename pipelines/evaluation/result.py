@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pipelines.datasets.samples import Sample
 from pipelines.errors import listed
@@ -172,15 +171,3 @@ def costs_of(outputs: Sequence[Output], run: RunCost, snapshot: Snapshot) -> Cos
         peak_bytes=run.peak_bytes,
         weight_bytes=snapshot.weight_bytes + sum(a.weight_bytes for a in snapshot.adapters),
     )
-
-
-def identity(snapshot: Snapshot) -> dict[str, Any]:
-    """What a model is, beside its name: commits, and the adapters' weights."""
-    return {
-        "reference": snapshot.reference,
-        "commit": snapshot.commit,
-        "adapters": [
-            {"reference": a.reference, "commit": a.commit, "weight": a.weight}
-            for a in snapshot.adapters
-        ],
-    }

@@ -8,12 +8,12 @@ and never judges: which output is better is for people and for metrics to say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pipelines.errors import InvalidValue, StudioError
+from pipelines.errors import InvalidValue, naming
 from pipelines.image_captioning.pipeline import CaptionRequest, CaptionResult
 from pipelines.runtime.device import PeakMemory, memory_in_use_bytes
 from pipelines.runtime.events import Progress
@@ -126,7 +126,7 @@ def checked(request: CompareRequest, limits: Limits) -> CompareRequest:
     sides = []
     for side in SIDES:
         given = getattr(request, side)
-        with _naming(side, given):
+        with naming(_named(side, given)):
             if not isinstance(given, pipeline.Request):
                 raise InvalidValue(
                     f"a {type(given).__name__} was given; to {request.task} takes "
@@ -175,7 +175,7 @@ Work = Callable[[Emit], Any]
 
 def _side_run(side: Side, request: SideRequest, work: Work) -> Generator[SideEvent, None, Any]:
     """``work`` in a thread of its own, so that a slow reader of events slows no clock."""
-    with _naming(side, request):
+    with naming(_named(side, request)):
         return (yield from stream(work))
 
 
@@ -265,12 +265,7 @@ def _result(request: CompareRequest, left: Outcome, right: Outcome) -> Compariso
     return ComparisonResult(request, left, right, is_identical, receipt)
 
 
-@contextmanager
-def _naming(side: Side, request: SideRequest) -> Iterator[None]:
-    """Puts the side's name before an error's message and keeps its class."""
-    try:
-        yield
-    except StudioError as error:
-        model = getattr(request, "model", None)
-        who = f"{NAMES[side]} ({model[:80]})" if isinstance(model, str) and model else NAMES[side]
-        raise type(error)(f"{who}: {error}") from error
+def _named(side: Side, request: SideRequest) -> str:
+    """What messages call a side."""
+    model = getattr(request, "model", None)
+    return f"{NAMES[side]} ({model[:80]})" if isinstance(model, str) and model else NAMES[side]

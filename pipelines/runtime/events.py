@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,19 @@ class Progress:
 
 Report = Callable[[Progress], None]
 """Who is told how far a run is; what they raise ends it."""
+
+
+def translated(
+    run: Generator[Any, None, Any], translate: Callable[[Any], Any]
+) -> Generator[Any, None, Any]:
+    """A run with other events in place of its own, one for each; its result stays."""
+    with closing(run):
+        while True:
+            try:
+                event = next(run)
+            except StopIteration as end:
+                return end.value
+            yield translate(event)
 
 
 def with_result(run: Generator[Any, None, Any]) -> Generator[Any, None, None]:

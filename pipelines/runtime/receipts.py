@@ -39,14 +39,7 @@ def make_receipt(
     return {
         "schema": SCHEMA,
         "task": task,
-        "model": {
-            "reference": snapshot.reference,
-            "commit": snapshot.commit,
-            "adapters": [
-                {"reference": a.reference, "commit": a.commit, "weight": a.weight}
-                for a in snapshot.adapters
-            ],
-        },
+        "model": identity(snapshot),
         "request": {**fields_of(request), "seed": seed},
         "device": {
             "kind": device.kind,
@@ -57,6 +50,18 @@ def make_receipt(
         "versions": versions(),
         "timings_seconds": {name: round(value, 4) for name, value in timings.items()},
         "output_sha256": output_hash,
+    }
+
+
+def identity(snapshot: Snapshot) -> dict[str, Any]:
+    """What a model is: its commit, and the commits and weights of its adapters."""
+    return {
+        "reference": snapshot.reference,
+        "commit": snapshot.commit,
+        "adapters": [
+            {"reference": a.reference, "commit": a.commit, "weight": a.weight}
+            for a in snapshot.adapters
+        ],
     }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import InvalidValue, listed
-from pipelines.runtime.events import Progress
+from pipelines.runtime.events import Progress, translated
 from pipelines.runtime.receipts import SCHEMA, receipt_fields
 from pipelines.runtime.studio import Studio
 from pipelines.sharing.reading import damage_in_words, pinned
@@ -115,15 +115,8 @@ def replay(
 
 
 def in_progress(run: Generator[Any, None, Any]) -> Generator[Progress, None, Any]:
-    """A run whose events are all ``Progress``; other events say by themselves how far it is."""
-    try:
-        while True:
-            event = next(run)
-            yield event if isinstance(event, Progress) else event.progress
-    except StopIteration as end:
-        return end.value
-    finally:
-        run.close()
+    """A run whose events are all ``Progress``, which other events have as ``progress``."""
+    return translated(run, lambda event: getattr(event, "progress", event))
 
 
 @damage_in_words()
