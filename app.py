@@ -129,18 +129,13 @@ from pipelines.runtime import libraries  # noqa: E402
 from pipelines.runtime.studio import Studio  # noqa: E402
 from pipelines.sharing import tab as sharing_tab  # noqa: E402
 from pipelines.sharing.cards import CardKind, Opening  # noqa: E402
-from pipelines.tasks import Task  # noqa: E402
+from pipelines.tasks import TASKS, Task  # noqa: E402
 from pipelines.text_generation import tab as write_tab  # noqa: E402
 from pipelines.text_to_image import tab as paint_tab  # noqa: E402
 
-_TABS = (
-    ("Write", "write", write_tab),
-    ("Paint", "paint", paint_tab),
-    ("Describe", "describe", describe_tab),
-)
-_TASKS: tuple[Task, ...] = ("write", "paint", "describe")
+_TABS: dict[Task, Any] = {"write": write_tab, "paint": paint_tab, "describe": describe_tab}
 _PICKERS: dict[str, str] = {
-    **{f"{task}-model": task for task in _TASKS},
+    **{f"{task}-model": task for task in TASKS},
     "compare-a-model": "compare-task",
     "compare-b-model": "compare-task",
     "evaluate-models": "evaluate-task",
@@ -208,8 +203,8 @@ def build_app(settings: Settings) -> gr.Blocks:
         )
         device_line = gr.Markdown("Looking at this machine…", elem_id="device-line")
         with gr.Tabs() as tabs:
-            for label, name, tab in _TABS:
-                with gr.Tab(label, id=name, elem_id=f"tab-{name}"):
+            for task, tab in _TABS.items():
+                with gr.Tab(TASKS[task].label, id=task, elem_id=f"tab-{task}"):
                     tab.build(studio, compute)
             with gr.Tab("Compare", id="compare", elem_id="tab-compare"):
                 panels, openings = build_compare(studio, compute)
@@ -283,7 +278,7 @@ def _shows(panel: str) -> Callable[[], list[Any]]:
 def _build_workshop(studio: Studio, compute: dict[str, Any], page: gr.Blocks) -> list[Any]:
     """The tabs round the models themselves; returns the runs that make a model."""
     named = _named(page)
-    pickers: dict[Task, Any] = {task: named[f"{task}-model"] for task in _TASKS}
+    pickers: dict[Task, Any] = {task: named[f"{task}-model"] for task in TASKS}
     with gr.Tab("Fine-tune", id="tune", elem_id="tab-tune"):
         made = fine_tune_tab.build(studio, compute)
     with gr.Tab("Models", id="models", elem_id="tab-models") as models:
@@ -299,10 +294,10 @@ def _keep_pickers_fresh(studio: Studio, page: gr.Blocks, made: list[Any]) -> Non
     named = _named(page)
     # Where visitors may not fine-tune, there is no picker of a base.
     pickers = {picker: chooser for picker, chooser in _PICKERS.items() if picker in named}
-    choosers = sorted(set(pickers.values()) - set(_TASKS))
+    choosers = sorted(set(pickers.values()) - set(TASKS))
 
     def offer(*chosen: Task) -> dict[Any, Any]:
-        tasks: dict[str, Task] = {task: task for task in _TASKS}
+        tasks: dict[str, Task] = {task: task for task in TASKS}
         tasks |= zip(choosers, chosen, strict=True)
         choices = {task: ui.local_choices(studio.settings, task) for task in set(tasks.values())}
         return {named[picker]: choices[tasks[chooser]] for picker, chooser in pickers.items()}

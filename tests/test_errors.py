@@ -31,3 +31,17 @@ def test_abbreviated_shows_short_values_whole_and_cuts_long_ones() -> None:
     long = errors.abbreviated("x" * 100_000)
     assert len(long) == 60
     assert long.endswith("…")
+
+
+def test_a_name_is_put_before_a_message_and_the_class_stays() -> None:
+    named = pytest.raises(errors.WrongTask, match=r"^A \(one\): it paints$")
+    with named, errors.naming("A (one)"):
+        raise errors.WrongTask("it paints")
+    with pytest.raises(KeyError, match=r"^'x'$"), errors.naming("A"):
+        raise KeyError("x")
+
+
+def test_names_are_listed_as_people_do() -> None:
+    assert errors.listed(["a"]) == "a"
+    assert errors.listed(["a", "b"]) == "a and b"
+    assert errors.listed(iter("abc")) == "a, b and c"

@@ -16,7 +16,14 @@ from pipelines.model_comparison.published import as_json
 from pipelines.runtime.events import with_result
 from pipelines.runtime.studio import Studio
 from pipelines.sharing.reading import MOST_CHARACTERS, read_object, text_of
-from pipelines.sharing.replay import Replayed, pinned_fields, replay
+from pipelines.sharing.replay import (
+    Line,
+    Replayed,
+    explained,
+    pinned_fields,
+    replay,
+    same_machine,
+)
 from pipelines.text_generation import pipeline as writing
 from pipelines.text_to_image import pipeline as painting
 from tests.arena.ballots import ballot
@@ -139,3 +146,24 @@ def test_a_forged_receipt_is_refused_with_words(studio: Studio, receipt: dict[st
 
     with pytest.raises(StudioError):
         finish(replay(studio, receipt))
+
+
+def test_causes_are_named_only_where_a_result_differs() -> None:
+    cause, other = Line(False, "torch: was 1, is 2", "version of torch"), Line(True, "numpy", "n")
+    same, changed = Line(True, "equal"), Line(False, "another")
+    assert explained([cause, other], [same], "nothing") == (cause, other, same)
+    assert explained([other], [changed], "nothing")[-1] == Line(False, "nothing")
+    *_, last = explained([cause, other, cause], [same, changed], "nothing")
+    assert last == Line(False, "What differs may be because of the version of torch.")
+
+
+def test_hardware_counts_where_the_older_one_names_it() -> None:
+    old = {"versions": {"torch": "1"}, "device": {"kind": "cpu"}}
+    new = {"versions": {"torch": "1"}, "device": {"kind": "cpu", "hardware": "a"}}
+    assert [line.text for line in same_machine(old, new)] == [
+        "version of torch: 1",
+        "device kind: cpu",
+    ]
+    old["device"]["hardware"] = "b"
+    lines = {line.text: line.is_equal for line in same_machine(old, new)}
+    assert not lines["device hardware: was b, is a"]
