@@ -70,10 +70,6 @@ def compare(page: Page) -> None:
 
 def evaluate(page: Page) -> None:
     page.get_by_role("tab", name="On a data set", exact=True).click()
-    page.locator("#evaluate-task").get_by_label("Paint", exact=True).click()
-    samples = page.locator("#evaluate-samples input[type=number]")
-    samples.fill("48")
-    samples.press("Tab")
     page.locator("#evaluate-run").click()
     expect(page.locator("#evaluate-verdict")).to_be_visible(timeout=5 * MINUTE)
     page.locator("#evaluate-quality img").wait_for()
