@@ -20,6 +20,16 @@ from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from tests import tiny_models
 
+_SLOW_FOLDERS = {"page", "recipes"}
+"""Where a browser is opened, or something is trained."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what ``tests/run --fast`` leaves out."""
+    for item in items:
+        if _SLOW_FOLDERS & set(item.path.parts):
+            item.add_marker("slow")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _few_threads() -> None:
