@@ -115,6 +115,7 @@ gc.disable()  # a sixth of the start went into looking for garbage where there i
 
 import gradio as gr  # noqa: E402 - reads the environment when it is imported
 
+from pipelines import libraries  # noqa: E402
 from pipelines.arena import tab as votes_tab  # noqa: E402
 from pipelines.arena.replay import VOTES  # noqa: E402
 from pipelines.evaluation import tab as evaluation_tab  # noqa: E402
@@ -125,7 +126,6 @@ from pipelines.model_comparison import tab as sides_tab  # noqa: E402
 from pipelines.model_comparison.replay import COMPARISON  # noqa: E402
 from pipelines.models import tab as models_tab  # noqa: E402
 from pipelines.page import ui  # noqa: E402
-from pipelines.runtime import libraries  # noqa: E402
 from pipelines.runtime.studio import Studio  # noqa: E402
 from pipelines.sharing import tab as sharing_tab  # noqa: E402
 from pipelines.sharing.cards import CardKind, Opening  # noqa: E402

@@ -7,8 +7,9 @@ violation can be checked without writing it to disk.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 Tree = Mapping[str, str]
@@ -66,15 +67,21 @@ def tree_of(root: Path) -> dict[str, str]:
 def imports(tree: Tree) -> list[Import]:
     """All imports of our own files and of libraries; a name is as long as a module has it."""
     modules = {_module(path) for path in tree}
-    return [found for path, text in tree.items() for found in _imports_of(path, text, modules)]
+    return [
+        Import(path, line, f"{base}.{name}" if f"{base}.{name}" in modules else base or name, *when)
+        for path, text in tree.items()
+        for line, base, name, *when in _imports_of(path, text)
+    ]
 
 
-def _imports_of(path: str, text: str, modules: set[str]) -> Iterator[Import]:
+@cache
+def _imports_of(path: str, text: str) -> list[tuple[int, str, str, bool, bool]]:
+    """Line, module, imported name, whether at import, and whether for types alone."""
+    found = []
     pending: list[tuple[ast.AST, bool, bool]] = [(ast.parse(text), True, False)]
     while pending:
         node, at_import, for_types = pending.pop()
-        for name in _names(node, path, modules):
-            yield Import(path, getattr(node, "lineno", 0), name, at_import, for_types)
+        found += [(node.lineno, *names, at_import, for_types) for names in _names(node, path)]  # type: ignore[attr-defined]
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             at_import = False
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -82,19 +89,19 @@ def _imports_of(path: str, text: str, modules: set[str]) -> Iterator[Import]:
             pending += [(child, at_import, for_types) for child in node.orelse]
             continue
         pending += [(child, at_import, for_types) for child in ast.iter_child_nodes(node)]
+    return found
 
 
-def _names(node: ast.AST, path: str, modules: set[str]) -> list[str]:
+def _names(node: ast.AST, path: str) -> list[tuple[str, str]]:
     if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
+        return [("", alias.name) for alias in node.names]
     if not isinstance(node, ast.ImportFrom):
         return []
     base = node.module or ""
     if node.level:
         parents = Path(path).with_suffix("").parts[: -node.level]
         base = ".".join((*parents, *([base] if base else [])))
-    whole = [f"{base}.{alias.name}" for alias in node.names]
-    return [name if name in modules else base for name in whole]
+    return [(base, alias.name) for alias in node.names]
 
 
 def _module(path: str) -> str:

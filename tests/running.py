@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.runtime.events import with_result
+from pipelines.events import with_result
 from pipelines.runtime.studio import Studio
 
 Generate = Callable[[Studio, Any], Generator[Any, None, Any]]

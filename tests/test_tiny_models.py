@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from PIL import Image
 
+from pipelines.events import with_result
 from pipelines.image_captioning.pipeline import CaptionRequest
 from pipelines.image_captioning.pipeline import generate as describe
-from pipelines.runtime.events import with_result
 from pipelines.runtime.studio import Studio
 from pipelines.text_generation.pipeline import TextRequest
 from pipelines.text_generation.pipeline import generate as write

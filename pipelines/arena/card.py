@@ -15,8 +15,8 @@ from pipelines.arena import link
 from pipelines.arena.ballot import Ballot, ballot_of, to_lines
 from pipelines.arena.leaderboard import Standing, leaderboard
 from pipelines.arena.setup import setup_of
+from pipelines.device import processor
 from pipelines.errors import InvalidValue, StudioError, abbreviated
-from pipelines.runtime.device import processor
 from pipelines.runtime.receipts import hash_text
 from pipelines.settings import Limits
 from pipelines.validation import known_task

@@ -17,6 +17,10 @@ from pipelines.errors import InvalidValue, abbreviated, naming
 from pipelines.files.images import on_white
 from pipelines.hub import Snapshot, resolve
 from pipelines.runtime.events import Progress, translated
+from pipelines.errors import InvalidValue, StudioError, abbreviated
+from pipelines.events import Progress
+from pipelines.files.images import on_white
+from pipelines.hub import Snapshot, resolve
 from pipelines.runtime.receipts import hash_text
 from pipelines.runtime.sampling import fresh_seed
 from pipelines.runtime.streaming import stream

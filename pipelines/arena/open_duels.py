@@ -28,7 +28,7 @@ from pipelines.arena.duel import (
 from pipelines.arena.log import VoteLog
 from pipelines.arena.seating import shuffled
 from pipelines.errors import InvalidValue, abbreviated
-from pipelines.runtime.events import Progress
+from pipelines.events import Progress
 from pipelines.runtime.studio import Studio
 from pipelines.tasks import Task
 

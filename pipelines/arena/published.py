@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 from pipelines.arena.ballot import to_lines
@@ -10,11 +9,13 @@ from pipelines.arena.card import Card, ballots_of
 from pipelines.arena.leaderboard import FEWEST_PAIRS, leaderboard
 from pipelines.arena.report import BOARD_HEADERS, board_rows
 from pipelines.datasets.samples import plain_name
-from pipelines.model_comparison.published import CARD, MARKDOWN, REPORT, as_json
 from pipelines.sharing.documents import (
+    CARD,
+    REPORT,
     Document,
     Items,
     Measured,
+    Note,
     Part,
     Picture,
     Section,
@@ -22,17 +23,18 @@ from pipelines.sharing.documents import (
     as_html,
     as_markdown,
     model_index,
+    publish,
 )
+from pipelines.sharing.figures import COLOURS, as_png, fields, plain
+from pipelines.tasks import TASKS
 
-LOG, FIGURE = "votes.jsonl", "ratings.png"
-_TITLES = {"write": "writing", "describe": "describing", "paint": "painting"}
+MARKDOWN, LOG, FIGURE = "card.md", "votes.jsonl", "ratings.png"
 _HOW_TO_READ = (
     "Bradley-Terry by maximum likelihood with ties as in Davidson (1970); 1000 points are the "
     "mean, and 400 more win ten times as often as they lose. Intervals are of 95%. A model is "
     f"called better only where intervals of at least {FEWEST_PAIRS} votes each do not meet. "
     "Voters saw outputs in random places and no names."
 )
-_COLOUR = "#1f6663"
 
 
 def document(found: Card) -> Document:
@@ -40,13 +42,13 @@ def document(found: Card) -> Document:
     ballots = ballots_of(found)
     board = leaderboard(ballots, found["task"])
     log, figure = found["log"], _figure(found)
-    parts: list[Part] = [Table(BOARD_HEADERS, board_rows(board)), _HOW_TO_READ]
+    parts: list[Part] = [Table(BOARD_HEADERS, board_rows(board)), Note(_HOW_TO_READ)]
     if figure is not None:
         parts.insert(1, Picture(FIGURE, figure, "Ratings with their intervals"))
     if board.warning is not None:
         parts.append(board.warning)
     return Document(
-        f"Blind votes on {_TITLES[found['task']]}",
+        f"Blind votes on {TASKS[found['task']].title.lower()}",
         f"{log['votes']} votes on as many duels between {len(found['models'])} models, with "
         f"{log['inputs']} different inputs; {found['ties']} ties, {found['all_bad']} all bad.",
         [
@@ -59,22 +61,18 @@ def document(found: Card) -> Document:
 def write(found: Card, folder: Path) -> list[Path]:
     """Writes ``card.json``, ``card.md``, ``report.html``, the figure, for each rated model a
     ``model-index`` section as YAML, and ``votes.jsonl``, whose hash the card has; their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
     told = document(found)
     texts = {
-        CARD: as_json(found),
         MARKDOWN: as_markdown(told),
         REPORT: as_html(told),
         LOG: to_lines(ballots_of(found)),
     }
-    for number, model in enumerate(found["models"], start=1):
-        if model["rating"] is not None:
-            name = f"model-index-{number}-{plain_name(model['name'])}.yaml"
-            texts[name] = index_of(found, model["name"])
-    contents = {**{name: text.encode() for name, text in texts.items()}, **told.pictures}
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
-    return [folder / name for name in contents]
+    indexes = {
+        f"model-index-{number}-{plain_name(model['name'])}.yaml": index_of(found, model["name"])
+        for number, model in enumerate(found["models"], start=1)
+        if model["rating"] is not None
+    }
+    return publish(folder, found, {**texts, **indexes, **told.pictures})
 
 
 def index_of(found: Card, name: str) -> str:
@@ -111,23 +109,15 @@ def _made(found: Card) -> list[str]:
 
 def _figure(found: Card) -> bytes | None:
     """Ratings with their intervals as a PNG's content, the best on top; None without any."""
-    from matplotlib.figure import Figure
-
     rated = [model for model in found["models"] if model["rating"] is not None][::-1]
     if not rated:
         return None
-    figure = Figure(figsize=(6.4, 1.2 + 0.35 * len(rated)), layout="constrained")
-    field = figure.subplots()
+    figure, (field,) = fields(height=1.2 + 0.35 * len(rated), left=0.35)
     for place, model in enumerate(rated):
         rating = model["rating"]
         reach = [[rating["points"] - rating["low"]], [rating["high"] - rating["points"]]]
-        field.errorbar(rating["points"], place, xerr=reach, fmt="o", color=_COLOUR, capsize=3)
-    names = [model["name"].replace("$", r"\$") for model in rated]  # else a formula begins
-    field.set_yticks(range(len(rated)), names, fontsize=8)
+        field.errorbar(rating["points"], place, xerr=reach, fmt="o", color=COLOURS[0], capsize=3)
+    field.set_yticks(range(len(rated)), [plain(model["name"]) for model in rated], fontsize=8)
     field.set_ylim(-0.6, len(rated) - 0.4)
     field.set_xlabel("points, with the 95% interval")
-    field.grid(axis="x", alpha=0.3)
-    field.spines[["top", "right"]].set_visible(False)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110)
-    return content.getvalue()
+    return as_png(figure)

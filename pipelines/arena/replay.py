@@ -15,7 +15,7 @@ from pipelines.arena.log import VoteLog
 from pipelines.arena.setup import setup_of
 from pipelines.datasets.samples import read_bounded
 from pipelines.errors import InvalidValue
-from pipelines.runtime.events import Progress
+from pipelines.events import Progress
 from pipelines.runtime.studio import Studio
 from pipelines.sharing.cards import CardKind, Sources
 from pipelines.sharing.reading import damage_in_words

@@ -40,10 +40,10 @@ from pipelines.arena.report import (
 )
 from pipelines.arena.setup import Setup, setup_of_duel
 from pipelines.errors import InvalidValue
+from pipelines.events import with_result
 from pipelines.files.images import open_picture
 from pipelines.hub import names_here
 from pipelines.page import ui
-from pipelines.runtime.events import with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.sharing.cards import Opening

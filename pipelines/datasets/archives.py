@@ -13,11 +13,11 @@ from pipelines.datasets.samples import (
     plain_name,
     read_pictures,
 )
+from pipelines.device import mebibytes
 from pipelines.errors import InvalidValue
+from pipelines.events import Report
 from pipelines.files.archive import unpack
 from pipelines.files.imagefolder import root_of
-from pipelines.runtime.device import mebibytes
-from pipelines.runtime.events import Report
 from pipelines.settings import Limits
 
 MOST_ARCHIVE_BYTES = 512 * 1024**2

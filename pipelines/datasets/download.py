@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from pipelines.datasets.repository import Chosen, Listing, data_errors
+from pipelines.events import Report
 from pipelines.hub.disk import make_room, repository_folder
 from pipelines.hub.download import check_room, prune
 from pipelines.hub.offline_index import entry_of, newest_first, remark, revision_of, write_down
 from pipelines.hub.references import Reference
 from pipelines.hub.transfer import Transfer
-from pipelines.runtime.events import Report
 from pipelines.settings import Settings
 
 _AT_ONCE = 8  # pictures are small, and of each the Hub is asked twice

@@ -19,13 +19,13 @@ from pipelines.datasets.samples import (
     MOST_SAMPLES,
     check_text_size,
 )
+from pipelines.device import mebibytes
 from pipelines.errors import InvalidValue, ModelUnavailable
 from pipelines.files.imagefolder import ENDINGS
 from pipelines.files.metadata import LISTS, named
 from pipelines.hub import parse_reference
 from pipelines.hub.references import Reference
 from pipelines.hub.remote import TIMEOUT_SECONDS, OutOfReach, hub_errors, token_for
-from pipelines.runtime.device import mebibytes
 from pipelines.settings import Limits, Settings
 
 _ON_THE_HUB = re.compile(r"(?P<host>https?://(?:www\.)?(?:huggingface\.co|hf\.co)/)?datasets/")

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines import validation
+from pipelines.device import mebibytes
 from pipelines.errors import InvalidValue, StudioError, abbreviated
+from pipelines.events import Report
 from pipelines.files.imagefolder import DataLimits, root_of, usable_pairs
 from pipelines.files.images import open_picture
 from pipelines.files.metadata import is_text
-from pipelines.runtime.device import mebibytes
-from pipelines.runtime.events import Report
 from pipelines.settings import ROOT, Limits
 
 if TYPE_CHECKING:

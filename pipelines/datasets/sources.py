@@ -33,8 +33,8 @@ from pipelines.datasets.samples import (
     read_texts,
 )
 from pipelines.errors import InvalidValue, abbreviated
+from pipelines.events import Progress, Report
 from pipelines.hub.references import Reference
-from pipelines.runtime.events import Progress, Report
 from pipelines.settings import Settings
 
 HELP = (

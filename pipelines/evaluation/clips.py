@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from pipelines.device import Device
 from pipelines.errors import ModelUnavailable, WrongTask, abbreviated
+from pipelines.events import Report
 from pipelines.hub import Snapshot, local_models, parse_reference, read_json
 from pipelines.hub.checks import Findings, check_access, check_memory, check_weights
 from pipelines.hub.disk import mark_used, missing_files
@@ -19,8 +21,6 @@ from pipelines.hub.remote import Repository
 from pipelines.hub.selection import select
 from pipelines.hub.snapshots import find_parts, is_half, notes_on
 from pipelines.hub.sources import Folder, Source, configuration_of
-from pipelines.runtime.device import Device
-from pipelines.runtime.events import Report
 from pipelines.settings import Settings
 
 CLASSES = ("CLIPModel", "VisionTextDualEncoderModel")

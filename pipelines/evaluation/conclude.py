@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.datasets.samples import Sample
+from pipelines.device import hardware
 from pipelines.errors import InvalidValue
 from pipelines.evaluation.curves import read_curves
 from pipelines.evaluation.outputs import Evidence
@@ -21,12 +22,11 @@ from pipelines.evaluation.result import (
     ModelResult,
 )
 from pipelines.evaluation.scores import METRICS
+from pipelines.events import Progress, Report
 from pipelines.hub import Snapshot
 from pipelines.metrics import paired
 from pipelines.metrics.features import directions
 from pipelines.metrics.score import Score
-from pipelines.runtime.device import hardware
-from pipelines.runtime.events import Progress, Report
 from pipelines.runtime.receipts import versions
 
 DIFFERING = 8

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.evaluation.result import (
-    Differing,
-    EvaluationResult,
-    ModelResult,
-)
+from pipelines.evaluation.result import Differing, EvaluationResult, ModelResult
+from pipelines.sharing.documents import as_png
+from pipelines.tasks import TASKS
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,10 +22,10 @@ def drawn(result: EvaluationResult) -> dict[str, bytes]:
     Painters have a row for each sample and a column for each model, in their order; pictures
     that were described stand side by side.
     """
-    task = result.request.task
-    if task == "describe":
+    task = TASKS[result.request.task]
+    if task.takes == "picture":
         rows = [[of_sample(each) for each in result.differing]]
-    elif task == "paint":
+    elif task.makes == "pictures":
         rows = [[of_model(each, model) for model in result.models] for each in result.differing]
     else:
         rows = []
@@ -44,13 +41,6 @@ def of_sample(differing: Differing) -> Image.Image:
 def of_model(differing: Differing, model: ModelResult) -> Image.Image:
     """What a model painted of the sample, made small."""
     return _small(model.evidence.files[differing.place])
-
-
-def as_png(picture: Image.Image) -> bytes:
-    """A picture as a PNG's content."""
-    content = io.BytesIO()
-    picture.save(content, format="PNG")
-    return content.getvalue()
 
 
 def _small(file: Path) -> Image.Image:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pipelines.device import Device
 from pipelines.errors import LoadFailed, ModelUnavailable
 from pipelines.evaluation.features import (
     Array,
@@ -30,10 +31,9 @@ from pipelines.evaluation.request import (
     EXTRACTORS,
     INCEPTION,
 )
+from pipelines.events import Progress
 from pipelines.files.images import open_picture
 from pipelines.hub.headers import Tensor, read_header
-from pipelines.runtime.device import Device
-from pipelines.runtime.events import Progress
 from pipelines.runtime.residency import Lease
 from pipelines.runtime.studio import Studio, parameter_bytes, waited
 from pipelines.settings import Limits, Settings

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.device import Device
 from pipelines.errors import LoadFailed
 from pipelines.evaluation.clips import resolve_clip
 from pipelines.evaluation.request import EMBEDDED_EXTRACTOR
+from pipelines.events import Progress
 from pipelines.files.images import open_picture
 from pipelines.hub import Snapshot
 from pipelines.image_captioning.pipeline import load_captioner
 from pipelines.metrics.clip import PREFIX
-from pipelines.runtime.device import Device
-from pipelines.runtime.events import Progress
 from pipelines.runtime.loading import OFFLINE, load_model
 from pipelines.runtime.residency import Lease
 from pipelines.runtime.streaming import stream

@@ -17,11 +17,11 @@ from pipelines.datasets.samples import Sample
 from pipelines.evaluation.likelihoods import likelihoods
 from pipelines.evaluation.request import Describing, Generation, Painting, Writing
 from pipelines.evaluation.store import Output, Store
+from pipelines.events import with_result
 from pipelines.image_captioning import pipeline as describing
 from pipelines.image_captioning.families import FAMILIES
 from pipelines.image_captioning.pipeline import CaptionRequest
 from pipelines.runtime.adapters import applied
-from pipelines.runtime.events import with_result
 from pipelines.runtime.studio import Loaded, Studio, parameter_bytes
 from pipelines.tasks import Task
 from pipelines.text_generation import pipeline as writing

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.datasets.samples import Sample
+from pipelines.device import PeakMemory
 from pipelines.errors import InvalidValue, ModelUnavailable, StudioError, abbreviated
 from pipelines.evaluation.conclude import concluded, measured
 from pipelines.evaluation.extractors import PictureFeatures, open_extractor
@@ -35,11 +36,13 @@ from pipelines.evaluation.result import (
 )
 from pipelines.evaluation.scores import METRICS, kinds_of, lookers_of
 from pipelines.evaluation.store import Output, RunCost, Store, key_of
+from pipelines.events import Progress
 from pipelines.hub import Snapshot, resolve
 from pipelines.metrics import ptb
 from pipelines.runtime.device import PeakMemory
 from pipelines.runtime.events import Progress
 from pipelines.runtime.receipts import identity, versions
+from pipelines.runtime.receipts import versions
 from pipelines.runtime.streaming import Emit, stream
 from pipelines.runtime.studio import Loaded, Studio
 

@@ -3,24 +3,20 @@ learned."""
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipelines.evaluation.card import Card
+from pipelines.sharing.figures import COLOURS, as_png, fields, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLOURS = (
-    "#1f6663", "#c2703d", "#5a5247", "#7a4f8a", "#3d6fb0", "#a8434b", "#6b8e23", "#8c7a3d",
-)  # fmt: skip
-_SIZE = (6.4, 3.6)
 QUALITY, DISTRIBUTION, TRAINING = "quality.png", "distribution.png", "training.png"
 TITLES = {
     QUALITY: "Quality against cost",
-    DISTRIBUTION: "Distribution over the samples",
+    DISTRIBUTION: "Score distribution",
     TRAINING: "Training",
 }
 MOST_FIELDS = 4
@@ -30,10 +26,10 @@ _FAR_APART = 20
 
 def quality_against_cost(card: Card) -> Figure:
     """The first metric with its interval over the seconds that a sample takes."""
-    figure, field = _field()
+    figure, (field,) = fields()
     metric = next(iter(card["metrics"]))
     taken = []
-    for colour, model in zip(_COLOURS, card["models"], strict=False):
+    for colour, model in zip(COLOURS, card["models"], strict=False):
         score = model["scores"].get(metric)
         if score is None:
             continue
@@ -48,7 +44,7 @@ def quality_against_cost(card: Card) -> Figure:
             fmt="o",
             color=colour,
             capsize=3,
-            label=_plain(model["name"]),
+            label=plain(model["name"]),
         )
     if taken and max(taken) > _FAR_APART * min(taken):
         field.set_xscale("log")
@@ -67,11 +63,11 @@ def distribution(card: Card) -> Figure | None:
     metrics = [m for m in card["metrics"] if all(m in each["values"] for each in card["models"])]
     if not metrics:
         return None
-    figure, field = _field()
-    for colour, model in zip(_COLOURS, card["models"], strict=False):
+    figure, (field,) = fields()
+    for colour, model in zip(COLOURS, card["models"], strict=False):
         values = np.sort([_number(value) for value in model["values"][metrics[0]]])
         share = np.arange(1, len(values) + 1) / len(values)
-        field.step(values, share, where="post", color=colour, label=_plain(model["name"]))
+        field.step(values, share, where="post", color=colour, label=plain(model["name"]))
     field.set_xlabel(f"{_label(card, metrics[0])} of a sample")
     field.set_ylabel("share of samples up to it")
     field.legend(fontsize=8, frameon=False)
@@ -88,15 +84,15 @@ def training_curves(card: Card) -> Figure | None:
     names = names[:MOST_FIELDS]
     if not names:
         return None
-    figure, fields = _fields(len(names))
-    for field, name in zip(fields, names, strict=True):
-        for colour, model, own in zip(_COLOURS, card["models"], curves, strict=False):
+    figure, drawn_on = fields(len(names))
+    for field, name in zip(drawn_on, names, strict=True):
+        for colour, model, own in zip(COLOURS, card["models"], curves, strict=False):
             if name in own:
                 steps, values = zip(*own[name], strict=True)
-                field.plot(steps, values, color=colour, linewidth=1, label=_plain(model["name"]))
-        field.set_ylabel(_plain(name))
+                field.plot(steps, values, color=colour, linewidth=1, label=plain(model["name"]))
+        field.set_ylabel(plain(name))
         field.legend(fontsize=8, frameon=False)
-    for field in fields[-2:]:
+    for field in drawn_on[-2:]:
         field.set_xlabel("step of training")
     return figure
 
@@ -111,48 +107,8 @@ def drawn(card: Card) -> dict[str, bytes]:
     return {name: as_png(figure) for name, figure in figures.items() if figure is not None}
 
 
-def as_png(figure: Figure) -> bytes:
-    """The figure as a PNG file's content."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110)
-    return content.getvalue()
-
-
-def _field() -> tuple[Figure, Any]:
-    figure, fields = _fields(1)
-    return figure, fields[0]
-
-
-def _fields(count: int) -> tuple[Figure, Any]:
-    """A figure with so many fields, two in a row."""
-    from matplotlib.figure import Figure
-
-    width, height = _SIZE
-    columns = min(count, 2)
-    rows = -(-count // columns)
-    figure = Figure(figsize=(width * columns, height * rows))
-    # Fixed margins: a layout engine draws everything twice to find them.
-    margins = {
-        "bottom": 0.15 / rows, "top": 1 - 0.04 / rows,
-        "left": 0.14 / columns, "right": 1 - 0.03 / columns, "wspace": 0.2,
-    }  # fmt: skip
-    fields = figure.subplots(rows, columns, squeeze=False, gridspec_kw=margins).flatten()
-    for unused in fields[count:]:
-        figure.delaxes(unused)
-    fields = fields[:count]
-    for field in fields:
-        field.grid(alpha=0.3)
-        field.spines[["top", "right"]].set_visible(False)
-    return figure, fields
-
-
 def _number(value: float | None) -> float:
     return float("nan") if value is None else value
-
-
-def _plain(name: str) -> str:
-    """Dollars would begin a formula."""
-    return name.replace("$", r"\$")
 
 
 def _label(card: Card, metric: str) -> str:

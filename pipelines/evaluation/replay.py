@@ -21,7 +21,7 @@ from pipelines.evaluation.diff import results
 from pipelines.evaluation.pipeline import generate
 from pipelines.evaluation.scores import METRICS
 from pipelines.evaluation.setup import setup_of, unread_data
-from pipelines.runtime.events import Progress, Report
+from pipelines.events import Progress, Report
 from pipelines.runtime.streaming import stream
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings

@@ -1,22 +1,18 @@
-"""A card to read and to publish: Markdown, one HTML file, and a section for a model card.
-
-Whatever models and visitors wrote is escaped. The HTML file holds all its pictures, has no
-scripts and asks for nothing.
-"""
+"""An evaluation to read and to publish: Markdown, one HTML file, sections for model cards."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+from pipelines.datasets.samples import plain_name
 from pipelines.errors import InvalidValue, StudioError, abbreviated
 from pipelines.evaluation import contact_sheet, link, plots
 from pipelines.evaluation.card import Card, card
-from pipelines.evaluation.result import EvaluationResult
+from pipelines.evaluation.result import Differing, EvaluationResult, ModelResult
 from pipelines.evaluation.setup import setup_of
 from pipelines.evaluation.tables import (
-    Table,
     comparison_table,
     cost_table,
     differing_table,
@@ -26,16 +22,26 @@ from pipelines.evaluation.tables import (
 from pipelines.settings import Limits
 from pipelines.sharing import documents
 from pipelines.sharing.documents import (
+    REPORT,
+    Cell,
+    Document,
+    Items,
     Measured,
+    Note,
+    Part,
+    Picture,
+    Section,
+    Table,
+    as_html,
+    as_markdown,
+    as_png,
     escaped,
-    html_table,
-    image,
     markdown_table,
+    publish,
 )
+from pipelines.tasks import TASKS
 
-if TYPE_CHECKING:
-    from PIL import Image
-
+MARKDOWN = "report.md"
 HOW_TO_READ = "Intervals are of 95%. A value with (!) has too few samples to be compared."
 HOW_TO_READ_DIFFERENCES = (
     "Differences are against the first model, on the same samples: paired bootstrap and "
@@ -43,51 +49,43 @@ HOW_TO_READ_DIFFERENCES = (
     "Shown means below 0.05 after it; anything else is no difference shown, which is not the "
     "same as none."
 )
-_TITLES = {"write": "Writing", "describe": "Describing", "paint": "Painting"}
 _SHEETS = {
-    "describe": "The pictures, in the order of the rows.",
-    "paint": "What was painted: a row for each sample and a column for each model, in the order "
+    "captions": "The pictures, in the order of the rows.",
+    "pictures": "What was painted: a row for each sample and a column for each model, in the order "
     "of the table.",
 }
 
 
+def write(result: EvaluationResult, folder: Path) -> list[Path]:
+    """Writes ``card.json``, ``report.md``, ``report.html``, the figures and a sheet of the samples
+    that differ most as PNG, and for each model a ``model-index`` section as YAML; their paths."""
+    found = card(result)
+    figures, pictures = plots.drawn(found), contact_sheet.drawn(result)
+    indexes = {
+        f"model-index-{number}-{plain_name(model.name)}.yaml": model_index(found, model.name)
+        for number, model in enumerate(result.models, start=1)
+    }
+    texts = {
+        MARKDOWN: markdown(found, [*figures, *pictures]),
+        REPORT: html_report(result, figures),
+    }
+    return publish(folder, found, {**texts, **indexes, **figures, **pictures})
+
+
 def markdown(found: Card, figures: Iterable[str] = ()) -> str:
-    """The card as Markdown: verdict, tables, and what is needed to run it again.
+    """The card as Markdown: conclusion, tables, and what is needed to run it again.
 
     Args:
         figures: names of ``plots.drawn`` and ``contact_sheet.FILE`` that lie as files beside it;
             they are shown.
     """
-    names = list(figures)
-    parts = [
-        f"# {escaped(_heading(found))}",
-        *(escaped(line) for line in found["verdict"].splitlines()),
-        "## Scores",
-        markdown_table(*score_table(found)),
-        HOW_TO_READ,
-        *(f"![{plots.TITLES[name]}]({name})" for name in names if name != contact_sheet.FILE),
-        *_markdown_differences(found),
-        "## Cost",
-        markdown_table(*cost_table(found)),
-        *_markdown_samples(found, contact_sheet.FILE in names),
-        "## How it was made",
-        *(f"- {escaped(line)}" for line in _made(found)),
-    ]
-    return "\n\n".join(parts).replace("\n\n- ", "\n- ") + "\n"
-
-
-def pasted(found: Card) -> str:
-    """What a README needs of the card: scores with intervals, what they show, and of what."""
-    # In a code span nothing but its own end means anything.
-    signatures = ", ".join(f"`{text.replace('`', chr(39))}`" for text in _signatures(found))
-    of = f"{_heading(found)} (sha256 {found['data']['sha256'][:16]}), {_asked(found)}"
-    parts = [
-        markdown_table(*score_table(found)),
-        *(escaped(line) for line in found["verdict"].splitlines()),
-        f"{escaped(of)}; in brackets 95% intervals. Signatures: {signatures}.",
-        *(escaped(note) for note in found["notes"]),
-    ]
-    return "\n\n".join(parts) + "\n"
+    names = set(figures)
+    samples: list[Part] = [Table(*differing_table(found))]
+    if contact_sheet.FILE in names:
+        samples.append(Picture(contact_sheet.FILE, b"", contact_sheet.TITLE))
+        samples.append(_SHEETS[TASKS[found["task"]].makes])
+    shown = {name: b"" for name in plots.TITLES if name in names}
+    return as_markdown(_document(found, shown, samples))
 
 
 def html_report(result: EvaluationResult, figures: Mapping[str, bytes] | None = None) -> str:
@@ -98,22 +96,64 @@ def html_report(result: EvaluationResult, figures: Mapping[str, bytes] | None = 
     """
     found = card(result)
     shown = plots.drawn(found) if figures is None else figures
-    body = [
-        f"<h1>{html.escape(_heading(found))}</h1>",
-        f'<p class="verdict">{html.escape(found["verdict"])}</p>',
-        _html_table(score_table(found)),
-        _small(HOW_TO_READ),
-        *(image(png, plots.TITLES[name]) for name, png in shown.items()),
-        *_html_differences(found),
-        "<h2>Cost</h2>",
-        _html_table(cost_table(found)),
-        _html_samples(found, result),
-        "<h2>How it was made</h2>",
-        "<ul>",
-        *(f"<li><code>{html.escape(line)}</code></li>" for line in _made(found)),
-        "</ul>",
+    headers = ["sample", *(model["name"] for model in found["models"])]
+    told = found["differing"]["samples"]
+    rows = [
+        _sample_row(result, differing, sample["values"])
+        for differing, sample in zip(result.differing, told, strict=True)
     ]
-    return documents.page(_heading(found), body)
+    return as_html(_document(found, shown, [Table(headers, rows)]))
+
+
+def _document(found: Card, figures: Mapping[str, bytes], samples: Sequence[Part]) -> Document:
+    """What both forms say: ``samples`` shows those on which the models are farthest apart."""
+    pictures = [Picture(name, png, plots.TITLES[name]) for name, png in figures.items()]
+    sections = [
+        Section("Scores", [Table(*score_table(found)), Note(HOW_TO_READ), *pictures]),
+        Section("Differences", [Table(*comparison_table(found)), Note(HOW_TO_READ_DIFFERENCES)]),
+        Section("Cost", [Table(*cost_table(found))]),
+        Section(
+            "Samples that differ most",
+            [Note(f"By {found['differing']['by']}, whose values are in brackets."), *samples],
+        ),
+        Section("How it was made", [Items(_made(found))]),
+    ]
+    has = {"Differences": found["comparisons"], sections[3].heading: found["differing"]["samples"]}
+    kept = [section for section in sections if has.get(section.heading, True)]
+    return Document(_heading(found), found["verdict"], kept)
+
+
+def _sample_row(
+    result: EvaluationResult, differing: Differing, values: Sequence[float | None]
+) -> list[Cell]:
+    """The sample, and what each model made of it, with pictures."""
+    is_of_pictures = TASKS[result.request.task].takes == "picture"
+    png = as_png(contact_sheet.of_sample(differing)) if is_of_pictures else None
+    made = [
+        _output_cell(differing, model, value)
+        for model, value in zip(result.models, values, strict=True)
+    ]
+    return [Cell(differing.sample.text, png=png), *made]
+
+
+def _output_cell(differing: Differing, model: ModelResult, value: float | None) -> Cell:
+    output = model.output_of(differing.place)
+    png = as_png(contact_sheet.of_model(differing, model)) if output.picture else None
+    return Cell(output.text, figure(value), png)
+
+
+def pasted(found: Card) -> str:
+    """What a README needs of the card: scores with intervals, what they show, and of what."""
+    # In a code span nothing but its own end means anything.
+    signatures = ", ".join(f"`{text.replace('`', chr(39))}`" for text in _signatures(found))
+    of = f"{_heading(found)} (sha256 {found['data']['sha256'][:16]}), {_asked(found)}"
+    parts = [
+        markdown_table(Table(*score_table(found))),
+        *(escaped(line) for line in found["verdict"].splitlines()),
+        f"{escaped(of)}; in brackets 95% intervals. Signatures: {signatures}.",
+        *(escaped(note) for note in found["notes"]),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def model_index(found: Card, model: str) -> str:
@@ -151,7 +191,7 @@ def _warned(score: dict[str, Any]) -> str:
 def _heading(found: Card) -> str:
     samples, name, models = len(found["samples"]), found["data"]["name"], found["models"]
     who = "1 model" if len(models) == 1 else f"{len(models)} models"
-    return f"{_TITLES[found['task']]}: {who} on {samples} samples of {name}"
+    return f"{TASKS[found['task']].title}: {who} on {samples} samples of {name}"
 
 
 def _made(found: Card) -> list[str]:
@@ -193,64 +233,3 @@ def _signatures(found: Card) -> list[str]:
 def _model_line(model: dict[str, Any]) -> str:
     adapters = [f"{a['reference']}@{a['commit']}:{a['weight']:g}" for a in model["adapters"]]
     return f"{model['name']}: {' + '.join([model['reference'] + '@' + model['commit'], *adapters])}"
-
-
-def _markdown_differences(found: Card) -> list[str]:
-    """The tests; a model alone has none."""
-    if not found["comparisons"]:
-        return []
-    table = markdown_table(*comparison_table(found))
-    return ["## Differences", table, HOW_TO_READ_DIFFERENCES]
-
-
-def _markdown_samples(found: Card, has_sheet: bool) -> list[str]:
-    """The samples on which the models are farthest apart, in words; their pictures are one file."""
-    headers, rows = differing_table(found)
-    if not rows:
-        return []
-    by = f"By {escaped(found['differing']['by'])}, whose values are in brackets."
-    parts = ["## Samples that differ most", by, markdown_table(headers, rows)]
-    if has_sheet:
-        parts += [f"![{contact_sheet.TITLE}]({contact_sheet.FILE})", _SHEETS[found["task"]]]
-    return parts
-
-
-def _html_differences(found: Card) -> list[str]:
-    if not found["comparisons"]:
-        return []
-    table = _html_table(comparison_table(found))
-    return ["<h2>Differences</h2>", table, _small(HOW_TO_READ_DIFFERENCES)]
-
-
-def _small(text: str) -> str:
-    return f'<p class="small">{html.escape(text)}</p>'
-
-
-def _html_table(table: Table) -> str:
-    headers, rows = table
-    return html_table(headers, [list(map(html.escape, row)) for row in rows])
-
-
-def _html_samples(found: Card, result: EvaluationResult) -> str:
-    """The samples on which the models are farthest apart, a column for each model."""
-    if not result.differing:
-        return ""
-    names = [model["name"] for model in found["models"]]
-    rows = []
-    for differing, told in zip(result.differing, found["differing"]["samples"], strict=True):
-        sample = differing.sample
-        is_of_pictures = result.request.task == "describe"
-        shown = _shown(contact_sheet.of_sample(differing)) if is_of_pictures else ""
-        cells = [f"{shown}<br>{html.escape(sample.text)}"]
-        for model, value in zip(result.models, told["values"], strict=True):
-            output = model.output_of(differing.place)
-            looks = _shown(contact_sheet.of_model(differing, model)) if output.picture else ""
-            told_value = f'<span class="small">{figure(value)}</span>'
-            cells.append(f"{looks}<br>{html.escape(output.text)}<br>{told_value}")
-        rows.append(cells)
-    by = _small(f"By {result.differing_by}.")
-    return f"<h2>Samples that differ most</h2>{by}{html_table(['sample', *names], rows)}"
-
-
-def _shown(picture: Image.Image) -> str:
-    return image(contact_sheet.as_png(picture), "")

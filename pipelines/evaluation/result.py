@@ -12,10 +12,10 @@ from pipelines.evaluation.outputs import Evidence
 from pipelines.evaluation.request import EvaluationRequest
 from pipelines.evaluation.scores import METRICS
 from pipelines.evaluation.store import Output, RunCost
+from pipelines.events import Progress
 from pipelines.hub import Snapshot
 from pipelines.metrics.paired import Difference
 from pipelines.metrics.score import Score
-from pipelines.runtime.events import Progress
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from PIL import Image
 from pipelines.datasets.samples import DataSet
 from pipelines.datasets.sources import in_file, named
 from pipelines.errors import InvalidValue, abbreviated
-from pipelines.evaluation import files, link, plots
+from pipelines.evaluation import link, plots, report
 from pipelines.evaluation.card import Card, card
 from pipelines.evaluation.evaluation_form import (
     Found,
@@ -47,8 +47,8 @@ from pipelines.evaluation.tables import (
     partial_table,
     score_table,
 )
+from pipelines.events import Progress, with_result
 from pipelines.page import ui
-from pipelines.runtime.events import Progress, with_result
 from pipelines.runtime.streaming import stream
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
@@ -205,7 +205,7 @@ def _ending(found: Found, result: EvaluationResult, settings: Settings) -> dict[
     made = card(result)
     folder = settings.data_dir / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
-    paths = files.write(result, Path(tempfile.mkdtemp(prefix="evaluation-", dir=folder)))
+    paths = report.write(result, Path(tempfile.mkdtemp(prefix="evaluation-", dir=folder)))
     kept = {path.name: str(path) for path in paths}
     computed = sum(model.computed for model in result.models)
     address, without_link = _link(made, settings.limits)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.device import mebibytes
 from pipelines.evaluation.card import Card
 from pipelines.evaluation.result import PartialScores
 from pipelines.evaluation.scores import METRICS
-from pipelines.runtime.device import mebibytes
 
 Table = tuple[list[str], list[list[str]]]
 NOT_SHOWN = "no difference shown"

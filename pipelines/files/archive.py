@@ -12,8 +12,8 @@ import zlib
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
+from pipelines.device import mebibytes
 from pipelines.errors import InvalidValue, abbreviated
-from pipelines.runtime.device import mebibytes
 
 _BLOCK = 1024**2
 _DEEPEST = 8

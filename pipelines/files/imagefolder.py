@@ -19,10 +19,10 @@ from typing import Any
 from PIL import Image
 
 from pipelines.errors import InvalidValue
+from pipelines.events import Progress, Report
 from pipelines.files.archive import unpack
 from pipelines.files.images import open_picture
 from pipelines.files.metadata import METADATA, Row, list_in, named, read_rows
-from pipelines.runtime.events import Progress, Report
 from pipelines.settings import Limits
 
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"})

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from pipelines.device import mebibytes
 from pipelines.errors import InvalidValue
-from pipelines.runtime.device import mebibytes
 from pipelines.settings import Limits
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from pipelines.device import mebibytes
 from pipelines.errors import InvalidValue, abbreviated
 from pipelines.files.archive import safe_name
-from pipelines.runtime.device import mebibytes
 
 METADATA = "metadata.jsonl"
 LISTS = (METADATA, "metadata.csv")

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from pipelines import validation
 from pipelines.errors import InvalidValue, StudioError, abbreviated
+from pipelines.events import Progress
 from pipelines.files.imagefolder import DataLimits, DataReport, check_imagefolder
 from pipelines.fine_tuning import jobs
 from pipelines.fine_tuning.jobs import Job
 from pipelines.hub import Snapshot, resolve
-from pipelines.runtime.events import Progress
 from pipelines.runtime.streaming import stream
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings

@@ -10,7 +10,9 @@ from typing import Any
 
 import gradio as gr
 
+from pipelines.device import mebibytes
 from pipelines.errors import InvalidValue
+from pipelines.events import Progress, with_result
 from pipelines.files.imagefolder import DataReport
 from pipelines.fine_tuning import jobs
 from pipelines.fine_tuning.pipeline import (
@@ -27,8 +29,6 @@ from pipelines.fine_tuning.pipeline import (
 from pipelines.hub import names_here
 from pipelines.hub.publish import publish
 from pipelines.page import ui
-from pipelines.runtime.device import mebibytes
-from pipelines.runtime.events import Progress, with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.tasks import Task

@@ -7,6 +7,7 @@ the Hub's own grammar; it is never joined to a path, and no ``from_pretrained`` 
 Pickled weights and remote code are refused.
 """
 
+from pipelines.events import Report
 from pipelines.hub.disk import Stored, delete, stored
 from pipelines.hub.families import family_of, read_json
 from pipelines.hub.local import local_models, local_names, task_of
@@ -15,7 +16,6 @@ from pipelines.hub.preflight import Preflight, preflight
 from pipelines.hub.references import parse_reference
 from pipelines.hub.search import Found, Search, search
 from pipelines.hub.snapshots import Adapter, Snapshot, resolve
-from pipelines.runtime.events import Report
 
 __all__ = [
     "Adapter",

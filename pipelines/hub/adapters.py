@@ -13,11 +13,11 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
+from pipelines.device import Device
 from pipelines.errors import ModelUnavailable, abbreviated
 from pipelines.hub.families import family_of
 from pipelines.hub.headers import Tensor
 from pipelines.hub.sources import Source, card_entry, configuration_of, json_of
-from pipelines.runtime.device import Device
 from pipelines.tasks import Task
 
 CONFIG = "adapter_config.json"

@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pipelines import libraries
+from pipelines.device import Device, mebibytes
 from pipelines.errors import ModelUnavailable, OutOfBudget, WrongTask, abbreviated
 from pipelines.hub.adapters import is_adapter
 from pipelines.hub.families import family_of, task_of_family
@@ -20,8 +22,6 @@ from pipelines.hub.headers import Tensor
 from pipelines.hub.remote import Repository, gated
 from pipelines.hub.selection import Selection, select
 from pipelines.hub.sources import Source, configuration_of, json_of
-from pipelines.runtime import libraries
-from pipelines.runtime.device import Device, mebibytes
 from pipelines.tasks import TASKS, Task
 
 _NEED_TORCHVISION = frozenset(

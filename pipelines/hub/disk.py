@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pipelines.device import mebibytes
 from pipelines.errors import ModelUnavailable, abbreviated
 from pipelines.hub.remote import Repository
 from pipelines.hub.selection import Selection
-from pipelines.runtime.device import mebibytes
 from pipelines.settings import Settings
 
 Kind = Literal["model", "data set"]

@@ -12,14 +12,14 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
+from pipelines.device import mebibytes
 from pipelines.errors import ModelUnavailable
+from pipelines.events import Report
 from pipelines.hub.disk import make_room, missing_files, repository_folder, snapshot_folder
 from pipelines.hub.offline import note
 from pipelines.hub.remote import Repository, hub_errors, is_of_transport
 from pipelines.hub.selection import Selection
 from pipelines.hub.transfer import Transfer
-from pipelines.runtime.device import mebibytes
-from pipelines.runtime.events import Report
 from pipelines.settings import Settings
 
 _STALE_SECONDS = 600

@@ -11,6 +11,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipelines.device import Device, mebibytes
 from pipelines.errors import OutOfBudget, StudioError
 from pipelines.hub.checks import check_access, check_kind, check_weights
 from pipelines.hub.disk import missing_files
@@ -28,7 +29,6 @@ from pipelines.hub.snapshots import (
     notes_on,
 )
 from pipelines.hub.sources import Folder, card_entry, configuration_of
-from pipelines.runtime.device import Device, mebibytes
 from pipelines.settings import Settings
 from pipelines.tasks import Task
 

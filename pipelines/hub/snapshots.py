@@ -11,7 +11,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.device import Device
 from pipelines.errors import ModelUnavailable, abbreviated
+from pipelines.events import Progress, Report
 from pipelines.hub.adapters import (
     check_adapter,
     check_fit,
@@ -29,8 +31,6 @@ from pipelines.hub.references import Part, composed_name, parse_composition, par
 from pipelines.hub.remote import OutOfReach, Repository, look_up
 from pipelines.hub.selection import select
 from pipelines.hub.sources import Folder
-from pipelines.runtime.device import Device
-from pipelines.runtime.events import Progress, Report
 from pipelines.settings import Settings
 from pipelines.tasks import Task
 

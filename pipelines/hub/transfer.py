@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from pipelines.device import mebibytes
 from pipelines.errors import Cancelled
-from pipelines.runtime.device import mebibytes
-from pipelines.runtime.events import Progress, Report
+from pipelines.events import Progress, Report
 
 
 class Transfer:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from PIL import Image
 
 from pipelines import validation
+from pipelines.device import Device
 from pipelines.errors import InvalidValue, abbreviated
+from pipelines.events import Progress
 from pipelines.files.images import check_pixels, on_white
 from pipelines.hub import Adapter, Snapshot, read_json
 from pipelines.image_captioning.families import FAMILIES, Family, Prepared, control_tokens
 from pipelines.image_captioning.search import Caption, Search, TokenClock, find_captions
 from pipelines.runtime.adapters import applied
-from pipelines.runtime.device import Device
-from pipelines.runtime.events import Progress
 from pipelines.runtime.loading import load_model
 from pipelines.runtime.receipts import hash_pictures, hash_text, make_receipt
 from pipelines.runtime.sampling import fresh_seed

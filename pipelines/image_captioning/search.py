@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipelines.events import Progress
 from pipelines.image_captioning.families import Prepared
-from pipelines.runtime.events import Progress
 from pipelines.runtime.sampling import processors
 from pipelines.runtime.streaming import Emit
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from pipelines.errors import InvalidValue
+from pipelines.events import Progress, with_result
 from pipelines.files.images import open_picture
 from pipelines.image_captioning.pipeline import METHODS, CaptionRequest, CaptionResult, generate
 from pipelines.page import ui
-from pipelines.runtime.events import Progress, with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import ROOT, Limits
 

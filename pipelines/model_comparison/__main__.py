@@ -19,20 +19,20 @@ from pipelines.arena.replay import VOTES
 from pipelines.datasets.sources import HELP, owned
 from pipelines.errors import InvalidValue, StudioError, abbreviated
 from pipelines.evaluation.card import card
-from pipelines.evaluation.files import CARD, as_json, write
 from pipelines.evaluation.pipeline import generate
 from pipelines.evaluation.replay import EVALUATION
-from pipelines.evaluation.report import markdown, pasted
+from pipelines.evaluation.report import markdown, pasted, write
 from pipelines.evaluation.request import EXTRACTORS, METRICS, EvaluationRequest, settings_from
 from pipelines.evaluation.result import PartialScores
 from pipelines.evaluation.scores import METRICS as KNOWN
+from pipelines.events import Progress, with_result
 from pipelines.files.images import open_picture
 from pipelines.model_comparison.replay import COMPARISON
-from pipelines.runtime.events import Progress, with_result
 from pipelines.runtime.streaming import stream
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.sharing.cards import Sources, kind_of
+from pipelines.sharing.documents import CARD, as_json
 from pipelines.sharing.reading import read_object
 from pipelines.tasks import TASKS
 

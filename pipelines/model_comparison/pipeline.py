@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pipelines.errors import InvalidValue, naming
+from pipelines.device import PeakMemory, memory_in_use_bytes
+from pipelines.errors import InvalidValue, StudioError
+from pipelines.events import Progress
 from pipelines.image_captioning.pipeline import CaptionRequest, CaptionResult
-from pipelines.runtime.device import PeakMemory, memory_in_use_bytes
-from pipelines.runtime.events import Progress
 from pipelines.runtime.receipts import SCHEMA
 from pipelines.runtime.sampling import fresh_seed
 from pipelines.runtime.streaming import Emit, stream

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipelines.model_comparison.card import Card, card
 from pipelines.model_comparison.pipeline import (
@@ -18,9 +16,12 @@ from pipelines.model_comparison.pipeline import (
 from pipelines.model_comparison.report import HOW_TO_READ, measures_rows
 from pipelines.runtime.receipts import hash_text
 from pipelines.sharing.documents import (
+    CARD,
+    REPORT,
     Document,
     Items,
     Measured,
+    Note,
     Part,
     Picture,
     Quote,
@@ -28,15 +29,14 @@ from pipelines.sharing.documents import (
     Table,
     as_html,
     as_markdown,
+    as_png,
     model_index,
+    publish,
 )
+from pipelines.tasks import TASKS
 from pipelines.text_to_image.pipeline import PaintResult
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-CARD, MARKDOWN, REPORT = "card.json", "card.md", "report.html"
-_TITLES = {"write": "Writing", "describe": "Describing", "paint": "Painting"}
+MARKDOWN = "card.md"
 _ONE_RUN = "one run on one input, which measures speed and says nothing of quality"
 
 
@@ -47,12 +47,12 @@ def document(result: ComparisonResult) -> Document:
         result.request, {side: getattr(result, side).measures for side in SIDES}
     )
     return Document(
-        f"{_TITLES[made['task']]}: {' and '.join(_named(made, side) for side in SIDES)}",
+        f"{TASKS[made['task']].title}: {' and '.join(_named(made, side) for side in SIDES)}",
         made["verdict"],
         [
             Section("Input", _input(result.request)),
             *(Section(_named(made, side), _output(result, side)) for side in SIDES),
-            Section("Measures", [Table(headers, rows), HOW_TO_READ]),
+            Section("Measures", [Table(headers, rows), Note(HOW_TO_READ)]),
             Section("How it was made", [Items(_made(made))]),
         ],
     )
@@ -61,23 +61,10 @@ def document(result: ComparisonResult) -> Document:
 def write(result: ComparisonResult, folder: Path) -> list[Path]:
     """Writes ``card.json``, ``card.md``, ``report.html``, the pictures as PNG, and for each side
     a ``model-index`` section as YAML; their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
     made, told = card(result), document(result)
-    texts = {
-        CARD: as_json(made),
-        MARKDOWN: as_markdown(told),
-        REPORT: as_html(told),
-        **{f"model-index-{NAMES[side].lower()}.yaml": index_of(made, side) for side in SIDES},
-    }
-    contents = {**{name: text.encode() for name, text in texts.items()}, **told.pictures}
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
-    return [folder / name for name in contents]
-
-
-def as_json(made: Card) -> str:
-    """A card as the text of its file."""
-    return json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    indexes = {f"model-index-{NAMES[side].lower()}.yaml": index_of(made, side) for side in SIDES}
+    texts = {MARKDOWN: as_markdown(told), REPORT: as_html(told)}
+    return publish(folder, made, {**texts, **indexes, **told.pictures})
 
 
 def index_of(made: Card, side: Side) -> str:
@@ -121,8 +108,8 @@ def _named(made: Card, side: Side) -> str:
 
 def _input(request: CompareRequest) -> list[Part]:
     given: Any = request.left
-    if request.task == "describe":
-        return [Picture("input.png", _as_png(given.picture), "The picture that was described")]
+    if TASKS[request.task].takes == "picture":
+        return [Picture("input.png", as_png(given.picture), "The picture that was described")]
     return [Quote(given.prompt)]
 
 
@@ -131,19 +118,13 @@ def _output(result: ComparisonResult, side: Side) -> list[Part]:
     if isinstance(outcome, PaintResult):
         name = NAMES[side]
         return [
-            Picture(f"{name.lower()}-{number}.png", _as_png(picture), f"Picture {number} of {name}")
+            Picture(f"{name.lower()}-{number}.png", as_png(picture), f"Picture {number} of {name}")
             for number, picture in enumerate(outcome.pictures, start=1)
         ]
-    if result.request.task == "write":
+    if TASKS[result.request.task].makes == "text":
         return [Quote(outcome.prompt + outcome.text)]
     rows = [[each.text, f"{100 * each.probability:.1f} %"] for each in outcome.captions]
     return [Table(["caption", "probability"], rows)]
-
-
-def _as_png(picture: Image.Image) -> bytes:
-    content = io.BytesIO()
-    picture.save(content, format="PNG")
-    return content.getvalue()
 
 
 def _made(made: Card) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Generator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from pipelines.events import Progress, with_result
 from pipelines.model_comparison import link
 from pipelines.model_comparison.card import KIND, SCHEMA, Card, card, request_of, setup_of
 from pipelines.model_comparison.pipeline import (
@@ -18,7 +19,6 @@ from pipelines.model_comparison.pipeline import (
     SideEvent,
     generate,
 )
-from pipelines.runtime.events import Progress, with_result
 from pipelines.runtime.studio import Studio
 from pipelines.sharing.cards import CardKind
 from pipelines.sharing.reading import damage_in_words

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pipelines.device import mebibytes
 from pipelines.errors import listed
 from pipelines.model_comparison.pipeline import (
     NAMES,
@@ -17,7 +18,6 @@ from pipelines.model_comparison.pipeline import (
     Measures,
     Side,
 )
-from pipelines.runtime.device import mebibytes
 from pipelines.runtime.receipts import fields_of
 from pipelines.tasks import TASKS
 

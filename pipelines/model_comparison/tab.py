@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from pipelines.events import Progress, with_result
 from pipelines.hub import local_models, local_names, names_here
 from pipelines.hub.claims import claims
 from pipelines.image_captioning.pipeline import METHODS
@@ -45,7 +46,6 @@ from pipelines.model_comparison.side_form import (
     build_settings,
 )
 from pipelines.page import ui
-from pipelines.runtime.events import Progress, with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import ROOT, Settings
 from pipelines.sharing.cards import Opening

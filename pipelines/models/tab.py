@@ -13,6 +13,7 @@ from typing import Any
 
 import gradio as gr
 
+from pipelines.device import mebibytes
 from pipelines.errors import InvalidValue
 from pipelines.hub import names_here
 from pipelines.hub.adapters import is_adapter
@@ -23,7 +24,6 @@ from pipelines.hub.search import Found, search
 from pipelines.hub.sources import Folder
 from pipelines.models.presets import presets_for
 from pipelines.page import ui
-from pipelines.runtime.device import mebibytes
 from pipelines.runtime.studio import Studio
 from pipelines.tasks import Task
 

@@ -22,8 +22,8 @@ from gradio.data_classes import ImageData
 from pydantic import ConfigDict, ValidationError
 
 from pipelines.errors import InvalidValue, StudioError
+from pipelines.events import Progress
 from pipelines.hub import names_here
-from pipelines.runtime.events import Progress
 from pipelines.settings import Settings
 from pipelines.tasks import Task
 

@@ -15,11 +15,11 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from pipelines.device import Device
 from pipelines.errors import LoadFailed
 from pipelines.hub import Adapter, read_json
 from pipelines.hub.adapters import CONFIG, memory_bytes, weights_file
 from pipelines.hub.sources import Folder
-from pipelines.runtime.device import Device
 
 _PEFT_PREFIX = "base_model.model."
 _PLAIN_OPTIONS = ("r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora")

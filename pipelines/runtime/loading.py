@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipelines.device import Device
 from pipelines.errors import LoadFailed
 from pipelines.hub import Snapshot
-from pipelines.runtime.device import Device
 
 OFFLINE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 """For every ``from_pretrained``: only what is in the snapshot, and none of its code."""

@@ -13,8 +13,8 @@ from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from pipelines.device import Device, hardware
 from pipelines.hub import Snapshot
-from pipelines.runtime.device import Device, hardware
 from pipelines.tasks import Task
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines import libraries
+from pipelines.device import mebibytes
 from pipelines.errors import LoadFailed, OutOfBudget, StudioError
-from pipelines.runtime import libraries
-from pipelines.runtime.device import mebibytes
 
 logger = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from pipelines import libraries
+from pipelines.device import Device, choose_device
+from pipelines.events import Progress
 from pipelines.hub import Snapshot, resolve
-from pipelines.runtime import libraries
 from pipelines.runtime.adapters import memory_of
-from pipelines.runtime.device import Device, choose_device
-from pipelines.runtime.events import Progress
 from pipelines.runtime.residency import Lease, Residency
 from pipelines.runtime.streaming import stream
 from pipelines.settings import Settings

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipelines.errors import InvalidValue, abbreviated
-from pipelines.runtime.events import Progress
+from pipelines.events import Progress
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits
 from pipelines.sharing.reading import read_object, text_of

@@ -1,54 +1,74 @@
 """Documents to read and to publish: one description, as Markdown and as one HTML file.
 
-Whatever models and visitors wrote is escaped. The HTML file holds all its pictures, has no
-scripts and asks for nothing; Markdown names its pictures as files beside it.
+The templates beside this file say how they look. Whatever models and visitors wrote is escaped
+by the template's environment. The HTML file holds all its pictures, has no scripts and requests
+nothing; Markdown names its pictures as files beside it.
 """
 
 from __future__ import annotations
 
 import base64
-import html
+import io
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
-_HUB_TASKS: Mapping[str, str] = {
-    "write": "text-generation",
-    "describe": "image-to-text",
-    "paint": "text-to-image",
-}
-_STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;"
-    "color:#1d1b19;background:#fbf9f5}h1,h2{font-family:Georgia,serif}"
-    "table{border-collapse:collapse;margin:1rem 0;font-size:.9rem;display:block;overflow-x:auto}"
-    "th,td{border-bottom:1px solid #e7e0d3;padding:.35rem .9rem .35rem 0;text-align:left;"
-    "vertical-align:top}img{max-width:100%}li,code{overflow-wrap:anywhere}code{font-size:.8rem}"
-    ".verdict{white-space:pre-line;font-size:1.1rem}.small{color:#5a5247;font-size:.85rem}"
-    "blockquote{white-space:pre-wrap;margin:1rem 0;padding-left:1rem;"
-    "border-left:3px solid #aed2ce}"
-)
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+from markupsafe import Markup
+
+from pipelines.tasks import TASKS, Task
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from PIL import Image
+
+CARD, REPORT = "card.json", "report.html"
+_TEMPLATES = Path(__file__).parent / "templates"
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>|#!~&$])")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A text with a remark and, in HTML, a picture above it."""
+
+    text: str
+    note: str = ""
+    png: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """Headers and rows of plain text."""
+    """Headers, and rows of plain text or cells."""
 
+    kind: ClassVar = "table"
     headers: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[str | Cell]]
 
 
 @dataclass(frozen=True)
 class Items:
     """A list, a line for each."""
 
+    kind: ClassVar = "items"
     lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Note:
+    """A paragraph in small print: how to read what stands above it."""
+
+    kind: ClassVar = "note"
+    text: str
 
 
 @dataclass(frozen=True)
 class Quote:
     """What a model wrote, its line breaks kept."""
 
+    kind: ClassVar = "quote"
     text: str
 
 
@@ -56,12 +76,13 @@ class Quote:
 class Picture:
     """A PNG's content, and the name of its file beside a Markdown document."""
 
+    kind: ClassVar = "picture"
     file: str
     png: bytes
     alt: str
 
 
-Part = str | Table | Items | Quote | Picture
+Part = str | Table | Items | Note | Quote | Picture
 
 
 @dataclass(frozen=True)
@@ -74,7 +95,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """A title, a line that says what was found, and sections."""
+    """A title, the conclusion, and sections."""
 
     title: str
     lead: str
@@ -97,45 +118,48 @@ class Measured:
     signature: str
 
 
-def as_markdown(document: Document) -> str:
-    """The document as Markdown; its pictures are named, not held."""
-    parts = [f"# {escaped(document.title)}", escaped(document.lead)]
-    for section in document.sections:
-        parts += [f"## {escaped(section.heading)}", *map(_markdown, section.parts)]
-    return "\n\n".join(parts) + "\n"
-
-
 def as_html(document: Document) -> str:
     """The document as one HTML file that needs nothing else."""
-    body = [f"<h1>{html.escape(document.title)}</h1>", f"<p>{html.escape(document.lead)}</p>"]
-    for section in document.sections:
-        body += [f"<h2>{html.escape(section.heading)}</h2>", *map(_html, section.parts)]
-    return page(document.title, body)
+    return _html().get_template("document.html.j2").render(document=document)
 
 
-def page(title: str, body: Iterable[str]) -> str:
-    """A whole HTML file of parts that are HTML themselves; the title is text."""
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>"
-        f"<body>{''.join(body)}</body></html>\n"
-    )
+def as_markdown(document: Document) -> str:
+    """The document as Markdown; its pictures are named, not held."""
+    text = _markdown().get_template("document.md.j2").render(document=document)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
-def model_index(model: str, task: str, data: tuple[str, str], measured: Iterable[Measured]) -> str:
+def markdown_table(table: Table) -> str:
+    """A table of others' texts as Markdown."""
+    rows = [[_cell(each) for each in row] for row in table.rows]
+    lines = [[escaped(text) for text in table.headers], ["---"] * len(table.headers), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(of: str | Cell) -> str:
+    if isinstance(of, str):
+        return escaped(of)
+    note = f" ({of.note})" if of.note and of.text else of.note
+    return escaped(of.text + note)
+
+
+def escaped(text: str) -> str:
+    """One line of others' text, with what Markdown reads as its own taken literally."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+
+
+def model_index(model: str, task: Task, data: tuple[str, str], measured: Iterable[Measured]) -> str:
     """The ``model-index`` section of a model card, as YAML.
 
     Args:
-        data: what was measured on: its name, and the commit or hash that tells which one.
+        data: what was measured on: its name, and the commit or hash that says which one.
     """
     from huggingface_hub import EvalResult, ModelCardData
 
     name, revision = data
     results = [
         EvalResult(
-            task_type=_HUB_TASKS[task],
+            task_type=TASKS[task].hub_tags[0],
             dataset_type=name.replace(" ", "-"),
             dataset_name=name,
             dataset_revision=revision,
@@ -149,50 +173,48 @@ def model_index(model: str, task: str, data: tuple[str, str], measured: Iterable
     return str(ModelCardData(model_name=model, eval_results=results).to_yaml())
 
 
-def _markdown(part: Part) -> str:
-    if isinstance(part, Table):
-        return markdown_table(part.headers, part.rows)
-    if isinstance(part, Items):
-        return "\n".join(f"- {escaped(line)}" for line in part.lines)
-    if isinstance(part, Quote):
-        return "\\\n".join(f"> {escaped(line)}" for line in part.text.splitlines()) or "> "
-    if isinstance(part, Picture):
-        return f"![{escaped(part.alt)}]({part.file})"
-    return escaped(part)
+def as_json(card: Mapping[str, Any]) -> str:
+    """A card as the text of its file."""
+    return json.dumps(card, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _html(part: Part) -> str:
-    if isinstance(part, Table):
-        return html_table(part.headers, [list(map(html.escape, row)) for row in part.rows])
-    if isinstance(part, Items):
-        return f"<ul>{''.join(f'<li>{html.escape(line)}</li>' for line in part.lines)}</ul>"
-    if isinstance(part, Quote):
-        return f"<blockquote>{html.escape(part.text)}</blockquote>"
-    if isinstance(part, Picture):
-        return f"<p>{image(part.png, part.alt)}</p>"
-    return f"<p>{html.escape(part)}</p>"
+def as_png(picture: Image.Image) -> bytes:
+    """A picture as a PNG's content."""
+    content = io.BytesIO()
+    picture.save(content, format="PNG")
+    return content.getvalue()
 
 
-def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of plain texts."""
-    lines = [list(map(escaped, headers)), ["---"] * len(headers)]
-    lines += [list(map(escaped, row)) for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def publish(folder: Path, card: Mapping[str, Any], others: Mapping[str, str | bytes]) -> list[Path]:
+    """Writes ``card.json`` and the other files by their names into a folder; their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    contents = {CARD: as_json(card), **others}
+    for name, content in contents.items():
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return [folder / name for name in contents]
 
 
-def html_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose headers are plain text, and whose cells are HTML."""
-    head = "".join(f"<th>{html.escape(text)}</th>" for text in headers)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+@cache
+def _html() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
+    return environment
 
 
-def image(png: bytes, alt: str) -> str:
-    """A PNG as HTML that holds it."""
-    content = base64.b64encode(png).decode()
-    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{content}">'
+@cache
+def _markdown() -> Environment:
+    """Every expression's value is escaped as Markdown but for what is marked safe."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-
-def escaped(text: str) -> str:
-    """One line of others' text, with what Markdown reads as its own taken literally."""
-    return re.sub(r"([\\`*_\[\]<>|#!~&$])", r"\\\1", " ".join(text.split()))
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        undefined=StrictUndefined,
+        finalize=lambda value: value if isinstance(value, Markup) else escaped(str(value)),
+    )  # autoescape would escape for HTML
+    environment.globals["table"] = lambda part: Markup(markdown_table(part))
+    environment.globals["backslash"] = Markup("\\")
+    return environment

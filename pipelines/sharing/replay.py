@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import InvalidValue, listed
 from pipelines.runtime.events import Progress, translated
+from pipelines.events import Progress
 from pipelines.runtime.receipts import SCHEMA, receipt_fields
 from pipelines.runtime.studio import Studio
 from pipelines.sharing.reading import damage_in_words, pinned

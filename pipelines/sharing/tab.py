@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from pipelines.events import Progress, with_result
 from pipelines.files.images import open_picture
 from pipelines.page import ui
-from pipelines.runtime.events import Progress, with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
 from pipelines.sharing.cards import CardKind, Opening, Sources, kind_of, read_card

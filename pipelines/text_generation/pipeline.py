@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pipelines.errors import InvalidValue
+from pipelines.events import Progress
 from pipelines.hub import Adapter
 from pipelines.runtime.adapters import applied
-from pipelines.runtime.events import Progress
 from pipelines.runtime.receipts import hash_text, make_receipt
 from pipelines.runtime.sampling import fresh_seed
 from pipelines.runtime.streaming import Emit, stream

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from pipelines.errors import InvalidValue
+from pipelines.events import Progress, with_result
 from pipelines.page import ui
-from pipelines.runtime.events import Progress, with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits
 from pipelines.text_generation.pipeline import Counts, TextRequest, TextResult, generate

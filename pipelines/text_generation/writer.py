@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipelines.device import Device
 from pipelines.errors import InvalidValue
 from pipelines.hub import Snapshot
-from pipelines.runtime.device import Device
 from pipelines.runtime.loading import OFFLINE, load_model
 
 if TYPE_CHECKING:

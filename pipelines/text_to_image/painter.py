@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipelines.device import Device
 from pipelines.errors import WrongTask
 from pipelines.hub import Snapshot, read_json
-from pipelines.runtime.device import Device
 from pipelines.text_to_image.families import (
     FAMILIES,
     Family,

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pipelines import validation
 from pipelines.errors import InvalidValue
+from pipelines.events import Progress
 from pipelines.hub import Adapter
 from pipelines.runtime.adapters import applied
-from pipelines.runtime.events import Progress
 from pipelines.runtime.receipts import hash_pictures, make_receipt
 from pipelines.runtime.sampling import fresh_seed
 from pipelines.runtime.streaming import Emit, stream

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from pipelines.events import Progress, with_result
 from pipelines.hub import local_models
 from pipelines.page import ui
-from pipelines.runtime.events import Progress, with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
 from pipelines.text_to_image.families import OWN_SCHEDULER, SCHEDULERS, SMALL_WORLD

@@ -18,11 +18,11 @@ from pipelines.arena.link import decode
 from pipelines.arena.published import index_of, write
 from pipelines.arena.replay import replay
 from pipelines.arena.setup import Setup
+from pipelines.device import processor
 from pipelines.errors import InvalidValue
-from pipelines.model_comparison.published import as_json
-from pipelines.runtime.device import processor
 from pipelines.runtime.receipts import hash_text
 from pipelines.settings import Limits
+from pipelines.sharing.documents import as_json
 from pipelines.sharing.replay import Replayed
 from tests.arena.ballots import ballot, duels
 

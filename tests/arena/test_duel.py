@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipelines.arena.duel import AT_WORK, Duel, DuelRequest, generate
 from pipelines.errors import InvalidValue, ModelUnavailable, StudioError, WrongTask
-from pipelines.runtime.events import Progress, with_result
+from pipelines.events import Progress, with_result
 from pipelines.runtime.receipts import hash_pictures, hash_text
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings

@@ -15,7 +15,7 @@ from pipelines.arena.duel import AT_WORK, Duel, DuelRequest, Output, Played
 from pipelines.arena.log import LogUnavailable, VoteLog
 from pipelines.arena.open_duels import Booth, Shown
 from pipelines.errors import InvalidValue
-from pipelines.runtime.events import Progress, with_result
+from pipelines.events import Progress, with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from tests.arena.ballots import contender

@@ -23,9 +23,9 @@ from typing import Any
 import torch
 from PIL import Image
 
+from pipelines.events import with_result
 from pipelines.image_captioning.pipeline import CaptionRequest
 from pipelines.image_captioning.pipeline import generate as describe
-from pipelines.runtime.events import with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import ROOT, Settings
 from pipelines.text_generation.pipeline import TextRequest

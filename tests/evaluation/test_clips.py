@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from pipelines.datasets.samples import DataSet
+from pipelines.device import Device
 from pipelines.errors import ModelUnavailable, OutOfBudget, StudioError, WrongTask
 from pipelines.evaluation.clips import clip_names, resolve_clip
 from pipelines.evaluation.features import weights_hash
 from pipelines.evaluation.pipeline import generate
 from pipelines.evaluation.request import Describing, EvaluationRequest
-from pipelines.runtime.device import Device
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from tests.evaluation.test_features import make_clip

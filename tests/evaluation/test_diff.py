@@ -13,8 +13,8 @@ import pytest
 from pipelines.datasets.samples import read_folder
 from pipelines.evaluation.card import card
 from pipelines.evaluation.diff import results
-from pipelines.evaluation.files import as_json
 from pipelines.evaluation.pipeline import generate
+from pipelines.evaluation.report import as_json
 from pipelines.evaluation.request import Describing, EvaluationRequest
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings

@@ -26,7 +26,7 @@ from pipelines.evaluation.features import weights_hash
 from pipelines.evaluation.pipeline import generate
 from pipelines.evaluation.replay import compared, replay
 from pipelines.evaluation.request import INCEPTION, EvaluationRequest, Painting
-from pipelines.runtime.events import Progress, with_result
+from pipelines.events import Progress, with_result
 from pipelines.runtime.residency import Lease
 from pipelines.runtime.studio import Studio
 from pipelines.settings import ROOT
@@ -147,7 +147,7 @@ def test_what_is_there_in_its_place_is_told(
 
 def test_the_readme_tells_the_command_that_converts() -> None:
     told = extractors._CONVERT.format("pt_inception-2015-12-05-6726825d.pth", "inception")
-    assert told in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert told in (ROOT / "pipelines/evaluation/README.md").read_text(encoding="utf-8")
 
 
 def test_a_pickle_is_converted_by_the_command_that_is_told(studio: Studio, tmp_path: Path) -> None:

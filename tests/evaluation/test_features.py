@@ -24,10 +24,10 @@ from pipelines.evaluation.pipeline import generate
 from pipelines.evaluation.request import EvaluationRequest, Painting
 from pipelines.evaluation.scores import METRICS, lookers_of
 from pipelines.evaluation.store import Output
+from pipelines.events import with_result
 from pipelines.recipes.captioner.model import build_image_processor
 from pipelines.recipes.clip import model as clip
 from pipelines.recipes.diffusion.model import build_tokenizer
-from pipelines.runtime.events import with_result
 from pipelines.runtime.studio import Studio
 from tests.running import finished
 from tests.tiny_models import SCENE_WORDS

@@ -12,7 +12,7 @@ from pipelines.errors import WrongTask
 from pipelines.evaluation import likelihoods as reading
 from pipelines.evaluation.generators import KINDS
 from pipelines.evaluation.likelihoods import likelihoods
-from pipelines.runtime.events import with_result
+from pipelines.events import with_result
 from pipelines.runtime.studio import Loaded, Studio
 
 TEXTS = [

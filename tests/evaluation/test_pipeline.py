@@ -37,10 +37,10 @@ from pipelines.evaluation.result import (
     shown_kind,
 )
 from pipelines.evaluation.scores import METRICS as METRIC_OF
+from pipelines.events import Progress, with_result
 from pipelines.hub import resolve
 from pipelines.image_captioning import pipeline as describing
 from pipelines.image_captioning.pipeline import CaptionRequest
-from pipelines.runtime.events import Progress, with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import ROOT, Settings
 from pipelines.text_generation import pipeline as writing
@@ -335,7 +335,7 @@ import os, signal, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from pipelines.runtime.events import with_result
+from pipelines.events import with_result
 from pipelines.datasets.samples import read_folder
 from pipelines.evaluation.pipeline import generate
 from pipelines.evaluation.request import Describing, EvaluationRequest

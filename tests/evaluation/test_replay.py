@@ -17,7 +17,7 @@ from pipelines.evaluation.pipeline import generate
 from pipelines.evaluation.replay import compared, replay
 from pipelines.evaluation.request import Describing, EvaluationRequest
 from pipelines.evaluation.store import FILE
-from pipelines.runtime.events import with_result
+from pipelines.events import with_result
 from pipelines.runtime.studio import Studio
 from pipelines.sharing.replay import Replayed
 from tests import tiny_models

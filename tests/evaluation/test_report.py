@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from pipelines.datasets.samples import DataSet, embedded, from_texts, read_folder
+from pipelines.device import hardware
 from pipelines.errors import InvalidValue
 from pipelines.evaluation import contact_sheet as sheet
-from pipelines.evaluation import files, plots
+from pipelines.evaluation import plots, report
 from pipelines.evaluation.card import card, request_of
 from pipelines.evaluation.link import decode
 from pipelines.evaluation.pipeline import generate
@@ -34,10 +35,10 @@ from pipelines.evaluation.tables import (
     differing_table,
     score_table,
 )
-from pipelines.runtime.device import hardware
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
 from pipelines.sharing import documents
+from pipelines.sharing.documents import as_json
 from pipelines.sharing.reading import read_object
 from tests.running import finished
 
@@ -72,7 +73,7 @@ def with_evil_text(result: EvaluationResult) -> EvaluationResult:
 
 
 def test_a_card_is_json_and_makes_its_request_again(described: EvaluationResult) -> None:
-    found = read_object(files.as_json(card(described)))
+    found = read_object(as_json(card(described)))
 
     assert found == card(described)
     assert request_of(found, described.request.data) == described.request
@@ -93,7 +94,7 @@ def test_numbers_that_json_has_not_become_nothing(described: EvaluationResult) -
 
     assert found["models"][0]["scores"]["cider"]["value"] is None
     assert "–" in score_table(found)[1][0][1]
-    assert json.loads(files.as_json(found)) == found
+    assert json.loads(as_json(found)) == found
     assert plots.as_png(plots.quality_against_cost(found)).startswith(b"\x89PNG")
 
 
@@ -157,7 +158,7 @@ def test_words_of_models_and_data_are_escaped(described: EvaluationResult) -> No
 
     assert "<img src=x" not in page
     assert "<script" not in page
-    assert "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;" in page
+    assert "&lt;img src=x onerror=&#34;alert(1)&#34;&gt;" in page
     assert r"\<img src=x" in text
     assert re.search(r"(?<!\\)[<`]", text) is None
 
@@ -175,14 +176,14 @@ def test_markdown_tells_how_it_was_made(described: EvaluationResult) -> None:
 def test_a_report_names_the_figures_beside_it_and_the_samples_that_differ(
     described: EvaluationResult, tmp_path: Path
 ) -> None:
-    paths = {path.name: path for path in files.write(described, tmp_path)}
+    paths = {path.name: path for path in report.write(described, tmp_path)}
     text = paths["report.md"].read_text(encoding="utf-8")
     named = re.findall(r"!\[[A-Z][\w ]+\]\((\S+)\)", text)
 
     assert sorted(named) == sorted(name for name in paths if name.endswith(".png"))
     assert named[0] == plots.QUALITY
     assert f"By {described.differing_by}, whose values" in text
-    assert documents.markdown_table(*differing_table(card(described))) in text
+    assert documents.markdown_table(documents.Table(*differing_table(card(described)))) in text
     assert "](" not in markdown(card(described)), "without files there is nothing to name"
     assert "differ most" not in markdown(card(replace(described, differing=())))
 
@@ -243,7 +244,7 @@ def test_curves_of_training_are_shown_where_there_are_logs(described: Evaluation
     loss = [(0, 4.0), (50, 2.0)]
     first = dict.fromkeys(("a", "b", "c", r"$\frac{", "z"), loss)
     result = curves_of(described, first, {"z": [(0, 3.0), (9, 1.0)]})
-    found = read_object(files.as_json(card(result)))
+    found = read_object(as_json(card(result)))
 
     figure = plots.training_curves(found)
     assert figure is not None
@@ -318,7 +319,7 @@ def test_files_are_written_with_safe_names(described: EvaluationResult, tmp_path
     result = replace(
         described, models=(described.models[0], evil), request=request, comparisons=comparisons
     )
-    paths = files.write(result, tmp_path / "out")
+    paths = report.write(result, tmp_path / "out")
 
     assert sorted(path.name for path in paths) == sorted(
         ["card.json", "report.md", "report.html", "quality.png", "distribution.png", "samples.png",
@@ -337,7 +338,7 @@ def test_a_report_of_painters_shows_what_each_painted(
     page = html_report(result)
 
     assert page.count("data:image/png;base64,") == 1 + 2 * len(result.differing)
-    written = {path.name: path for path in files.write(result, tmp_path)}
+    written = {path.name: path for path in report.write(result, tmp_path)}
     text = written["report.md"].read_text(encoding="utf-8")
     assert "![Samples that differ most](samples.png)" in text
     assert "a row for each sample and a column for each model" in text

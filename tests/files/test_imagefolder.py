@@ -13,6 +13,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from pipelines.errors import Cancelled, InvalidValue
+from pipelines.events import Progress
 from pipelines.files.imagefolder import (
     DataLimits,
     check_imagefolder,
@@ -20,7 +21,6 @@ from pipelines.files.imagefolder import (
     read_pairs,
     usable_pairs,
 )
-from pipelines.runtime.events import Progress
 from pipelines.settings import Limits
 from tests.recipes.finetune.conftest import write_imagefolder
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import InvalidValue, StudioError
+from pipelines.events import with_result
 from pipelines.fine_tuning import jobs
 from pipelines.fine_tuning.pipeline import (
     FineTuned,
@@ -24,7 +25,6 @@ from pipelines.fine_tuning.pipeline import (
     generate,
 )
 from pipelines.hub import local_names
-from pipelines.runtime.events import with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.text_generation.pipeline import TextRequest

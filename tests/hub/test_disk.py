@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.device import Device
 from pipelines.errors import ModelUnavailable
 from pipelines.hub import delete, resolve, stored
-from pipelines.runtime.device import Device
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.text_generation.pipeline import TextRequest, generate

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.device import Device
 from pipelines.errors import Cancelled, LoadFailed, ModelUnavailable, OutOfBudget, WrongTask
+from pipelines.events import Progress
 from pipelines.hub import resolve
-from pipelines.runtime.device import Device
-from pipelines.runtime.events import Progress
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
 from pipelines.tasks import Task

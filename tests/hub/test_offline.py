@@ -11,11 +11,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from pipelines.device import Device
 from pipelines.errors import ModelUnavailable
 from pipelines.hub import delete, names_here, preflight, resolve, search
 from pipelines.hub.references import Reference
 from pipelines.hub.remote import OutOfReach, hub_errors
-from pipelines.runtime.device import Device
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.text_generation.pipeline import TextRequest, generate

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from pipelines.device import Device
 from pipelines.errors import ModelUnavailable
+from pipelines.events import with_result
 from pipelines.hub import preflight, resolve
 from pipelines.image_captioning import pipeline as describing
-from pipelines.runtime.device import Device
-from pipelines.runtime.events import with_result
 from pipelines.runtime.studio import Studio, parameter_bytes
 from pipelines.settings import Limits, Settings
 from pipelines.tasks import Task

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from pipelines.device import Device
 from pipelines.errors import StudioError
 from pipelines.hub import preflight, search
 from pipelines.image_captioning import pipeline as describing
-from pipelines.runtime.device import Device
 from pipelines.runtime.studio import Studio
 from pipelines.settings import ROOT, Settings
 from pipelines.text_generation import pipeline as writing

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pipelines.errors import Cancelled
+from pipelines.events import Progress
 from pipelines.hub.transfer import Transfer
-from pipelines.runtime.events import Progress
 
 
 def test_several_files_at_a_time_are_one_download() -> None:

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from pipelines.errors import InvalidValue, LoadFailed, ModelUnavailable, WrongTask
+from pipelines.events import Progress, with_result
 from pipelines.image_captioning.pipeline import CaptionRequest, CaptionResult, generate
-from pipelines.runtime.events import Progress, with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from tests import tiny_models

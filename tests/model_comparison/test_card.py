@@ -12,18 +12,19 @@ import pytest
 import yaml
 from PIL import Image
 
+from pipelines.device import hardware
 from pipelines.errors import InvalidValue, StudioError
+from pipelines.events import Progress, with_result
 from pipelines.image_captioning.pipeline import CaptionRequest
 from pipelines.model_comparison.card import card, request_of, setup_of
 from pipelines.model_comparison.link import decode
 from pipelines.model_comparison.pipeline import CompareRequest, ComparisonResult, generate
-from pipelines.model_comparison.published import as_json, index_of, write
+from pipelines.model_comparison.published import index_of, write
 from pipelines.model_comparison.replay import replay
-from pipelines.runtime.device import hardware
-from pipelines.runtime.events import Progress, with_result
 from pipelines.runtime.receipts import hash_pictures
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
+from pipelines.sharing.documents import as_json
 from pipelines.text_generation.pipeline import TextRequest
 from pipelines.text_to_image.pipeline import PaintRequest
 
@@ -201,7 +202,7 @@ def test_files_to_keep_hold_card_reports_pictures_and_sections(
     for text in (told, page):
         assert made["receipts"]["left"]["model"]["commit"] in text
         assert made["receipts"]["right"]["output_sha256"] in text
-        assert "Model's size" in text or "Model&#x27;s size" in text
+        assert "Model's size" in text or "Model&#39;s size" in text
     assert re.search(r"\?compare=[\w-]+", page)
     if task == "paint":
         painting = Image.open(tmp_path / "a-1.png")

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from pipelines.errors import InvalidValue, ModelUnavailable, WrongTask
+from pipelines.events import Progress, with_result
 from pipelines.image_captioning.pipeline import CaptionRequest
 from pipelines.model_comparison.pipeline import (
     CompareRequest,
@@ -20,7 +21,6 @@ from pipelines.model_comparison.pipeline import (
     SideEvent,
     generate,
 )
-from pipelines.runtime.events import Progress, with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.text_generation import pipeline as writing

@@ -13,8 +13,8 @@ from fastapi.testclient import TestClient
 from gradio.routes import App
 
 from pipelines.errors import InvalidValue
+from pipelines.events import Progress
 from pipelines.page import ui
-from pipelines.runtime.events import Progress
 from pipelines.settings import Settings
 
 

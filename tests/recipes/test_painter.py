@@ -169,7 +169,7 @@ def test_the_autoencoder_s_curve_ends_with_the_error_of_its_saved_file(trained: 
 
 
 def test_the_page_can_serve_what_the_recipe_saved(trained: Path, tmp_path: Path) -> None:
-    from pipelines.runtime.events import with_result
+    from pipelines.events import with_result
     from pipelines.runtime.studio import Studio
     from pipelines.settings import Settings
     from pipelines.text_to_image.pipeline import PaintRequest, Preview, generate

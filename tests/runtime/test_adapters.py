@@ -14,10 +14,10 @@ from diffusers import DiffusionPipeline
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from pipelines.device import Device
 from pipelines.errors import Cancelled, LoadFailed
 from pipelines.hub import Adapter
 from pipelines.runtime.adapters import applied, applied_by_row, memory_of
-from pipelines.runtime.device import Device
 from pipelines.runtime.studio import parameter_bytes
 from tests import tiny_models
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from pipelines.device import hardware
 from pipelines.errors import InvalidValue
+from pipelines.events import with_result
 from pipelines.hub import Adapter, resolve
 from pipelines.image_captioning import pipeline as describing
-from pipelines.runtime.device import hardware
-from pipelines.runtime.events import with_result
 from pipelines.runtime.receipts import (
     SCHEMA,
     hash_pictures,

@@ -14,11 +14,11 @@ import pytest
 import torch
 from PIL import Image
 
+from pipelines.device import Device
 from pipelines.errors import LoadFailed, OutOfBudget, WrongTask
+from pipelines.events import with_result
 from pipelines.hub import resolve
 from pipelines.image_captioning import pipeline as describing
-from pipelines.runtime.device import Device
-from pipelines.runtime.events import with_result
 from pipelines.runtime.residency import Lease, Residency
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings

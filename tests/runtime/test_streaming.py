@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipelines.errors import Cancelled
-from pipelines.runtime.events import Progress, with_result
+from pipelines.events import Progress, with_result
 from pipelines.runtime.streaming import Emit, stream
 
 

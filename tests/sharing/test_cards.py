@@ -17,12 +17,12 @@ from pipelines.arena.replay import VOTES, read_votes
 from pipelines.datasets.samples import embedded
 from pipelines.errors import InvalidValue
 from pipelines.evaluation.replay import EVALUATION, data_of
+from pipelines.events import with_result
 from pipelines.model_comparison.__main__ import main
-from pipelines.model_comparison.published import as_json
 from pipelines.model_comparison.replay import COMPARISON
-from pipelines.runtime.events import with_result
 from pipelines.runtime.studio import Studio
 from pipelines.sharing.cards import Sources, kind_of, read_card
+from pipelines.sharing.documents import as_json
 from tests.arena.ballots import duels
 
 KINDS = (COMPARISON, EVALUATION, VOTES)

@@ -8,6 +8,7 @@ import re
 import yaml
 
 from pipelines.sharing.documents import (
+    Cell,
     Document,
     Items,
     Measured,
@@ -18,11 +19,11 @@ from pipelines.sharing.documents import (
     as_html,
     as_markdown,
     model_index,
-    page,
 )
 
 EVIL = '<script>alert("1")</script> | [x](javascript:1) `c` ![i](http://x/y.png)'
 PNG = b"\x89PNG not really"
+RENDERERS = (as_html, as_markdown)
 DOCUMENT = Document(
     "A & B",
     "A was *faster*.",
@@ -52,8 +53,17 @@ def test_nothing_in_a_document_is_markup() -> None:
 
 
 def test_the_title_of_a_page_is_text() -> None:
-    assert "<title>&lt;b&gt;</title>" in page("<b>", ["<p>x</p>"])
-    assert "<body><p>x</p></body>" in page("<b>", ["<p>x</p>"])
+    told = as_html(Document("<b>", "", []))
+    assert "<title>&lt;b&gt;</title>" in told
+    assert "<h1>&lt;b&gt;</h1>" in told
+
+
+def test_a_cell_has_its_remark_and_in_html_its_picture() -> None:
+    table = Table(["a", "b"], [[Cell("<i>", "0.5", PNG), Cell("", "0.1")]])
+    told, markdown = (render(Document("", "", [Section("S", [table])])) for render in RENDERERS)
+    assert told.count("data:image/png") == 1
+    assert '&lt;i&gt;<br><span class="small">0.5</span>' in told
+    assert "| \\<i\\> (0.5) | 0.1 |" in markdown
 
 
 def test_markdown_names_its_pictures_as_files() -> None:

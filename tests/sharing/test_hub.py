@@ -14,11 +14,11 @@ from pipelines.evaluation.card import card
 from pipelines.evaluation.pipeline import generate
 from pipelines.evaluation.replay import replay as replay_evaluation
 from pipelines.evaluation.request import Describing, EvaluationRequest, Writing
+from pipelines.events import with_result
 from pipelines.image_captioning import pipeline as describing
-from pipelines.model_comparison.published import as_json
-from pipelines.runtime.events import with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
+from pipelines.sharing.documents import as_json
 from pipelines.sharing.replay import replay
 from tests import tiny_models
 from tests.evaluation.conftest import make_scenes

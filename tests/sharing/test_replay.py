@@ -11,10 +11,10 @@ from PIL import Image
 
 from pipelines.arena.card import card
 from pipelines.errors import InvalidValue
+from pipelines.events import with_result
 from pipelines.image_captioning import pipeline as describing
-from pipelines.model_comparison.published import as_json
-from pipelines.runtime.events import with_result
 from pipelines.runtime.studio import Studio
+from pipelines.sharing.documents import as_json
 from pipelines.sharing.reading import MOST_CHARACTERS, read_object, text_of
 from pipelines.sharing.replay import (
     Line,

@@ -16,12 +16,12 @@ from pipelines.evaluation.card import card as evaluation_card
 from pipelines.evaluation.pipeline import generate
 from pipelines.evaluation.replay import EVALUATION
 from pipelines.evaluation.request import EvaluationRequest
-from pipelines.model_comparison.published import as_json
+from pipelines.events import Progress, with_result
 from pipelines.model_comparison.replay import COMPARISON
-from pipelines.runtime.events import Progress, with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
 from pipelines.sharing.cards import Opening, Sources
+from pipelines.sharing.documents import as_json
 from pipelines.sharing.reading import read_object
 from pipelines.sharing.tab import _again, _handler, _reader, _verdict, wire_openings
 from pipelines.text_generation import pipeline as writing

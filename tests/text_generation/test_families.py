@@ -11,7 +11,7 @@ import torch
 from transformers import AutoTokenizer, BertForMaskedLM, T5ForConditionalGeneration
 
 from pipelines.errors import InvalidValue
-from pipelines.runtime.events import with_result
+from pipelines.events import with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.text_generation.pipeline import TextDelta, TextRequest, TextResult, generate

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from pipelines.errors import InvalidValue, ModelUnavailable, WrongTask
-from pipelines.runtime.events import Progress, with_result
+from pipelines.events import Progress, with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.text_generation.pipeline import (

@@ -10,10 +10,10 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline, LCMScheduler
 
+from pipelines.device import Device
 from pipelines.errors import InvalidValue
+from pipelines.events import with_result
 from pipelines.hub.families import PAINTERS
-from pipelines.runtime.device import Device
-from pipelines.runtime.events import with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.text_to_image.families import FAMILIES, OWN_SCHEDULER, setting_notes

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pipelines.errors import InvalidValue
-from pipelines.runtime.events import with_result
+from pipelines.events import with_result
 from pipelines.runtime.receipts import PNG_KEY, hash_pictures
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits

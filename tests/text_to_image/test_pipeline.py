@@ -16,7 +16,7 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 
 from pipelines.errors import InvalidValue, ModelUnavailable, WrongTask
-from pipelines.runtime.events import Progress, with_result
+from pipelines.events import Progress, with_result
 from pipelines.runtime.studio import Studio
 from pipelines.text_to_image.pipeline import (
     SCHEDULERS,

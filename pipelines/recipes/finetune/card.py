@@ -9,11 +9,11 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from pipelines.device import hardware
 from pipelines.hub.sources import Folder, card_entry
 from pipelines.metrics.score import Score
 from pipelines.recipes.finetune.plan import Plan
 from pipelines.recipes.finetune.tuning import Tuned
-from pipelines.runtime.device import hardware
 
 PIPELINE_TAGS = {
     "writer": "text-generation",

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
+from pipelines.device import Device
 from pipelines.errors import InvalidValue, abbreviated
 from pipelines.hub import Snapshot, resolve
 from pipelines.recipes import training
-from pipelines.runtime.device import Device
 from pipelines.settings import Settings
 from pipelines.tasks import Task
 

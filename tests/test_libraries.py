@@ -10,7 +10,7 @@ import diffusers
 import pytest
 import transformers
 
-from pipelines.runtime import libraries
+from pipelines import libraries
 
 LIBRARY = """
 import sys, time, types
@@ -29,7 +29,7 @@ sys.modules[__name__] = whole
 
 SCRIPT = """
 import sys, threading
-from pipelines.runtime import libraries
+from pipelines import libraries
 from pipelines.runtime.residency import Residency
 
 def load():
@@ -61,7 +61,7 @@ def test_a_model_asked_for_while_the_libraries_are_imported_loads(
         capture_output=True,
         text=True,
         check=False,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[1],
         env={"PYTHONPATH": f"{tmp_path}:.", "PATH": ""},
     )
     assert ended.stdout.split() == ["AutoModelForCausalLM", "DiffusionPipeline"], ended.stderr

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.runtime import device
-from pipelines.runtime.device import (
+from pipelines import device
+from pipelines.device import (
     Device,
     PeakMemory,
     choose_device,
