@@ -14,11 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines import validation
 from pipelines.arena.ballot import FEWEST_MODELS, PLACES, Contender, contender_of
 from pipelines.errors import InvalidValue, abbreviated, naming
-from pipelines.files.images import on_white
-from pipelines.hub import Snapshot, resolve
-from pipelines.runtime.events import Progress, translated
-from pipelines.errors import InvalidValue, StudioError, abbreviated
-from pipelines.events import Progress
+from pipelines.events import Progress, translated
 from pipelines.files.images import on_white
 from pipelines.hub import Snapshot, resolve
 from pipelines.runtime.receipts import hash_text

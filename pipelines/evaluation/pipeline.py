@@ -39,10 +39,7 @@ from pipelines.evaluation.store import Output, RunCost, Store, key_of
 from pipelines.events import Progress
 from pipelines.hub import Snapshot, resolve
 from pipelines.metrics import ptb
-from pipelines.runtime.device import PeakMemory
-from pipelines.runtime.events import Progress
 from pipelines.runtime.receipts import identity, versions
-from pipelines.runtime.receipts import versions
 from pipelines.runtime.streaming import Emit, stream
 from pipelines.runtime.studio import Loaded, Studio
 

@@ -13,9 +13,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pipelines.errors import InvalidValue, naming
 from pipelines.device import PeakMemory, memory_in_use_bytes
-from pipelines.errors import InvalidValue, StudioError
+from pipelines.errors import InvalidValue, naming
 from pipelines.events import Progress
 from pipelines.image_captioning.pipeline import CaptionRequest, CaptionResult
 from pipelines.runtime.receipts import SCHEMA

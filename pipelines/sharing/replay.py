@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import InvalidValue, listed
-from pipelines.runtime.events import Progress, translated
-from pipelines.events import Progress
+from pipelines.events import Progress, translated
 from pipelines.runtime.receipts import SCHEMA, receipt_fields
 from pipelines.runtime.studio import Studio
 from pipelines.sharing.reading import damage_in_words, pinned
