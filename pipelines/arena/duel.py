@@ -1,7 +1,7 @@
 """Runs a duel: two to eight models on one input and one seed, one after another.
 
-Nothing that a run tells on its way is passed on: neither a model's name, nor how fast it is,
-nor which of them has ended, for a long text that took long would say whose it is.
+A run's events are not passed on: they would show a model's name, how fast it is, or which model
+has ended, and a long text that took long would give away whose it is.
 """
 
 from __future__ import annotations
@@ -86,10 +86,10 @@ def checked(request: DuelRequest, limits: Limits) -> DuelRequest:
 
 
 def checked_models(given: object) -> tuple[str, ...]:
-    """The names of a duel's models: so many as may meet, and each once.
+    """The names of a duel's models, without blanks around them.
 
     Raises:
-        InvalidValue: they are not.
+        InvalidValue: they are too few or too many, or one is given twice.
     """
     allowed = f"choose {FEWEST_MODELS} to {len(PLACES)} different ones."
     if not isinstance(given, list | tuple):
@@ -107,7 +107,7 @@ def checked_models(given: object) -> tuple[str, ...]:
 
 
 def generate(studio: Studio, request: DuelRequest) -> Generator[Progress, None, Duel]:
-    """Yields the same event again and again; returns all outputs.
+    """Yields the same event throughout; returns all outputs.
 
     Closing the generator stops the model that runs within one token or step.
 

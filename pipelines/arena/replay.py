@@ -122,5 +122,12 @@ def _again(studio: Studio, old: Card, sources: Sources) -> Generator[Progress, N
 
 
 VOTES = CardKind(
-    KIND, SCHEMA, "Blind votes", "votes", link.PARAMETER, setup_of, link.decode, _again
+    name=KIND,
+    schema=SCHEMA,
+    panel="Blind votes",
+    panel_id="votes",
+    parameter=link.PARAMETER,
+    setup_of=setup_of,
+    decode=link.decode,
+    replay=_again,
 )

@@ -136,5 +136,12 @@ def _again(studio: Studio, old: Card, sources: Sources) -> Generator[Progress, N
 
 
 EVALUATION = CardKind(
-    KIND, SCHEMA, "On a data set", "evaluate", link.PARAMETER, setup_of, link.decode, _again
+    name=KIND,
+    schema=SCHEMA,
+    panel="On a data set",
+    panel_id="evaluate",
+    parameter=link.PARAMETER,
+    setup_of=setup_of,
+    decode=link.decode,
+    replay=_again,
 )

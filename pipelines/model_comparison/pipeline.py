@@ -1,9 +1,9 @@
-"""Compares: two models, or one with two settings, on one input and one seed, in turn.
+"""Compares two models, or one with two settings, on one input and one seed.
 
-Side by side the two would measure each other, so they run one after another. Before
-anything is timed the libraries are imported, both models are loaded, and each makes a
-tiny run, for the first run of a process pays for what later ones find done. It measures
-and never judges: which output is better is for people and for metrics to say.
+The two run one after another, so that neither slows the other. Before anything is timed, the
+libraries are imported, both models are loaded, and each makes a tiny run, because the first run
+of a process is slower than later ones. It measures and never judges: which output is better is
+for people and for metrics to say.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ Work = Callable[[Emit], Any]
 
 
 def _side_run(side: Side, request: SideRequest, work: Work) -> Generator[SideEvent, None, Any]:
-    """``work`` in a thread of its own, so that a slow reader of events slows no clock."""
+    """``work`` in a thread of its own, so that a slow reader of its events adds no time to it."""
     with naming(_named(side, request)):
         return (yield from stream(work))
 
@@ -199,7 +199,7 @@ def _warm_up(
 
 
 def _drained(run: Generator[Any, None, Any], on_event: Callable[[Any], None]) -> Any:
-    """The result of a run, its events handed over; closed if that raises."""
+    """The result of a run, its events passed to ``on_event``; closed if that raises."""
     with closing(run):
         while True:
             try:
@@ -217,7 +217,7 @@ class _Timed:
 
 
 def _timed(studio: Studio, task: TaskRecord, side: Side, request: SideRequest) -> Work:
-    """The run that counts, watched for its memory."""
+    """The run that is timed, with its peak memory."""
 
     def work(emit: Emit) -> _Timed:
         before = memory_in_use_bytes(studio.device.kind)

@@ -75,6 +75,12 @@ def compared(old: Card, new: Card) -> tuple[Line, ...]:
 
 
 COMPARISON = CardKind(
-    KIND, SCHEMA, "Side by side", "sides", link.PARAMETER, setup_of, link.decode,
+    name=KIND,
+    schema=SCHEMA,
+    panel="Side by side",
+    panel_id="sides",
+    parameter=link.PARAMETER,
+    setup_of=setup_of,
+    decode=link.decode,
     replay=lambda studio, old, sources: replay(studio, old, sources.picture),
-)  # fmt: skip
+)

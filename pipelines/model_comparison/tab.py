@@ -311,24 +311,25 @@ def _switch(
 
     ``models`` are what A and B stay at; without them they become the task's first two.
     """
-    given = page.given
+    given, record = page.given, TASKS[task]
     own_words = prompt not in (TALE, SCENE)
     prompt = prompt if own_words else (TALE if task == "write" else SCENE)
     shown_for: dict[Any, bool] = {
-        given.picture: task == "describe",
-        given.max_new_tokens: task == "write",
-        page.wipe: task == "paint",
+        given.picture: record.takes == "picture",
+        given.max_new_tokens: "max_new_tokens" in record.shared,
+        page.wipe: record.makes == "pictures",
         page.notes: False,
     }
-    changed: dict[Any, Any] = {given.prompt: gr.update(value=prompt, visible=task != "describe")}
+    has_prompt = "prompt" in record.shared
+    changed: dict[Any, Any] = {given.prompt: gr.update(value=prompt, visible=has_prompt)}
     defaults = models or _default_models(settings, task)
     for side, default in zip(SIDES, defaults, strict=True):
         own, out = page.settings[side], page.out[side]
         changed[own.model] = gr.update(choices=names_here(settings, task), value=default)
-        shown_for |= dict.fromkeys([own.temperature, out.text], task == "write")
-        painter = [own.steps, own.guidance_scale, own.scheduler, out.painting]
-        shown_for |= dict.fromkeys(painter, task == "paint")
-        shown_for |= dict.fromkeys([own.method, own.captions, out.table], task == "describe")
+        outputs = {"text": out.text, "pictures": out.painting, "captions": out.table}
+        shown_for |= {widget: kind == record.makes for kind, widget in outputs.items()}
+        settings_of = {name: widget for name, widget in own._asdict().items() if name != "model"}
+        shown_for |= {w: name in record.compared.values() for name, w in settings_of.items()}
     found: dict[Any, Any] = {page.verdict: "", page.measures: "", page.receipt: None}
     found |= _nothing_to_keep(page)
     found |= dict.fromkeys(page.statuses, ui.done("Ready"))
