@@ -222,7 +222,7 @@ def test_scores_cards_and_replays_are_of_the_extractor_that_was_asked_for(
     assert request_of(old, scenes) == result.request
     *_, again = with_result(replay(studio, old, scenes))
     assert again.is_equal
-    assert again.card["models"][0]["scores"]["kid"] == old["models"][0]["scores"]["kid"]
+    assert again.made["models"][0]["scores"]["kid"] == old["models"][0]["scores"]["kid"]
 
     embedded = card(finished(generate, studio, replace(request, extractor=None)))
     assert embedded["request"]["extractor"] == "emoji-captioner"
