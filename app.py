@@ -8,15 +8,13 @@ This module wires: it reads the environment once, builds the page and serves it.
 from __future__ import annotations
 
 import argparse
-import functools
-import gc
+import logging
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -25,93 +23,43 @@ os.environ.setdefault("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # its downloads cannot be stopped halfway
 
 from pipelines.errors import StudioError
-from pipelines.page.startup import forget_old_files, skip_gradio_stubs
-from pipelines.settings import Settings, check_places, gibibytes
+from pipelines.files.expiry import forget_old_files
+from pipelines.settings import OPTIONS, Settings, check_places
 
 
-def _settings_or_exit(arguments: Sequence[str] | None) -> Settings:
-    """Environment first, then the command line (None: not ours to read)."""
-    try:
-        settings = Settings.from_env(os.environ)
-        settings = settings if arguments is None else _with_arguments(settings, arguments)
-        check_places(settings)
-    except StudioError as error:
-        raise SystemExit(f"triptych: {error}") from error
-    return settings
+def read_settings(environ: Mapping[str, str], arguments: Sequence[str]) -> Settings:
+    """The environment's settings, and over them the command line's.
 
-
-def _parser(settings: Settings) -> argparse.ArgumentParser:
-    """The options, by default as the environment has them."""
+    Raises:
+        StudioError: a value that cannot be read; the message names the variable or option.
+    """
     parser = argparse.ArgumentParser(
         prog="python app.py",
         description="Write, paint, describe and compare with open generative models.",
-        epilog="Each option can be set in the environment too, as the name in brackets.",
+        epilog="Each option can be set in the environment too, by the name in brackets.",
     )
-    parser.add_argument(
-        "--host", default=settings.host, help="address to listen on [TRIPTYCH_HOST]"
-    )
-    parser.add_argument("--port", type=int, default=settings.port, help="port [TRIPTYCH_PORT]")
-    parser.add_argument(
-        "--share", action=argparse.BooleanOptionalAction, default=settings.share,
-        help="make a public link; asks visitors for a password [TRIPTYCH_SHARE]",
-    )  # fmt: skip
-    parser.add_argument(
-        "--password", default=settings.password,
-        help="what visitors must know, with any user name [TRIPTYCH_PASSWORD]",
-    )  # fmt: skip
-    parser.add_argument(
-        "--model-dir", type=_folder, default=settings.extra_models_dir,
-        help="a folder of further checkpoints, listed in the pickers by name [TRIPTYCH_MODEL_DIR]",
-    )  # fmt: skip
-    parser.add_argument(
-        "--data-dir", type=_folder, default=settings.data_dir,
-        help="where downloads and temporary files go [TRIPTYCH_DATA_DIR]",
-    )  # fmt: skip
-    parser.add_argument(
-        "--memory-budget", default=str(settings.memory_budget_bytes / 1024**3), metavar="GIB",
-        help="how much memory loaded models may take [TRIPTYCH_MEMORY_BUDGET_GIB]",
-    )  # fmt: skip
-    parser.add_argument(
-        "--disk-budget", default=str(settings.disk_budget_bytes / 1024**3), metavar="GIB",
-        help="how much disk downloaded models may take [TRIPTYCH_DISK_BUDGET_GIB]",
-    )  # fmt: skip
-    parser.add_argument(
-        "--own-token", action=argparse.BooleanOptionalAction, default=settings.use_own_token,
-        help="open private models of yours (hf auth login), where you alone can reach the page "
-        "[TRIPTYCH_OWN_TOKEN]",
-    )  # fmt: skip
-    parser.add_argument(
-        "--fine-tune", action=argparse.BooleanOptionalAction, default=settings.fine_tuning,
-        help="let visitors train models; by default only you yourself may [TRIPTYCH_FINE_TUNE]",
-    )  # fmt: skip
-    return parser
+    for option in OPTIONS:
+        if option.flag is not None:
+            parser.add_argument(
+                option.flag, dest=option.field, default=None,
+                action=argparse.BooleanOptionalAction if option.is_switch else "store",
+                help=f"{option.help} [{', '.join(option.variables)}]",
+            )  # fmt: skip
+    given = vars(parser.parse_args(arguments))
+    texts = {name: str(value) for name, value in given.items() if value is not None}
+    return Settings.from_env(environ, texts)
 
 
-def _with_arguments(settings: Settings, arguments: Sequence[str]) -> Settings:
-    given = _parser(settings).parse_args(arguments)
-    return replace(
-        settings,
-        host=given.host,
-        port=given.port,
-        share=given.share,
-        password=given.password or None,
-        extra_models_dir=given.model_dir,
-        data_dir=given.data_dir,
-        memory_budget_bytes=gibibytes(given.memory_budget, "--memory-budget"),
-        disk_budget_bytes=gibibytes(given.disk_budget, "--disk-budget"),
-        use_own_token=given.own_token,
-        fine_tuning=given.fine_tune,
-    )
+def _settings_or_exit(arguments: Sequence[str]) -> Settings:
+    try:
+        return read_settings(os.environ, arguments)
+    except StudioError as error:
+        raise SystemExit(f"triptych: {error}") from error
 
 
-def _folder(text: str) -> Path:
-    return Path(text).expanduser()
-
-
-SETTINGS = _settings_or_exit(sys.argv[1:] if __name__ == "__main__" else None)
-os.environ.setdefault("GRADIO_TEMP_DIR", str(SETTINGS.data_dir / "tmp"))
-skip_gradio_stubs()
-gc.disable()  # a sixth of the start went into looking for garbage where there is none
+# Of a command line that is not ours, such as that of ``gradio app.py``, nothing is read.
+SETTINGS = _settings_or_exit(sys.argv[1:] if __name__ == "__main__" else [])
+os.environ.setdefault("GRADIO_TEMP_DIR", str(SETTINGS.temporary_dir))
 
 import gradio as gr  # noqa: E402 - reads the environment when it is imported
 
@@ -155,48 +103,13 @@ _KEPT_SECONDS = 24 * 3600
 """So long what a visitor was shown can be fetched again."""
 
 
-class _Page(gr.Blocks):
-    """Blocks whose queue holds 64 and which nobody passes by, their configuration made once.
-
-    The constructor calls ``queue``, which builds all of the server's routes; told only then
-    how the queue is to be, it need not build them again, which takes a sixth of a second.
-    """
-
-    def queue(self, *args: Any, **options: Any) -> gr.Blocks:
-        return cast(
-            gr.Blocks, super().queue(*args, **{"max_size": 64, "api_open": False, **options})
-        )
-
-    def __exit__(self, *error: Any) -> None:
-        """All is built: Gradio asks again and again what there is, and that stays the same.
-
-        The answer is shared by all later configurations; Gradio copies it before a change.
-        """
-        built = self.default_config
-        built.get_config = functools.cache(functools.partial(_lean, built.get_config))  # type: ignore[method-assign]
-        super().__exit__(*error)
-
-
-def _lean(get_config: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What a page consists of; of each component its schema once, where it is there thrice.
-
-    A quarter of what a browser fetches before it draws anything: Gradio falls back to the one.
-    """
-    told = get_config()
-    for component in told["components"]:
-        for twin in ("api_info_as_input", "api_info_as_output"):
-            if component.get(twin) == component.get("api_info"):
-                component.pop(twin, None)
-    return told
-
-
 def build_app(settings: Settings) -> gr.Blocks:
     """The page, ready to launch. Loads no model and no torch."""
     studio = Studio(settings)
     # One queue for all that computes: what is timed runs alone, and people see their place.
     compute = {"concurrency_id": "compute", "concurrency_limit": 1}
     forgets = (3600, _KEPT_SECONDS)
-    with _Page(title="Triptych", analytics_enabled=False, delete_cache=forgets) as page:
+    with gr.Blocks(title="Triptych", analytics_enabled=False, delete_cache=forgets) as page:
         gr.Markdown(
             "# Triptych\nWrite, paint, describe — and see which model does it better.",
             elem_id="masthead",
@@ -213,7 +126,8 @@ def build_app(settings: Settings) -> gr.Blocks:
         sharing_tab.build(studio, compute, [opening.kind for opening in openings])
         _keep_pickers_fresh(studio, page, made)
         _wire_load(studio, page, device_line, [tabs, panels], openings)
-    return cast(gr.Blocks, page)
+    # Nobody passes the queue by: it holds what computes to one run at a time.
+    return cast(gr.Blocks, page.queue(max_size=64, api_open=False))
 
 
 def build_compare(studio: Studio, compute: dict[str, Any]) -> tuple[gr.Tabs, list[Opening]]:
@@ -323,7 +237,7 @@ def _settle(settings: Settings) -> None:
     """What may wait until somebody is there; it goes on as long as the page."""
     libraries.warm_up()
     while True:
-        forget_old_files(settings.data_dir / "tmp", _KEPT_SECONDS)
+        forget_old_files(settings.temporary_dir, _KEPT_SECONDS)
         time.sleep(3600)
 
 
@@ -341,7 +255,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "max_file_size": settings.limits.data_bytes,  # pictures are held to less when opened
         "footer_links": ["api", "settings"],
         "show_error": True,  # ours are made for people; Gradio's own would reach nobody
-        "allowed_paths": [str(settings.data_dir / "tmp")],
+        "allowed_paths": [str(settings.temporary_dir)],
         "run_history": False,  # it would keep prompts in the browser of a shared machine
         "enable_monitoring": False,
         "ssr_mode": False,
@@ -356,13 +270,19 @@ def _matches(given: str, password: str) -> bool:
 
 def main() -> None:
     settings = SETTINGS
+    if settings.debug:
+        logging.basicConfig(format="%(asctime)s %(name)s %(message)s")
+        logging.getLogger("pipelines").setLevel(logging.DEBUG)
     if settings.share and settings.password is None:
         import secrets
 
         settings = replace(settings, password=secrets.token_urlsafe(9))
         print(f"Share link: any user name, password {settings.password}", flush=True)
     try:
-        demo.launch(**launch_options(settings))
+        check_places(settings)
+        build_app(settings).launch(**launch_options(settings))
+    except StudioError as error:
+        raise SystemExit(f"triptych: {error}") from error
     except OSError as error:
         raise SystemExit(
             f"triptych: cannot listen on {settings.host}, port {settings.port} ({error}). Give "
@@ -370,9 +290,16 @@ def main() -> None:
         ) from error
 
 
-demo = build_app(SETTINGS)
-gc.enable()
-gc.freeze()  # what is there now stays: no collection needs to look at it again
+def __getattr__(name: str) -> Any:
+    """``demo``, which ``gradio app.py`` looks for, built when it is first asked for.
+
+    Gradio copies the examples' pictures while a page is built, and an import writes nothing.
+    """
+    if name != "demo":
+        raise AttributeError(name)
+    globals()["demo"] = build_app(SETTINGS)
+    return globals()["demo"]
+
 
 if __name__ == "__main__":
     main()

@@ -6,9 +6,10 @@ reads the environment.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pipelines.errors import StudioError
 
@@ -43,7 +44,7 @@ class Settings:
 
     ``use_own_token`` opens the private models of who is logged in on this machine; it has no
     effect where others can reach the page. ``fine_tuning`` lets visitors train; None means
-    where nobody else can reach the page.
+    where nobody else can reach the page. ``debug`` logs tracebacks and timings.
     """
 
     host: str = "127.0.0.1"
@@ -58,6 +59,7 @@ class Settings:
     hub_enabled: bool = True
     use_own_token: bool = False
     fine_tuning: bool | None = None
+    debug: bool = False
     limits: Limits = field(default_factory=Limits)
 
     @property
@@ -66,63 +68,33 @@ class Settings:
         return not self.share and self.host in _ON_THIS_MACHINE
 
     @property
+    def temporary_dir(self) -> Path:
+        """What visitors upload and download for a day."""
+        return self.data_dir / "tmp"
+
+    @property
     def may_fine_tune(self) -> bool:
         return self.is_private if self.fine_tuning is None else self.fine_tuning
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str]) -> Settings:
-        """Reads the ``TRIPTYCH_*`` variables; what is not set keeps its default.
+    def from_env(
+        cls, environ: Mapping[str, str], arguments: Mapping[str, str] | None = None
+    ) -> Settings:
+        """The settings of ``OPTIONS``; what is not set keeps its default.
+
+        Args:
+            arguments: texts of the command line by field; they come before the environment.
 
         Raises:
-            StudioError: a value that cannot be read; the message names the variable.
+            StudioError: a value that cannot be read; the message names the variable or option.
         """
-        default = cls()
-        home = environ.get("TRIPTYCH_DATA_DIR")
-        extra = environ.get("TRIPTYCH_MODEL_DIR")
-        return cls(
-            host=environ.get("TRIPTYCH_HOST") or environ.get("GRADIO_SERVER_NAME") or default.host,
-            port=_whole(environ, "TRIPTYCH_PORT", default.port),
-            share=_flag(environ, "TRIPTYCH_SHARE", default.share),
-            password=environ.get("TRIPTYCH_PASSWORD") or None,
-            models_dir=default.models_dir,
-            extra_models_dir=Path(extra).expanduser() if extra else None,
-            data_dir=Path(home).expanduser() if home else default.data_dir,
-            memory_budget_bytes=gibibytes(
-                environ.get("TRIPTYCH_MEMORY_BUDGET_GIB", str(default.memory_budget_bytes / _GIB)),
-                "TRIPTYCH_MEMORY_BUDGET_GIB",
-            ),
-            disk_budget_bytes=gibibytes(
-                environ.get("TRIPTYCH_DISK_BUDGET_GIB", str(default.disk_budget_bytes / _GIB)),
-                "TRIPTYCH_DISK_BUDGET_GIB",
-            ),
-            hub_enabled=_flag(environ, "TRIPTYCH_HUB", default.hub_enabled),
-            use_own_token=_flag(environ, "TRIPTYCH_OWN_TOKEN", default.use_own_token),
-            fine_tuning=(
-                _flag(environ, "TRIPTYCH_FINE_TUNE", False)
-                if environ.get("TRIPTYCH_FINE_TUNE")
-                else default.fine_tuning
-            ),
-        )
-
-
-def check_places(settings: Settings) -> None:
-    """Makes the data directory, and looks at what else the page needs of this machine.
-
-    Raises:
-        StudioError: no port, no folder of models, or a data directory that cannot be written.
-    """
-    if not 1 <= settings.port <= 65_535:
-        raise StudioError(f"The port is {settings.port}; give a whole number from 1 to 65535.")
-    models = settings.extra_models_dir
-    if models is not None and not models.is_dir():
-        raise StudioError(f"The model directory {models} is not there. Make it, or give another.")
-    try:
-        (settings.data_dir / "tmp").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StudioError(
-            f"The data directory {settings.data_dir} cannot be made ({error.strerror}). Give "
-            "another with --data-dir."
-        ) from error
+        given: dict[str, Any] = {}
+        for option in OPTIONS:
+            for source, name, text in option.texts(environ, arguments or {}):
+                if text or source == "argument":
+                    given[option.field] = option.read(text, name)
+                    break
+        return cls(**given)
 
 
 def gibibytes(text: str, name: str) -> int:
@@ -140,21 +112,106 @@ def gibibytes(text: str, name: str) -> int:
     return int(value * _GIB)
 
 
-def _whole(environ: Mapping[str, str], name: str, default: int) -> int:
-    text = environ.get(name)
-    if not text:
-        return default
+def _whole(text: str, name: str) -> int:
     if not text.isdecimal():
         raise StudioError(f"{name} is {text!r}; give a whole number.")
     return int(text)
 
 
-def _flag(environ: Mapping[str, str], name: str, default: bool) -> bool:
-    text = environ.get(name, "").strip().lower()
-    if not text:
-        return default
-    if text in ("1", "true", "yes", "on"):
+def _flag(text: str, name: str) -> bool:
+    if text.strip().lower() in ("1", "true", "yes", "on"):
         return True
-    if text in ("0", "false", "no", "off"):
+    if text.strip().lower() in ("0", "false", "no", "off"):
         return False
     raise StudioError(f"{name} is {text!r}; give 1 or 0.")
+
+
+def _folder(text: str, name: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _text_or_none(text: str, name: str) -> str | None:
+    return text or None
+
+
+@dataclass(frozen=True)
+class Option:
+    """One field of ``Settings`` as it can be set from outside.
+
+    ``flag`` is its option on the command line, None where it has none.
+    """
+
+    field: str
+    variables: tuple[str, ...]
+    read: Callable[[str, str], Any]
+    help: str
+    flag: str | None
+
+    @property
+    def is_switch(self) -> bool:
+        return self.read is _flag
+
+    def texts(
+        self, environ: Mapping[str, str], arguments: Mapping[str, str]
+    ) -> list[tuple[str, str, str]]:
+        """Where it stands, its name there and its text, in the order in which they count."""
+        found = []
+        if self.flag is not None and self.field in arguments:
+            found.append(("argument", self.flag, arguments[self.field]))
+        named = [name for name in self.variables if name in environ]
+        return found + [("variable", name, environ[name]) for name in named]
+
+
+def _option(
+    field: str, variable: str, read: Callable[[str, str], Any], text: str = "", also: str = ""
+) -> Option:
+    """An option whose flag is its variable's name: TRIPTYCH_DATA_DIR and --data-dir."""
+    flag = variable.removeprefix("TRIPTYCH_").removesuffix("_GIB").lower().replace("_", "-")
+    variables = (variable, also) if also else (variable,)
+    return Option(field, variables, read, text, f"--{flag}" if text else None)
+
+
+OPTIONS = (
+    _option("host", "TRIPTYCH_HOST", lambda text, name: text, "address to listen on",
+            also="GRADIO_SERVER_NAME"),
+    _option("port", "TRIPTYCH_PORT", _whole, "port to listen on", also="GRADIO_SERVER_PORT"),
+    _option("share", "TRIPTYCH_SHARE", _flag,
+            "make a public link; visitors need a password"),
+    _option("password", "TRIPTYCH_PASSWORD", _text_or_none,
+            "the password that visitors need, with any user name"),
+    _option("extra_models_dir", "TRIPTYCH_MODEL_DIR", _folder,
+            "a folder of further checkpoints, listed in the pickers by name"),
+    _option("data_dir", "TRIPTYCH_DATA_DIR", _folder,
+            "where downloads and temporary files are written"),
+    _option("memory_budget_bytes", "TRIPTYCH_MEMORY_BUDGET_GIB", gibibytes,
+            "GiB of memory that loaded models may take"),
+    _option("disk_budget_bytes", "TRIPTYCH_DISK_BUDGET_GIB", gibibytes,
+            "GiB of disk that downloaded models may take"),
+    _option("use_own_token", "TRIPTYCH_OWN_TOKEN", _flag,
+            "open your own private models (hf auth login), where you alone can reach the page"),
+    _option("fine_tuning", "TRIPTYCH_FINE_TUNE", _flag,
+            "let visitors train models; by default only you may"),
+    _option("debug", "TRIPTYCH_DEBUG", _flag, "write tracebacks and timings to the log"),
+    _option("hub_enabled", "TRIPTYCH_HUB", _flag),
+)  # fmt: skip
+"""Everything that the environment and the command line can set."""
+
+
+def check_places(settings: Settings) -> None:
+    """Makes the data directory, and looks at what else the page needs of this machine.
+
+    Raises:
+        StudioError: no port, no folder of models, or a data directory that cannot be written.
+    """
+    if not 1 <= settings.port <= 65_535:
+        raise StudioError(f"The port is {settings.port}; give a whole number from 1 to 65535.")
+    models = settings.extra_models_dir
+    if models is not None and not models.is_dir():
+        raise StudioError(f"The model directory {models} is not there. Make it, or give another.")
+    try:
+        settings.temporary_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudioError(
+            f"The data directory {settings.data_dir} cannot be made ({error.strerror}). Give "
+            "another with --data-dir."
+        ) from error

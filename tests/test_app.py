@@ -67,7 +67,6 @@ def test_the_page_can_be_imported_as_gradio_expects(tmp_path: Path) -> None:
         "import sys; sys.argv = ['gradio', '--nonsense'];"
         "import app, gradio as gr; assert isinstance(app.demo, gr.Blocks);"
         "assert not app.demo.api_open; assert app.demo._queue.max_size == 64;"
-        "import gc; assert gc.isenabled(), 'it is off only while the page is built';"
         "options = app.launch_options(app.SETTINGS);"
         "assert options['auth']('anybody', 'sesame');"
         "assert not options['auth']('anybody', 'sesam')"
@@ -96,15 +95,16 @@ def test_every_option_reaches_the_settings(tmp_path: Path) -> None:
 import app
 from pathlib import Path
 from pipelines.settings import Settings
-given = app._with_arguments(Settings(), [
+given = app.read_settings(dict(), [
     "--host", "0.0.0.0", "--port", "8000", "--share", "--password", "sesame",
     "--model-dir", "{models}", "--data-dir", "~/data", "--memory-budget", "2",
-    "--disk-budget", "3", "--own-token", "--fine-tune",
+    "--disk-budget", "3", "--own-token", "--fine-tune", "--debug",
 ])
 assert given == Settings(
     host="0.0.0.0", port=8000, share=True, password="sesame", extra_models_dir=Path("{models}"),
     data_dir=Path.home() / "data", memory_budget_bytes=2 * 1024**3,
     disk_budget_bytes=3 * 1024**3, use_own_token=True, fine_tuning=True,
+    debug=True,
 ), given
 """
     ended = imported(script, TRIPTYCH_DATA_DIR=str(data))
@@ -144,33 +144,25 @@ def test_a_switch_that_is_neither_on_nor_off_is_refused(flag: str) -> None:
     assert f"{flag} is 'maybe'; give 1 or 0" in run_app(**{flag: "maybe"}).stderr
 
 
-def test_the_servers_routes_are_built_no_more_often_than_for_an_empty_page(tmp_path: Path) -> None:
-    """Each time takes a sixth of a second: ``queue`` called once more would be one more."""
-    script = (
-        "from gradio.routes import App; made = []; build = App.create_app;"
-        "App.create_app = staticmethod(lambda *a, **k: made.append(1) or build(*a, **k));"
-        "import gradio as gr; page = gr.Blocks(); page.__enter__(); page.__exit__();"
-        "empty = len(made); import app; assert len(made) == 2 * empty, (empty, len(made))"
-    )
-    ended = imported(script, TRIPTYCH_DATA_DIR=str(tmp_path))
+def test_importing_the_page_writes_nothing_to_disk(tmp_path: Path) -> None:
+    """It made the data directory and copied the examples' pictures there."""
+    script = "import app; assert not hasattr(app, 'nonsense')"
+    ended = imported(script, TRIPTYCH_DATA_DIR=str(tmp_path / "data"), HOME=str(tmp_path))
     assert ended.returncode == 0, ended.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_the_configuration_is_made_once_and_each_schema_stands_in_it_once() -> None:
-    """Clients are told the same of the endpoints as of a page of Gradio's own."""
-    script = (
-        "import app, gradio as gr; page = app.demo;"
-        "told = page.get_config_file()['components'];"
-        "assert told is page.get_config_file()['components'];"
-        "assert any('api_info' in one for one in told);"
-        "twins = ('api_info_as_input', 'api_info_as_output');"
-        "assert not any(one.get(twin) == one.get('api_info') != None"
-        " for one in told for twin in twins);"
-        "lean = page.get_api_info();"
-        "del page.default_config.get_config; page.config = page.get_config_file();"
-        "assert any(twin in one for one in page.config['components'] for twin in twins);"
-        "assert page.get_api_info() == lean; assert lean['named_endpoints']['/write']"
-    )
+def test_the_command_line_comes_before_the_environment_and_gradios_names_count() -> None:
+    script = """
+import app
+given = app.read_settings(
+    {"GRADIO_SERVER_NAME": "0.0.0.0", "GRADIO_SERVER_PORT": "8001", "TRIPTYCH_FINE_TUNE": "1",
+     "TRIPTYCH_SHARE": ""},
+    ["--no-fine-tune", "--debug"],
+)
+assert (given.host, given.port, given.fine_tuning, given.debug) == ("0.0.0.0", 8001, False, True)
+assert app.read_settings({"TRIPTYCH_PORT": "8002", "GRADIO_SERVER_PORT": "8001"}, []).port == 8002
+"""
     ended = imported(script)
     assert ended.returncode == 0, ended.stderr
 

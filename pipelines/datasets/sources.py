@@ -101,7 +101,7 @@ def in_file(path: Path, settings: Settings, report: Report = lambda progress: No
         InvalidValue: neither texts nor a ZIP of an imagefolder, or it is too large.
     """
     if path.suffix.lower() == ".zip":
-        return read_archive(path, path.stem, settings.data_dir / "tmp", settings.limits, report)
+        return read_archive(path, path.stem, settings.temporary_dir, settings.limits, report)
     return read_texts(path, path.stem, settings.limits)
 
 

@@ -203,7 +203,7 @@ def _cleared(found: Found, status: str) -> dict[Any, Any]:
 
 def _ending(found: Found, result: EvaluationResult, settings: Settings) -> dict[Any, Any]:
     made = card(result)
-    folder = settings.data_dir / "tmp"
+    folder = settings.temporary_dir
     folder.mkdir(parents=True, exist_ok=True)
     paths = report.write(result, Path(tempfile.mkdtemp(prefix="evaluation-", dir=folder)))
     kept = {path.name: str(path) for path in paths}

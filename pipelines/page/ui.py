@@ -13,6 +13,7 @@ import logging
 import time
 from abc import ABCMeta
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -325,32 +326,44 @@ def notes_box() -> gr.Textbox:
 
 
 def shows_errors(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """The one place where errors become ``gr.Error``: ours as they read, others logged."""
+    """The one place where errors become ``gr.Error``: ours as they read, others logged.
+
+    How long a handler took is logged for ``--debug``.
+    """
     if inspect.isgeneratorfunction(handler):
 
         @functools.wraps(handler)
         def streamed(*args: Any, **kwargs: Any) -> Iterator[Any]:
-            try:
+            with _errors_for_people(handler):
                 yield from handler(*args, **kwargs)
-            except Exception as error:
-                raise _for_people(error) from error
 
         return streamed
 
     @functools.wraps(handler)
     def plain(*args: Any, **kwargs: Any) -> Any:
-        try:
+        with _errors_for_people(handler):
             return handler(*args, **kwargs)
-        except Exception as error:
-            raise _for_people(error) from error
 
     return plain
+
+
+@contextmanager
+def _errors_for_people(handler: Callable[..., Any]) -> Iterator[None]:
+    began = time.perf_counter()
+    name = f"{handler.__module__}.{handler.__qualname__}"
+    try:
+        yield
+    except Exception as error:
+        raise _for_people(error) from error
+    finally:
+        logger.debug("%s took %.3f s", name, time.perf_counter() - began)
 
 
 def _for_people(error: Exception) -> gr.Error:
     if isinstance(error, gr.Error):
         return error
     if isinstance(error, StudioError):
+        logger.debug("answered with an error", exc_info=error)
         return gr.Error(html.escape(str(error), quote=False), duration=15, print_exception=False)
     logger.error("a handler failed", exc_info=error)
     return gr.Error(

@@ -202,6 +202,7 @@ class Residency:
                 entry.load_seconds = time.monotonic() - began
                 entry.model_bytes = size_of(model)
                 entry.model = model
+                logger.debug("loaded %s in %.3f s", entry.key, entry.load_seconds)
                 self._make_room(entry.model_bytes, keep=entry)
             except BaseException as error:
                 if not isinstance(error, StudioError):  # those are answers, not faults
