@@ -16,9 +16,10 @@ from pipelines.arena.ballot import Ballot, ballot_of, to_lines
 from pipelines.arena.leaderboard import Standing, leaderboard
 from pipelines.arena.setup import setup_of
 from pipelines.device import processor
-from pipelines.errors import InvalidValue, StudioError, abbreviated
+from pipelines.errors import InvalidValue, abbreviated
 from pipelines.runtime.receipts import hash_text
 from pipelines.settings import Limits
+from pipelines.sharing.links import address
 from pipelines.validation import known_task
 
 SCHEMA = 1
@@ -43,11 +44,13 @@ def card(ballots: Sequence[Ballot], task: str) -> Card:
     models = [
         {**asdict(contenders[standing.key]), **_standing(standing)} for standing in board.standings
     ]
+    of_models = {"task": task, "models": models}
+    opened_by, _ = address(link.PARAMETER, lambda: link.encode(setup_of(of_models, Limits())))
     return {
         "schema": SCHEMA,
         "kind": KIND,
         "task": task,
-        "link": _link(task, models),
+        "link": opened_by,
         "log": {
             "sha256": hash_text(to_lines(ballots)),
             "votes": len(ballots),
@@ -61,14 +64,6 @@ def card(ballots: Sequence[Ballot], task: str) -> Card:
         **{name: getattr(board, name) for name in ("ties", "all_bad", "signature", "warning")},
         "ballots": [asdict(ballot) for ballot in ballots],
     }
-
-
-def _link(task: str, models: list[dict[str, Any]]) -> str | None:
-    try:
-        setup = setup_of({"task": task, "models": models}, Limits())
-        return f"?{link.PARAMETER}={link.encode(setup)}"
-    except StudioError:  # too long, or models that cannot be run by name
-        return None
 
 
 def _versions() -> dict[str, str]:

@@ -39,7 +39,6 @@ from pipelines.arena.report import (
     what_is_lacking,
 )
 from pipelines.arena.setup import Setup, setup_of_duel
-from pipelines.errors import InvalidValue
 from pipelines.events import with_result
 from pipelines.files.images import open_picture
 from pipelines.hub import names_here
@@ -47,6 +46,7 @@ from pipelines.page import ui
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.sharing.cards import Opening
+from pipelines.sharing.links import address
 from pipelines.tasks import Task
 
 
@@ -254,12 +254,8 @@ def _after_vote(page: Page, cast: Cast, log: VoteLog) -> dict[Any, Any]:
 def _linked(page: Page, receipt: dict[str, Any]) -> dict[Any, Any]:
     """What opens the page on the duel, or why nothing does. It names the models, so it is shown
     when the rest names them, too."""
-    address, notes = None, []
-    try:
-        address = f"?{link.PARAMETER}={link.encode(setup_of_duel(receipt))}"
-    except InvalidValue as error:
-        notes = [str(error)]
-    return {page.link: _address(address), page.notes: ui.notes_text(notes)}
+    opened_by, why_not = address(link.PARAMETER, lambda: link.encode(setup_of_duel(receipt)))
+    return {page.link: _address(opened_by), page.notes: ui.notes_text([why_not] if why_not else [])}
 
 
 def _told(page: Page, board: Leaderboard) -> dict[Any, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.datasets.samples import plain_name
-from pipelines.errors import InvalidValue, StudioError, abbreviated
+from pipelines.errors import InvalidValue, abbreviated
 from pipelines.evaluation import contact_sheet, link, plots
 from pipelines.evaluation.card import Card, card
 from pipelines.evaluation.result import Differing, EvaluationResult, ModelResult
@@ -39,6 +39,7 @@ from pipelines.sharing.documents import (
     markdown_table,
     publish,
 )
+from pipelines.sharing.links import address
 from pipelines.tasks import TASKS
 
 MARKDOWN = "report.md"
@@ -211,11 +212,10 @@ def _made(found: Card) -> list[str]:
 def _again(found: Card) -> list[str]:
     """How to open it on the page, where a link can hold it, and how to run it again."""
     lines = ["to run it again: python -m pipelines.model_comparison replay card.json"]
-    try:
-        address = f"?{link.PARAMETER}={link.encode(setup_of(found, Limits()))}"
-    except StudioError:  # on a file of one's own, say
+    opened_by, _ = address(link.PARAMETER, lambda: link.encode(setup_of(found, Limits())))
+    if opened_by is None:  # on a file of one's own, say
         return lines
-    return [f"to open it, add to the page's address: {address}", *lines]
+    return [f"to open it, add to the page's address: {opened_by}", *lines]
 
 
 def _asked(found: Card) -> str:

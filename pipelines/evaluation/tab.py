@@ -15,7 +15,7 @@ from pipelines.datasets.samples import DataSet
 from pipelines.datasets.sources import in_file, named
 from pipelines.errors import InvalidValue, abbreviated
 from pipelines.evaluation import link, plots, report
-from pipelines.evaluation.card import Card, card
+from pipelines.evaluation.card import card
 from pipelines.evaluation.evaluation_form import (
     Found,
     Given,
@@ -51,8 +51,9 @@ from pipelines.events import Progress, with_result
 from pipelines.page import ui
 from pipelines.runtime.streaming import stream
 from pipelines.runtime.studio import Studio
-from pipelines.settings import Limits, Settings
+from pipelines.settings import Settings
 from pipelines.sharing.cards import Opening
+from pipelines.sharing.links import address
 
 
 def build(studio: Studio, compute: dict[str, Any]) -> Opening:
@@ -208,13 +209,15 @@ def _ending(found: Found, result: EvaluationResult, settings: Settings) -> dict[
     paths = report.write(result, Path(tempfile.mkdtemp(prefix="evaluation-", dir=folder)))
     kept = {path.name: str(path) for path in paths}
     computed = sum(model.computed for model in result.models)
-    address, without_link = _link(made, settings.limits)
+    opened_by, why_not = address(
+        link.PARAMETER, lambda: link.encode(setup_of(made, settings.limits))
+    )
     differing = _as_value(differing_table(made))
     return {
         found.status: ui.done(f"Done · {computed} samples computed now"),
         found.verdict: _shown(result.verdict),
         found.scores: _shown(_as_value(score_table(made))),
-        found.notes: ui.notes_text([*result.notes, *without_link]),
+        found.notes: ui.notes_text([*result.notes, *([why_not] if why_not else [])]),
         found.quality: _shown(kept.get(plots.QUALITY)),
         found.distribution: _shown(kept.get(plots.DISTRIBUTION)),
         found.comparisons: _shown(_as_value(comparison_table(made))),
@@ -223,16 +226,8 @@ def _ending(found: Found, result: EvaluationResult, settings: Settings) -> dict[
         found.differing: _shown(differing) | {"column_widths": _widths(differing)},
         found.to_keep: _shown(list(kept.values())),
         found.training: _shown(kept.get(plots.TRAINING)),
-        found.address: _shown(address),
+        found.address: _shown(opened_by),
     }
-
-
-def _link(made: Card, limits: Limits) -> tuple[str | None, list[str]]:
-    """What opens the page on the evaluation of a card, or why there is no such link."""
-    try:
-        return f"?{link.PARAMETER}={link.encode(setup_of(made, limits))}", []
-    except InvalidValue as error:
-        return None, [str(error)]
 
 
 def _shown(value: Any) -> dict[str, Any]:

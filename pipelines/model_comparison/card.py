@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import InvalidValue
 from pipelines.model_comparison import link
 from pipelines.model_comparison.pipeline import (
     SIDES,
@@ -19,6 +18,7 @@ from pipelines.model_comparison.pipeline import (
 from pipelines.model_comparison.report import verdict
 from pipelines.runtime.receipts import fields_of
 from pipelines.settings import Limits
+from pipelines.sharing.links import address
 from pipelines.sharing.reading import damage_in_words
 from pipelines.sharing.replay import pinned_fields
 from pipelines.validation import known_task
@@ -36,12 +36,13 @@ def card(result: ComparisonResult) -> Card:
     """The card. ``request`` is as it was given, receipts as it was run; ``link`` is None where
     a link cannot hold it."""
     request, receipt = result.request, result.receipt
+    opened_by, _ = address(link.PARAMETER, lambda: link.encode(link.fields_of(request)))
     return {
         "schema": SCHEMA,
         "kind": KIND,
         "task": request.task,
         "request": {side: fields_of(getattr(request, side)) for side in SIDES},
-        "link": _link(request),
+        "link": opened_by,
         "device": dict(receipt["left"]["device"]),
         "versions": dict(receipt["left"]["versions"]),
         "receipts": {side: receipt[side] for side in SIDES},
@@ -50,13 +51,6 @@ def card(result: ComparisonResult) -> Card:
         "is_identical": result.is_identical,
         "verdict": verdict(result),
     }
-
-
-def _link(request: CompareRequest) -> str | None:
-    try:
-        return f"?{link.PARAMETER}={link.encode(link.fields_of(request))}"
-    except InvalidValue:  # too long, or more than the page has fields for
-        return None
 
 
 def _texts(result: SideResult) -> list[str]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Union
 
 from pipelines import validation
-from pipelines.errors import InvalidValue, abbreviated
+from pipelines.errors import InvalidValue, StudioError, abbreviated
 from pipelines.hub.references import parse_composition, parse_reference
 from pipelines.settings import Limits
 from pipelines.validation import OWN, Rule
@@ -47,6 +47,18 @@ def packed(fields: Mapping[str, Any], advice: str) -> str:
             f"{MOST_CHARACTERS:,} are allowed. {advice}"
         )
     return text
+
+
+def address(parameter: str, encode: Callable[[], str]) -> tuple[str | None, str]:
+    """What opens the page with a link's fields, ``?compare=...``; or None, and why nothing does.
+
+    Args:
+        encode: gives the link's text, or raises StudioError.
+    """
+    try:
+        return f"?{parameter}={encode()}", ""
+    except StudioError as error:
+        return None, str(error)
 
 
 def unpacked(text: object) -> dict[str, Any]:
