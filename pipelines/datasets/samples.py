@@ -55,6 +55,16 @@ class Sample:
     references: tuple[str, ...]
     file: Path | None = None
 
+    @property
+    def halves(self) -> tuple[str, str]:
+        """The text's beginning, which a writer is to continue, and the rest: half of its words
+        each. A text of one word begins with nothing."""
+        words = self.text.split()
+        middle = 0
+        for word in words[: len(words) // 2]:
+            middle = self.text.index(word, middle) + len(word)
+        return self.text[:middle], self.text[middle:].strip()
+
     def picture(self, limits: Limits) -> Image.Image:
         """The picture, upright RGB.
 

@@ -71,7 +71,7 @@ def card(result: EvaluationResult) -> Card:
 
 
 def _model(model: ModelResult) -> Card:
-    kinds = model.evidence.outputs.values()
+    generators = model.outputs.by_generator.values()
     return {
         "name": model.name,
         **identity(model.snapshot),
@@ -80,7 +80,7 @@ def _model(model: ModelResult) -> Card:
         "values": {metric: list(values) for metric, values in model.values.items()},
         "curves": {name: list(points) for name, points in model.curves.items()},
         "costs": asdict(model.costs),
-        "outputs": [_hash(outputs) for outputs in zip(*kinds, strict=True)],
+        "outputs": [_hash(outputs) for outputs in zip(*generators, strict=True)],
     }
 
 

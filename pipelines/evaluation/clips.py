@@ -23,6 +23,7 @@ from pipelines.hub.snapshots import find_parts, is_half, notes_on
 from pipelines.hub.sources import Folder, Source, configuration_of
 from pipelines.settings import Settings
 
+EMBEDDED_CLIP = "emoji-clip"
 CLASSES = ("CLIPModel", "VisionTextDualEncoderModel")
 
 

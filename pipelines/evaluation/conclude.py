@@ -12,7 +12,7 @@ from pipelines.datasets.samples import Sample
 from pipelines.device import hardware
 from pipelines.errors import InvalidValue
 from pipelines.evaluation.curves import read_curves
-from pipelines.evaluation.outputs import Evidence
+from pipelines.evaluation.outputs import Outputs
 from pipelines.evaluation.request import EvaluationRequest
 from pipelines.evaluation.result import (
     Comparison,
@@ -35,7 +35,7 @@ _LIBRARIES = ("numpy", "sacrebleu")
 
 
 def measured(
-    name: str, snapshot: Snapshot, evidence: Evidence, metrics: Sequence[str], costs: Costs,
+    name: str, snapshot: Snapshot, outputs: Outputs, metrics: Sequence[str], costs: Costs,
     computed: int,
 ) -> ModelResult:  # fmt: skip
     """One model's scores, and its samples' own values where a metric has them."""
@@ -45,15 +45,15 @@ def measured(
     for name_of_metric in metrics:
         metric = METRICS[name_of_metric]
         try:
-            scores[name_of_metric] = metric.score(evidence)
-            own = metric.values(evidence)
+            scores[name_of_metric] = metric.score(outputs)
+            own = metric.values(outputs)
         except InvalidValue as error:  # such as no two words in a row: the other scores stand
             unscored[name_of_metric] = str(error)
             continue
         if own is not None:
             values[name_of_metric] = own
     curves = read_curves(snapshot)
-    return ModelResult(name, snapshot, scores, values, unscored, curves, costs, evidence, computed)
+    return ModelResult(name, snapshot, scores, values, unscored, curves, costs, outputs, computed)
 
 
 def concluded(
@@ -91,7 +91,7 @@ def _comparisons(
         for metric in request.metrics:
             report(Progress(f"Comparing {model.name} in {METRICS[metric].label}", 1.0))
             found = _why_not(metric, model, base) or METRICS[metric].difference(
-                model.evidence, base.evidence
+                model.outputs, base.outputs
             )
             if isinstance(found, str):
                 reasons[metric, model.name] = found
@@ -127,9 +127,9 @@ def _differing(
     if names:
         by = METRICS[names[0]].label
         columns = np.array([model.values[names[0]] for model in models])
-    elif models[0].evidence.lookers.pictures is not None:
+    elif models[0].outputs.extractors.pictures is not None:
         by = "Distance from the first model's picture"
-        features = [directions("features", model.evidence.features()[0]) for model in models]
+        features = [directions("features", model.outputs.features) for model in models]
         columns = np.array([1 - (each * features[0]).sum(axis=1) for each in features]).round(9)
     else:
         return "", ()
@@ -143,11 +143,11 @@ def _differing(
 def _notes(models: Sequence[ModelResult]) -> tuple[str, ...]:
     """Remarks on models and on prompts, those of many samples told once."""
     notes = [note for model in models for note in model.snapshot.notes]
-    clip = models[0].evidence.lookers.clip
+    clip = models[0].outputs.extractors.clip
     notes += clip.snapshot.notes if clip is not None else ()
     for model in models:
-        outputs = [output for each in model.evidence.outputs.values() for output in each]
-        remarked = [output for output in outputs if output.notes]
+        outputs = model.outputs.by_generator.values()
+        remarked = [output for each in outputs for output in each if output.notes]
         if remarked:
             first = remarked[0].notes[0]
             notes.append(f"{model.name}: remarks on {len(remarked)} samples, the first: {first}")
@@ -162,4 +162,4 @@ def _notes(models: Sequence[ModelResult]) -> tuple[str, ...]:
 def _remarks(model: ModelResult) -> list[str]:
     """What its metrics have to tell beside their scores."""
     remarks = ((METRICS[name].label, METRICS[name].remark) for name in model.scores)
-    return [f"{model.name}: {label}: {of(model.evidence)}" for label, of in remarks if of]
+    return [f"{model.name}: {label}: {of(model.outputs)}" for label, of in remarks if of]

@@ -40,7 +40,7 @@ def of_sample(differing: Differing) -> Image.Image:
 
 def of_model(differing: Differing, model: ModelResult) -> Image.Image:
     """What a model painted of the sample, made small."""
-    return _small(model.evidence.files[differing.place])
+    return _small(model.outputs.files[differing.place])
 
 
 def _small(file: Path) -> Image.Image:

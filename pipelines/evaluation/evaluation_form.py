@@ -11,16 +11,14 @@ import gradio as gr
 from pipelines.datasets.samples import EMBEDDED
 from pipelines.evaluation.clips import clip_names
 from pipelines.evaluation.extractors import extractor_names
+from pipelines.evaluation.features import EMBEDDED_EXTRACTOR
 from pipelines.evaluation.request import (
-    DEFAULT_METRICS,
-    EMBEDDED_EXTRACTOR,
-    METRICS,
     MOST_MODELS,
     Describing,
     Painting,
     Writing,
 )
-from pipelines.evaluation.scores import METRICS as KNOWN
+from pipelines.evaluation.scores import METRICS, metrics_of
 from pipelines.evaluation.setup import UPLOAD, Setup
 from pipelines.hub import names_here
 from pipelines.image_captioning.pipeline import METHODS
@@ -122,7 +120,7 @@ def build_settings(settings: Settings) -> list[Any]:
     with gr.Accordion("Settings", open=False):
         return [
             gr.Dropdown(
-                _metric_choices(_FIRST), value=list(DEFAULT_METRICS[_FIRST]),
+                _metric_choices(_FIRST), value=_default_metrics(_FIRST),
                 multiselect=True, allow_custom_value=True, interactive=True, label="Metrics",
                 elem_id="evaluate-metrics", info="Models are told apart by the first",
             ),
@@ -195,7 +193,11 @@ def build_findings() -> Found:
 
 
 def _metric_choices(task: Task) -> list[tuple[str, str]]:
-    return [(KNOWN[name].label, name) for name in METRICS[task]]
+    return [(METRICS[name].label, name) for name in metrics_of(task)]
+
+
+def _default_metrics(task: Task) -> list[str]:
+    return list(metrics_of(task, defaults_only=True))
 
 
 def fitting_data(task: Task, chosen: object) -> dict[str, Any]:
@@ -211,7 +213,7 @@ def switch(settings: Settings, given: Given, task: Task) -> dict[Any, Any]:
     temperature = _WRITING.temperature if task == "write" else _DESCRIBING.temperature
     return {
         given.models: gr.update(choices=names, value=names[:2]),
-        given.metrics: gr.update(choices=_metric_choices(task), value=list(DEFAULT_METRICS[task])),
+        given.metrics: gr.update(choices=_metric_choices(task), value=_default_metrics(task)),
         given.max_new_tokens: gr.update(value=tokens, visible=task != "paint"),
         given.temperature: gr.update(value=temperature, visible=task != "paint"),
         given.method: gr.update(visible=task == "describe"),

@@ -21,15 +21,11 @@ from PIL import Image
 from pipelines.device import Device
 from pipelines.errors import LoadFailed, ModelUnavailable
 from pipelines.evaluation.features import (
+    EMBEDDED_EXTRACTOR,
     Array,
     fill,
     open_captioner,
     weights_hash,
-)
-from pipelines.evaluation.request import (
-    EMBEDDED_EXTRACTOR,
-    EXTRACTORS,
-    INCEPTION,
 )
 from pipelines.events import Progress
 from pipelines.files.images import open_picture
@@ -37,6 +33,10 @@ from pipelines.hub.headers import Tensor, read_header
 from pipelines.runtime.residency import Lease
 from pipelines.runtime.studio import Studio, parameter_bytes, waited
 from pipelines.settings import Limits, Settings
+
+INCEPTION = "InceptionV3-2015-12-05"
+EXTRACTORS = (EMBEDDED_EXTRACTOR, INCEPTION)
+"""What may compute the features of pictures; ``extractor_names`` has those on this machine."""
 
 CLASSES = 1008
 _FIRST_LAYER, _CLASSIFIER = "Conv2d_1a_3x3.conv.weight", "fc.weight"

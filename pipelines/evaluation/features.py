@@ -17,7 +17,6 @@ import numpy.typing as npt
 from pipelines.device import Device
 from pipelines.errors import LoadFailed
 from pipelines.evaluation.clips import resolve_clip
-from pipelines.evaluation.request import EMBEDDED_EXTRACTOR
 from pipelines.events import Progress
 from pipelines.files.images import open_picture
 from pipelines.hub import Snapshot
@@ -30,6 +29,7 @@ from pipelines.runtime.studio import Loaded, Studio, parameter_bytes, waited
 from pipelines.settings import Limits
 
 Array = npt.NDArray[np.float64]
+EMBEDDED_EXTRACTOR = "emoji-captioner"
 AT_ONCE = 32
 _BEAMS, _LONGEST_READING = 4, 40
 

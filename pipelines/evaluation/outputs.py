@@ -1,4 +1,4 @@
-"""What a score is made from: what one model made of the samples, and who looks at it."""
+"""What scores are computed from: one model's outputs, and the models that embed them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import numpy.typing as npt
 from pipelines.datasets.samples import DataSet, Sample
 from pipelines.evaluation.extractors import PictureFeatures
 from pipelines.evaluation.features import ClipFeatures, PictureReader
-from pipelines.evaluation.generators import halves
 from pipelines.evaluation.store import Output
 from pipelines.metrics.likelihood import Windows
 from pipelines.metrics.score import Score
 
 Array = npt.NDArray[np.float64]
-Looker = Literal["pictures", "real", "reader", "clip"]
+Need = Literal["features", "real", "reader", "clip"]
+"""Features of pictures, those of the real ones, captions of pictures, and CLIP."""
 
 
 @dataclass(frozen=True)
-class Lookers:
-    """The models that look at pictures for scores, and the features of real ones."""
+class Extractors:
+    """The models that read pictures for scores, and the features of the real pictures."""
 
     pictures: PictureFeatures | None = None
     reader: PictureReader | None = None
@@ -32,53 +32,66 @@ class Lookers:
     real: Array = field(default_factory=lambda: np.empty((0, 0)))
 
     def forget(self) -> None:
-        """What they have seen so far is looked at anew, in the batches of who asks next."""
-        for looker in (self.pictures, self.reader, self.clip):
-            if looker is not None:
-                looker.forget()
+        """Drops all features; the next caller computes them again, in its own batches."""
+        for extractor in (self.pictures, self.reader, self.clip):
+            if extractor is not None:
+                extractor.forget()
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What one model made of the samples, and all that its scores depend on beside it.
+class Outputs:
+    """What one model made of the samples, and all else that its scores depend on.
 
-    ``outputs`` are by kind, each in the order of ``samples``; ``files`` are the pictures.
+    ``by_generator`` has a list for each generator, in the order of ``samples``; ``files`` are
+    the painted pictures.
     """
 
     data: DataSet
     samples: Sequence[Sample]
-    outputs: Mapping[str, Sequence[Output]]
+    by_generator: Mapping[str, Sequence[Output]]
     files: Sequence[Path]
-    lookers: Lookers
+    extractors: Extractors
     seed: int
 
-    def texts(self, kind: str) -> list[str]:
-        return [output.text for output in self.outputs[kind]]
+    def texts(self, generator: str) -> list[str]:
+        return [output.text for output in self.by_generator[generator]]
 
     @property
     def references(self) -> list[tuple[str, ...]]:
         return [sample.references for sample in self.samples]
 
     @property
+    def prompts(self) -> list[tuple[str, ...]]:
+        return [(sample.text,) for sample in self.samples]
+
+    @property
     def continuations(self) -> list[tuple[str, ...]]:
-        return [(halves(sample.text)[1],) for sample in self.samples]
+        """The data set's own."""
+        return [(sample.halves[1],) for sample in self.samples]
 
     def facts(self, name: str) -> list[float]:
-        return [output.facts[name] for output in self.outputs["likelihood"]]
+        return [output.facts[name] for output in self.by_generator["likelihood"]]
 
     @property
     def windows(self) -> Windows:
-        facts = self.outputs["likelihood"][0].facts
+        facts = self.by_generator["likelihood"][0].facts
         return Windows(facts["context"], facts["stride"])
 
     @property
     def tokenizer(self) -> str:
-        return f"tokenizer@{self.outputs['likelihood'][0].facts['tokenizer']}"
+        return f"tokenizer@{self.by_generator['likelihood'][0].facts['tokenizer']}"
 
-    def features(self) -> tuple[Array, str]:
-        """Of the painted pictures, and the extractor's name."""
-        assert self.lookers.pictures is not None
-        return self.lookers.pictures.of(self.files), self.lookers.pictures.name
+    @property
+    def features(self) -> Array:
+        """Of the painted pictures, ``(n, d)``."""
+        assert self.extractors.pictures is not None
+        return self.extractors.pictures.of(self.files)
+
+    @property
+    def extractor(self) -> str:
+        """The name of what computes ``features``."""
+        assert self.extractors.pictures is not None
+        return self.extractors.pictures.name
 
     @property
     def is_same(self) -> npt.NDArray[np.bool_]:
@@ -92,27 +105,24 @@ class Evidence:
         return self._in_one_space(self.files, [sample.text for sample in self.samples])
 
     def clip_features_of_captions(self) -> tuple[Array, Array, str]:
-        """Of the samples' pictures, of what was said of them, and the model's name."""
+        """Of the samples' pictures, of their captions by the model, and CLIP's name."""
         files = [sample.file for sample in self.samples if sample.file is not None]
         return self._in_one_space(files, self.texts("caption"))
 
     def _in_one_space(
         self, files: Sequence[Path], texts: Sequence[str]
     ) -> tuple[Array, Array, str]:
-        looker = self.lookers.clip
-        assert looker is not None
-        return looker.of(files), looker.of_texts(texts), looker.name
-
-    @property
-    def prompts(self) -> list[tuple[str, ...]]:
-        return [(sample.text,) for sample in self.samples]
+        clip = self.extractors.clip
+        assert clip is not None
+        return clip.of(files), clip.of_texts(texts), clip.name
 
     def readings(self) -> list[str]:
-        """What the reader sees in the painted pictures."""
-        assert self.lookers.reader is not None
-        return self.lookers.reader.of(self.files)
+        """The embedded captioner's captions of the painted pictures."""
+        assert self.extractors.reader is not None
+        return self.extractors.reader.of(self.files)
 
     def signed_by_reader(self, score: Score) -> Score:
         """A score of the readings, with the reader's name before its signature."""
-        assert self.lookers.reader is not None
-        return replace(score, signature=f"round-trip({self.lookers.reader.name})|{score.signature}")
+        assert self.extractors.reader is not None
+        reader = self.extractors.reader.name
+        return replace(score, signature=f"round-trip({reader})|{score.signature}")

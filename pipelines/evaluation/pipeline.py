@@ -24,17 +24,17 @@ from pipelines.evaluation.features import (
     open_captioner,
     open_clip,
 )
-from pipelines.evaluation.generators import KINDS, Kind, Run
-from pipelines.evaluation.outputs import Array, Evidence, Lookers
+from pipelines.evaluation.generators import GENERATORS, OutputGenerator, Run
+from pipelines.evaluation.outputs import Array, Extractors, Outputs
 from pipelines.evaluation.request import EvaluationRequest, checked
 from pipelines.evaluation.result import (
     EvaluationResult,
     ModelResult,
     PartialScores,
     costs_of,
-    shown_kind,
+    shown_generator,
 )
-from pipelines.evaluation.scores import METRICS, kinds_of, lookers_of
+from pipelines.evaluation.scores import METRICS, needs_of
 from pipelines.evaluation.store import Output, RunCost, Store, key_of
 from pipelines.events import Progress
 from pipelines.hub import Snapshot, resolve
@@ -42,6 +42,7 @@ from pipelines.metrics import ptb
 from pipelines.runtime.receipts import identity, versions
 from pipelines.runtime.streaming import Emit, stream
 from pipelines.runtime.studio import Loaded, Studio
+from pipelines.tasks import TASKS
 
 ALONE = 4
 """So many of the drawn samples are computed one by one; their times are the latencies."""
@@ -51,11 +52,11 @@ _LEAST_PAUSE_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class _Todo:
-    """One model's work of one kind: what it depends on, and the keys of the samples."""
+    """One model's work with one generator, and the keys of its samples in the store."""
 
     name: str
     snapshot: Snapshot
-    kind: Kind
+    generator: OutputGenerator
     cost_key: str
     keys: tuple[str, ...]
 
@@ -70,7 +71,7 @@ class _State:
     request: EvaluationRequest
     samples: Sequence[Sample]
     order: Sequence[int]
-    lookers: Lookers
+    extractors: Extractors
     found: dict[str, Output]
     computed: dict[str, int]
     began: float = 0.0
@@ -82,23 +83,24 @@ class _State:
             return None
         return (time.monotonic() - self.began) / self.done * (self.missing - self.done)
 
-    def evidence(self, todos: Sequence[_Todo]) -> Evidence:
-        """What there is of one model, for the samples that all its kinds have."""
+    def outputs(self, todos: Sequence[_Todo]) -> Outputs:
+        """One model's outputs so far, for the samples that all its generators have made."""
         places = [
             place
             for place in range(len(self.samples))
             if all(todo.keys[place] in self.found for todo in todos)
         ]
         outputs = {
-            todo.kind.name: [self.found[todo.keys[place]] for place in places] for todo in todos
+            todo.generator.name: [self.found[todo.keys[place]] for place in places]
+            for todo in todos
         }
         pictures = [output.picture for output in outputs.get("picture", [])]
-        return Evidence(
+        return Outputs(
             self.request.data,
             [self.samples[place] for place in places],
             outputs,
             [self.store.picture_file(picture) for picture in pictures],
-            self.lookers,
+            self.extractors,
             self.request.seed,
         )
 
@@ -128,12 +130,12 @@ def generate(
         todos = yield from _planned(studio, request, samples, order)
         stack.enter_context(keep({commit for todo in todos for commit in _commits(todo)}))
         yield from stream(lambda emit: _check_samples(studio, request, samples, emit))
-        lookers = yield from _opened_lookers(studio, request, stack)
-        if lookers.clip is not None:
-            request = replace(request, clip=lookers.clip.reference)
+        extractors = yield from _open_extractors(studio, request, stack)
+        if extractors.clip is not None:
+            request = replace(request, clip=extractors.clip.reference)
         keys = [key for todo in todos for key in todo.keys]
         found = store.found(keys)
-        state = _State(studio, store, request, samples, order, lookers, found, {})
+        state = _State(studio, store, request, samples, order, extractors, found, {})
         state.missing, state.began = len(keys) - len(found), time.monotonic()
         for todo in todos:
             yield from _computed(state, todo, [t for t in todos if t.name == todo.name])
@@ -149,9 +151,9 @@ def _planned(
     todos = []
     for name in request.models:
         snapshot = yield from _resolved(studio, name, request)
-        for kind_name in kinds_of(request.metrics):
-            kind = KINDS[kind_name]
-            todos.append(_todo(studio, request, samples, order, name, snapshot, kind))
+        for reads in dict.fromkeys(METRICS[metric].reads for metric in request.metrics):
+            generator = GENERATORS[reads]
+            todos.append(_todo(studio, request, samples, order, name, snapshot, generator))
     return todos
 
 
@@ -174,23 +176,23 @@ def _commits(todo: _Todo) -> list[str]:
 
 def _todo(
     studio: Studio, request: EvaluationRequest, samples: Sequence[Sample], order: Sequence[int],
-    name: str, snapshot: Snapshot, kind: Kind,
+    name: str, snapshot: Snapshot, generator: OutputGenerator,
 ) -> _Todo:  # fmt: skip
     """An output is kept with the batch that it came in, for a batch rounds in its own way."""
     model = {
-        "kind": kind.name,
+        "kind": generator.name,
         "model": identity(snapshot),
-        "settings": {name: getattr(request.settings, name) for name in kind.depends_on},
+        "settings": {name: getattr(request.settings, name) for name in generator.depends_on},
         "device": _device(studio),
         "versions": versions(),
     }
     shared = {**model, "data": request.data.sha256, "seed": request.seed}
     told = [{**shared, "sample": sample.index} for sample in samples]
-    for places in _batches(order, kind.at_once):
+    for places in _batches(order, generator.batch_size):
         for place in places:
             told[place]["batch"] = [samples[each].index for each in places]
     keys = [key_of(each) for each in told]
-    return _Todo(name, snapshot, kind, key_of(model), tuple(keys))
+    return _Todo(name, snapshot, generator, key_of(model), tuple(keys))
 
 
 def _device(studio: Studio) -> dict[str, str]:
@@ -215,34 +217,36 @@ def _check_samples(
             )
 
 
-def _opened_lookers(
+def _open_extractors(
     studio: Studio, request: EvaluationRequest, stack: ExitStack
-) -> Generator[Progress, None, Lookers]:
-    """What the metrics need to look at pictures; real pictures are looked at here."""
-    lookers, needed = Lookers(), lookers_of(request.metrics)
-    if "reader" in needed:
+) -> Generator[Progress, None, Extractors]:
+    """What the metrics need; the features of the real pictures are computed here."""
+    extractors, needs = Extractors(), needs_of(request.metrics)
+    if "reader" in needs:
         loaded = yield from open_captioner(studio)
         stack.enter_context(loaded.lease)
-        lookers = replace(lookers, reader=PictureReader(loaded, studio.settings.limits))
-    if "pictures" in needed:
+        extractors = replace(extractors, reader=PictureReader(loaded, studio.settings.limits))
+    if "features" in needs:
         assert request.extractor is not None
         lease, pictures = yield from open_extractor(studio, request.extractor)
         stack.enter_context(lease)
-        lookers = replace(lookers, pictures=pictures)
-    if "real" in needed:
+        extractors = replace(extractors, pictures=pictures)
+    if "real" in needs:
         files = [sample.file for sample in request.data.samples if sample.file is not None]
-        real = yield from stream(lambda emit: _looked(pictures, files, "the real pictures", emit))
-        lookers = replace(lookers, real=real)
-    if "clip" in needed:
+        real = yield from stream(
+            lambda emit: _extracted(pictures, files, "the real pictures", emit)
+        )
+        extractors = replace(extractors, real=real)
+    if "clip" in needs:
         yield Progress("Loading CLIP")
         lease, clip = yield from open_clip(studio, str(request.clip))
         stack.enter_context(lease)
-        lookers = replace(lookers, clip=clip)
-    return lookers
+        extractors = replace(extractors, clip=clip)
+    return extractors
 
 
-def _looked(pictures: PictureFeatures, files: Sequence[Path], what: str, emit: Emit) -> Array:
-    """Features of the pictures, told batch by batch: a large extractor takes its time."""
+def _extracted(pictures: PictureFeatures, files: Sequence[Path], what: str, emit: Emit) -> Array:
+    """Features of the pictures, with progress for each batch: a large extractor takes its time."""
     for start in range(0, len(files), AT_ONCE):
         emit(Progress(f"Looking at {what}", start / len(files)))
         pictures.of(files[start : start + AT_ONCE])
@@ -252,15 +256,16 @@ def _looked(pictures: PictureFeatures, files: Sequence[Path], what: str, emit: E
 def _computed(
     state: _State, todo: _Todo, own: Sequence[_Todo]
 ) -> Generator[Progress | PartialScores, None, None]:
-    """Makes what is missing of one kind, in the order of the draw."""
-    batches = _batches(state.order, todo.kind.at_once)
+    """Generates the missing samples, in the order of the draw."""
+    batches = _batches(state.order, todo.generator.batch_size)
     missing = [places for places in batches if todo.keys[places[0]] not in state.found]
     count = sum(len(places) for places in missing)
     state.computed[todo.name] = state.computed.get(todo.name, 0) + count
     if not missing:
         return
-    kind = todo.kind
-    loaded = yield from state.studio.open(todo.name, kind.task, kind.load, kind.size_of)
+    task = todo.generator.task
+    slice_ = TASKS[task].pipeline
+    loaded = yield from state.studio.open(todo.name, task, slice_.load, slice_.size_of)
     with loaded.lease:
         if identity(loaded.snapshot) != identity(todo.snapshot):
             raise ModelUnavailable(
@@ -288,7 +293,7 @@ def _work(
     with PeakMemory(state.studio.device.kind) as peak:
         for places in missing:
             tell()
-            outputs = _made(todo.kind, run, state, places)
+            outputs = _made(todo.generator, run, state, places)
             kept = {todo.keys[p]: output for p, output in zip(places, outputs, strict=True)}
             # The cost first: where a sample is, there is a cost.
             state.store.keep_cost(todo.cost_key, RunCost(loaded.lease.load_seconds, peak.bytes))
@@ -303,29 +308,31 @@ def _work(
     state.store.keep_cost(todo.cost_key, RunCost(loaded.lease.load_seconds, peak.bytes))
 
 
-def _batches(order: Sequence[int], at_once: int) -> list[Sequence[int]]:
+def _batches(order: Sequence[int], batch_size: int) -> list[Sequence[int]]:
     """The first samples one by one, the others in batches.
 
     By the order of the draw, so that a larger one has the full batches of a smaller one.
     """
     alone = [order[place : place + 1] for place in range(min(ALONE, len(order)))]
-    return alone + [order[at : at + at_once] for at in range(ALONE, len(order), at_once)]
+    return alone + [order[at : at + batch_size] for at in range(ALONE, len(order), batch_size)]
 
 
-def _made(kind: Kind, run: Run, state: _State, places: Sequence[int]) -> list[Output]:
+def _made(
+    generator: OutputGenerator, run: Run, state: _State, places: Sequence[int]
+) -> list[Output]:
     samples = [state.samples[place] for place in places]
     seeds = [state.request.seed + sample.index for sample in samples]
     outputs = None
     if places[0] not in state.order[:ALONE]:
-        outputs = kind.together(run, samples, seeds)
+        outputs = generator.several(run, samples, seeds)
     if outputs is None:
-        outputs = [_alone(kind, run, *each) for each in zip(samples, seeds, strict=True)]
+        outputs = [_one(generator, run, *each) for each in zip(samples, seeds, strict=True)]
     return outputs
 
 
-def _alone(kind: Kind, run: Run, sample: Sample, seed: int) -> Output:
+def _one(generator: OutputGenerator, run: Run, sample: Sample, seed: int) -> Output:
     try:
-        return kind.alone(run, sample, seed)
+        return generator.one(run, sample, seed)
     except StudioError as error:
         raise type(error)(f"{run.model}, {sample.name}: {error}") from error
 
@@ -349,18 +356,18 @@ class _Pause:
 
 def _partial(state: _State, name: str, own: Sequence[_Todo]) -> PartialScores | None:
     """The scores of the samples that are there; None where there are too few for any."""
-    evidence = state.evidence(own)
-    if len(evidence.samples) < 2:
+    outputs = state.outputs(own)
+    if len(outputs.samples) < 2:
         return None
     scores = {}
     for metric in state.request.metrics:
         try:
-            scores[metric] = METRICS[metric].score(evidence)
+            scores[metric] = METRICS[metric].score(outputs)
         except InvalidValue:  # the few that are there do not make this score
             continue
     return PartialScores(
         name,
-        len(evidence.samples),
+        len(outputs.samples),
         len(state.samples),
         {metric: score.value for metric, score in scores.items()},
         frozenset(metric for metric, score in scores.items() if score.warning),
@@ -372,11 +379,11 @@ def _look_at_painted(state: _State, todos: Sequence[_Todo], emit: Emit) -> None:
 
     What was seen for partial scores is forgotten: the clock had put it into batches.
     """
-    state.lookers.forget()
-    if state.lookers.pictures is not None:
+    state.extractors.forget()
+    if state.extractors.pictures is not None:
         for todo in todos:
-            files = state.evidence([todo]).files  # of paintings: other tasks need no extractor
-            _looked(state.lookers.pictures, files, f"the pictures of {todo.name}", emit)
+            files = state.outputs([todo]).files  # of paintings: other tasks need no extractor
+            _extracted(state.extractors.pictures, files, f"the pictures of {todo.name}", emit)
 
 
 def _result(state: _State, todos: Sequence[_Todo], emit: Emit) -> EvaluationResult:
@@ -388,12 +395,12 @@ def _result(state: _State, todos: Sequence[_Todo], emit: Emit) -> EvaluationResu
 
 
 def _model_result(state: _State, own: Sequence[_Todo]) -> ModelResult:
-    kind = shown_kind([todo.kind.name for todo in own])
-    shown = next(todo for todo in own if todo.kind.name == kind)
+    name = shown_generator([todo.generator.name for todo in own])
+    shown = next(todo for todo in own if todo.generator.name == name)
     cost = state.store.cost(shown.cost_key)
     assert cost is not None
-    evidence = state.evidence(own)
-    drawn = [evidence.outputs[kind][place] for place in state.order]
+    outputs = state.outputs(own)
+    drawn = [outputs.by_generator[name][place] for place in state.order]
     costs = costs_of(drawn, cost, shown.snapshot)
     computed = state.computed[shown.name]
-    return measured(shown.name, shown.snapshot, evidence, state.request.metrics, costs, computed)
+    return measured(shown.name, shown.snapshot, outputs, state.request.metrics, costs, computed)

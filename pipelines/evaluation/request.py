@@ -1,33 +1,39 @@
-"""What an evaluation is asked for, checked; each task has its own settings and metrics."""
+"""The request of an evaluation, checked. Each task has its own settings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Annotated, Any
 
 from pipelines import validation
 from pipelines.datasets.samples import DataSet
 from pipelines.errors import InvalidValue, abbreviated
+from pipelines.evaluation.clips import EMBEDDED_CLIP
+from pipelines.evaluation.extractors import EXTRACTORS
+from pipelines.evaluation.features import EMBEDDED_EXTRACTOR
+from pipelines.evaluation.scores import METRICS, metrics_of, needs_of
 from pipelines.image_captioning.pipeline import METHODS
 from pipelines.settings import Limits
-from pipelines.tasks import Task
+from pipelines.tasks import TASKS, Task
 from pipelines.text_to_image.families import SCHEDULERS
+from pipelines.validation import Choice, Number, Rule, Unchecked, Whole
 
 MOST_MODELS = 8
-"""In one comparison; only who asks for it measures one model alone."""
+"""In one evaluation."""
 
 MOST_SAMPLES = 2_000
 MOST_CONTEXT = 8_192
+_LONGEST_NAME = 2_000
 
 
 @dataclass(frozen=True)
 class Describing:
     """As in ``CaptionRequest``; of each picture the likeliest caption counts."""
 
-    method: str = "beams"
-    temperature: float = 0.7
-    max_new_tokens: int = 32
+    method: Annotated[str, Choice(METHODS)] = "beams"
+    temperature: Annotated[float, Number(0.0, 5.0)] = 0.7
+    max_new_tokens: Annotated[int, Whole(1, "caption_tokens")] = 32
 
 
 @dataclass(frozen=True)
@@ -35,9 +41,9 @@ class Painting:
     """As in ``PaintRequest``, so each model has its own steps or guidance where they are None;
     each text is a prompt."""
 
-    steps: int | None = 20
-    guidance_scale: float | None = 4.0
-    scheduler: str = "DDIM"
+    steps: Annotated[int | None, Whole(1, "steps", or_own=True)] = 20
+    guidance_scale: Annotated[float | None, Number(0.0, "guidance_scale", or_own=True)] = 4.0
+    scheduler: Annotated[str, Choice(tuple(SCHEDULERS))] = "DDIM"
 
 
 @dataclass(frozen=True)
@@ -48,11 +54,11 @@ class Writing:
     is less, that overlap by half. Its first half is what a model is to continue.
     """
 
-    context: int = 1_024
-    max_new_tokens: int = 64
-    temperature: float = 0.8
-    top_p: float = 0.95
-    top_k: int = 50
+    context: Annotated[int, Whole(2, MOST_CONTEXT)] = 1_024
+    max_new_tokens: Annotated[int, Whole(1, "new_tokens")] = 64
+    temperature: Annotated[float, Number(0.0, 5.0)] = 0.8
+    top_p: Annotated[float, Number(0.0, 1.0)] = 0.95
+    top_k: Annotated[int, Whole(0, 100_000)] = 50
 
 
 Generation = Describing | Painting | Writing
@@ -61,77 +67,68 @@ SETTINGS: Mapping[Task, type[Generation]] = {
     "describe": Describing,
     "paint": Painting,
 }
-TASKS: tuple[Task, ...] = ("write", "paint", "describe")
 
-METRICS: Mapping[Task, tuple[str, ...]] = {
-    "write": ("bits_per_byte", "perplexity", "chrf", "distinct_2", "self_bleu"),
-    "describe": (
-        "cider",
-        "bleu",
-        "rouge_l",
-        "exact_match",
-        "caption_clip_score",
-        "recall_picture_to_caption",
-        "recall_caption_to_picture",
-    ),
-    "paint": (
-        "kid",
-        "fid",
-        "clip_score",
-        "recall_text_to_picture",
-        "recall_picture_to_text",
-        "diversity",
-        "round_trip_cider",
-        "round_trip_rouge_l",
-        "round_trip_exact",
-    ),
-}
-"""What can be measured, by task; the names of ``scores.METRICS``."""
 
-DEFAULT_METRICS: Mapping[Task, tuple[str, ...]] = {
-    "write": ("bits_per_byte", "perplexity"),
-    "describe": ("cider", "bleu", "rouge_l", "exact_match"),
-    "paint": ("kid", "clip_score", "diversity"),
-}
-_OF_REAL_PICTURES = ("kid", "fid")
-OF_CLIP = (
-    "clip_score",
-    "caption_clip_score",
-    "recall_text_to_picture",
-    "recall_picture_to_text",
-    "recall_picture_to_caption",
-    "recall_caption_to_picture",
-)
-EMBEDDED_CLIP = "emoji-clip"
+@dataclass(frozen=True)
+class _Names(Rule):
+    """A list of names, each without blanks around it."""
 
-OF_FEATURES = ("kid", "fid", "diversity")
-EMBEDDED_EXTRACTOR = "emoji-captioner"
-INCEPTION = "InceptionV3-2015-12-05"
-EXTRACTORS = (EMBEDDED_EXTRACTOR, INCEPTION)
-"""What may look at pictures for ``OF_FEATURES``; ``extractors`` tells which are here."""
+    def check(self, name: str, value: object, limits: Limits) -> tuple[str, ...]:
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise InvalidValue(f"{name} are {abbreviated(value)}; give a list.")
+        for each in value:
+            if not isinstance(each, str) or not each.strip() or len(each) > _LONGEST_NAME:
+                raise InvalidValue(f"One of the {name} is {abbreviated(each)}; give a name.")
+        return tuple(each.strip() for each in value)
+
+
+@dataclass(frozen=True)
+class _Models(_Names):
+    """Names of models, each once."""
+
+    def check(self, name: str, value: object, limits: Limits) -> tuple[str, ...]:
+        models = super().check(name, value, limits)
+        if not 1 <= len(models) <= MOST_MODELS:
+            raise InvalidValue(
+                f"There are {len(models)} models; choose one to measure it alone, or up to "
+                f"{MOST_MODELS}, the one to compare with first."
+            )
+        for model in models:
+            if models.count(model) > 1:
+                raise InvalidValue(f"{abbreviated(model)} is given twice. Give each model once.")
+        return models
+
+
+@dataclass(frozen=True)
+class _Data(Rule):
+    """A data set that was read."""
+
+    def check(self, name: str, value: object, limits: Limits) -> DataSet:
+        if not isinstance(value, DataSet):
+            raise InvalidValue(f"{name} is {abbreviated(value)}; choose a data set.")
+        return value
 
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """Models to hold against the first of them, on samples drawn from a data set.
+    """Models to compare with the first of them, on samples drawn from a data set.
 
-    ``data`` is what ``sources`` finds by one text: a name, a reference of the Hub, a file.
-    ``metrics`` empty: the task's usual ones; the first is what samples are compared by.
+    ``metrics`` empty: the task's default ones; the first decides which samples differ most.
     ``settings`` None: the task's defaults. ``clip`` names the model of CLIPScore and recall, one
-    of this machine or a reference of the Hub, and ``extractor`` what looks at pictures for KID,
-    FID and diversity, one of ``EXTRACTORS``; None: the embedded ones. Sample ``i`` of the data
-    set is generated with ``seed + i``.
+    of this machine or a reference of the Hub, and ``extractor`` what computes the features of
+    pictures for KID, FID and diversity, one of ``EXTRACTORS``; None: the embedded ones. Sample
+    ``i`` of the data set is generated with ``seed + i``.
     """
 
-    task: Task
-    data: DataSet
-    models: tuple[str, ...]
-    metrics: tuple[str, ...] = ()
-    sample_size: int = 64
-    seed: int = 0
-    settings: Generation | None = None
-    clip: str | None = None
-    extractor: str | None = None
+    task: Annotated[Task, Choice(tuple(TASKS))]
+    data: Annotated[DataSet, _Data()]
+    models: Annotated[tuple[str, ...], _Models()]
+    metrics: Annotated[tuple[str, ...], _Names()] = ()
+    sample_size: Annotated[int, Whole(2, MOST_SAMPLES)] = 64
+    seed: Annotated[int, Whole(0, 2**62)] = 0
+    settings: Annotated[Generation | None, Unchecked()] = None
+    clip: Annotated[str | None, Unchecked()] = None
+    extractor: Annotated[str | None, Unchecked()] = None
 
 
 def checked(request: EvaluationRequest, limits: Limits) -> EvaluationRequest:
@@ -140,89 +137,32 @@ def checked(request: EvaluationRequest, limits: Limits) -> EvaluationRequest:
     Raises:
         InvalidValue: naming the first field that is not.
     """
-    validation.choice("task", request.task, TASKS)
-    if not isinstance(request.data, DataSet):
-        raise InvalidValue(f"data is {abbreviated(request.data)}; choose a data set.")
+    request = validation.checked(request, limits)
+    for name in request.metrics:
+        validation.choice("metrics", name, metrics_of(request.task))
+    metrics = tuple(dict.fromkeys(request.metrics)) or metrics_of(request.task, defaults_only=True)
+    needs = needs_of(metrics)
+    extractor = EMBEDDED_EXTRACTOR if request.extractor is None else request.extractor
+    validation.choice("extractor", extractor, EXTRACTORS)
     request = replace(
         request,
-        models=_checked_models(request.models),
-        metrics=_checked_metrics(request.task, request.metrics),
-        sample_size=validation.whole_number("sample_size", request.sample_size, 2, MOST_SAMPLES),
-        seed=validation.whole_number("seed", request.seed, 0, 2**62),
+        metrics=metrics,
         settings=_checked_settings(request.task, request.settings, limits),
+        clip=EMBEDDED_CLIP if request.clip is None and "clip" in needs else request.clip,
+        extractor=extractor if "features" in needs else None,
     )
-    if request.clip is None and set(OF_CLIP) & set(request.metrics):
-        request = replace(request, clip=EMBEDDED_CLIP)
-    request = replace(request, extractor=_checked_extractor(request))
     _check_fit(request)
     return request
-
-
-def _checked_models(models: object) -> tuple[str, ...]:
-    names = _texts("models", models)
-    if not 1 <= len(names) <= MOST_MODELS:
-        raise InvalidValue(
-            f"There are {len(names)} models; choose one to measure it alone, or up to "
-            f"{MOST_MODELS}, the one to compare with first."
-        )
-    for name in names:
-        if names.count(name) > 1:
-            raise InvalidValue(f"{abbreviated(name)} is given twice. Give each model once.")
-    return tuple(names)
-
-
-def _checked_metrics(task: Task, metrics: object) -> tuple[str, ...]:
-    names = _texts("metrics", metrics)
-    for name in names:
-        validation.choice("metrics", name, METRICS[task])
-    return tuple(dict.fromkeys(names)) or DEFAULT_METRICS[task]
-
-
-def _texts(name: str, values: object) -> list[str]:
-    """A list of names, each without blanks around it."""
-    if isinstance(values, str) or not isinstance(values, Sequence):
-        raise InvalidValue(f"{name} are {abbreviated(values)}; give a list.")
-    for value in values:
-        if not isinstance(value, str) or not value.strip() or len(value) > 2_000:
-            raise InvalidValue(f"One of the {name} is {abbreviated(value)}; give a name.")
-    return [value.strip() for value in values]
-
-
-def _checked_extractor(request: EvaluationRequest) -> str | None:
-    """The one that the metrics need, if any does; a wrong name is refused all the same."""
-    asked = EMBEDDED_EXTRACTOR if request.extractor is None else request.extractor
-    known = validation.choice("extractor", asked, EXTRACTORS)
-    return known if set(OF_FEATURES) & set(request.metrics) else None
 
 
 def _checked_settings(task: Task, settings: object, limits: Limits) -> Generation:
     kind = SETTINGS[task]
     given = kind() if settings is None else settings
-    if isinstance(given, Describing) and kind is Describing:
-        return Describing(
-            validation.choice("method", given.method, METHODS),
-            validation.number("temperature", given.temperature, 0.0, 5.0),
-            validation.whole_number(
-                "max_new_tokens", given.max_new_tokens, 1, limits.caption_tokens
-            ),
+    if not isinstance(given, kind):
+        raise InvalidValue(
+            f"settings are {abbreviated(settings)}; to {task} takes {kind.__name__}."
         )
-    if isinstance(given, Painting) and kind is Painting:
-        return Painting(
-            validation.whole_number_or_own("steps", given.steps, 1, limits.steps),
-            validation.number_or_own(
-                "guidance_scale", given.guidance_scale, 0.0, limits.guidance_scale
-            ),
-            validation.choice("scheduler", given.scheduler, list(SCHEDULERS)),
-        )
-    if isinstance(given, Writing) and kind is Writing:
-        return Writing(
-            validation.whole_number("context", given.context, 2, MOST_CONTEXT),
-            validation.whole_number("max_new_tokens", given.max_new_tokens, 1, limits.new_tokens),
-            validation.number("temperature", given.temperature, 0.0, 5.0),
-            validation.number("top_p", given.top_p, 0.0, 1.0),
-            validation.whole_number("top_k", given.top_k, 0, 100_000),
-        )
-    raise InvalidValue(f"settings are {abbreviated(settings)}; to {task} takes {kind.__name__}.")
+    return validation.checked(given, limits)
 
 
 def settings_from(task: Task, values: Mapping[str, Any]) -> Generation:
@@ -242,13 +182,14 @@ def settings_from(task: Task, values: Mapping[str, Any]) -> Generation:
 
 
 def _check_fit(request: EvaluationRequest) -> None:
-    """Whether the data set has what task and metrics need."""
-    needing = [name for name in request.metrics if name in _OF_REAL_PICTURES]
-    if not request.data.has_pictures and (request.task == "describe" or needing):
-        what = "to describe" if request.task == "describe" else f"the metric {needing[0]}"
+    """Refuses a data set without pictures where the task or a metric needs them."""
+    needing = [f"the metric {name}" for name in request.metrics if "real" in METRICS[name].needs]
+    if TASKS[request.task].takes == "picture":
+        needing.insert(0, f"to {request.task}")
+    if needing and not request.data.has_pictures:
         raise InvalidValue(
-            f"{request.data.name} has texts alone, and {what} needs pictures. Choose another data "
-            "set, or upload a ZIP of pictures with a metadata.jsonl."
+            f"{request.data.name} has only texts, and {needing[0]} needs pictures. Choose another "
+            "data set, or upload a ZIP of pictures with a metadata.jsonl."
         )
     if request.clip is not None:
         validation.text("clip", request.clip, 200)

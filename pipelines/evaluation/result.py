@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pipelines.datasets.samples import Sample
 from pipelines.errors import listed
-from pipelines.evaluation.outputs import Evidence
+from pipelines.evaluation.outputs import Outputs
 from pipelines.evaluation.request import EvaluationRequest
 from pipelines.evaluation.scores import METRICS
 from pipelines.evaluation.store import Output, RunCost
@@ -66,13 +66,13 @@ class ModelResult:
     unscored: Mapping[str, str]
     curves: Mapping[str, Sequence[tuple[int, float]]]
     costs: Costs
-    evidence: Evidence
+    outputs: Outputs
     computed: int
     """Samples that were computed now; the others were there from an earlier run."""
 
     def output_of(self, place: int) -> Output:
         """What people look at of the sample at that place."""
-        return self.evidence.outputs[shown_kind(self.evidence.outputs)][place]
+        return self.outputs.by_generator[shown_generator(self.outputs.by_generator)][place]
 
 
 @dataclass(frozen=True)
@@ -151,10 +151,10 @@ def _p(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
 
 
-def shown_kind(kinds: Iterable[str]) -> str:
-    """Of these kinds of output the one that people look at and whose times are the costs: what
-    was generated, and the likelihood where nothing else was made."""
-    return next((kind for kind in kinds if kind != "likelihood"), "likelihood")
+def shown_generator(names: Iterable[str]) -> str:
+    """Of these generators the one whose outputs people look at and whose times are the costs:
+    the likelihood only where nothing else was made."""
+    return next((name for name in names if name != "likelihood"), "likelihood")
 
 
 def costs_of(outputs: Sequence[Output], run: RunCost, snapshot: Snapshot) -> Costs:

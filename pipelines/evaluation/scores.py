@@ -1,7 +1,7 @@
-"""The metrics of an evaluation: each a score of one model, and a test against another's.
+"""The metrics of an evaluation, one row each: a score of one model and a test against another.
 
-The mathematics is in ``pipelines.metrics``; here stands which outputs a metric reads, and
-what of each sample the paired tests add up.
+The mathematics is in ``pipelines.metrics``. A new metric is a file there and a row of ``METRICS``
+here; requests, the page, the command line and the report read everything else from the row.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.errors import InvalidValue
-from pipelines.evaluation.outputs import Array, Evidence, Looker
+from pipelines.evaluation.outputs import Array, Need, Outputs
 from pipelines.evaluation.set_tests import (
     frechet_distance_test,
     kernel_distance_test,
@@ -43,37 +43,44 @@ from pipelines.metrics.wording import (
 )
 from pipelines.tasks import Task
 
-Rows = Callable[[Evidence], Array]
-Test = Callable[[Evidence, Evidence], Difference]
+Rows = Callable[[Outputs], Array]
+Test = Callable[[Outputs, Outputs], Difference]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One score. ``rows`` are statistics of each sample and ``of_sums`` the score of their
-    sums: the paired tests' and, of one row, the sample's own value. A score that only a whole set
-    has comes with its own ``test`` in their place. ``remark`` is what to tell beside the score.
-    ``not_alike`` names what two models must share for the scores to mean the same, beside the
-    samples. ``lookers`` are those that the score needs."""
+    """One score of what the generator called ``reads`` made; see ``generators.GENERATORS``.
 
+    A paired test adds up ``rows``, statistics of each sample, and ``of_sums`` makes the score of
+    their sums (of one row: the sample's own value). A score that only a whole set has comes with
+    its own ``test`` in their place.
+
+    ``needs`` are the models and pictures that the score takes beside the outputs. ``remark`` is
+    printed beside the score. ``not_alike`` says why two models' scores do not mean the same,
+    where they do not. ``is_default``: it is computed where nobody chooses.
+    """
+
+    name: str
     label: str
     task: Task
-    kind: str
-    score: Callable[[Evidence], Score]
+    reads: str
+    score: Callable[[Outputs], Score]
     rows: Rows | None = None
     of_sums: paired.ScoreOfSums = interval.ratio
     test: Test | None = None
     higher_is_better: bool = True
-    remark: Callable[[Evidence], str] | None = None
-    not_alike: Callable[[Evidence, Evidence], str | None] = lambda ours, theirs: None
-    lookers: tuple[Looker, ...] = ()
+    is_default: bool = False
+    needs: tuple[Need, ...] = ()
+    remark: Callable[[Outputs], str] | None = None
+    not_alike: Callable[[Outputs, Outputs], str | None] = lambda ours, theirs: None
 
-    def values(self, evidence: Evidence) -> list[float] | None:
+    def values(self, outputs: Outputs) -> list[float] | None:
         """Each sample's own value; None for a score of a whole set."""
         if self.rows is None:
             return None
-        return [float(value) for value in self.of_sums(self.rows(evidence))]
+        return [float(value) for value in self.of_sums(self.rows(outputs))]
 
-    def difference(self, ours: Evidence, theirs: Evidence) -> Difference | str:
+    def difference(self, ours: Outputs, theirs: Outputs) -> Difference | str:
         """The test of ours against theirs, or why there is none."""
         if reason := self.not_alike(ours, theirs):
             return reason
@@ -86,23 +93,68 @@ class Metric:
             return str(error)
 
 
-def _exact_hits(texts: Sequence[str], references: Sequence[Sequence[str]]) -> list[bool]:
-    """Whether a text has the words of one of its right answers, in their order."""
-    told = zip(texts, references, strict=True)
-    return [ptb.words(text) in [ptb.words(answer) for answer in right] for text, right in told]
+Texts = Sequence[str]
+References = Sequence[Sequence[str]]
 
 
-def _exact_match(texts: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
-    return proportion(_exact_hits(texts, references), f"words of a reference, tok:{ptb.NAME}")
+def _captions(outputs: Outputs) -> tuple[Texts, References]:
+    return outputs.texts("caption"), outputs.references
+
+
+def _readings(outputs: Outputs) -> tuple[Texts, References]:
+    return outputs.readings(), outputs.prompts
+
+
+def _continuations(outputs: Outputs) -> tuple[Texts, References]:
+    return outputs.texts("continuation"), outputs.continuations
+
+
+def _of_captions(
+    name: str, label: str,
+    score: Callable[[Texts, References, int], Score],
+    of_each: Callable[[Texts, References], Array],
+) -> Metric:  # fmt: skip
+    return Metric(
+        name, label, "describe", "caption",
+        lambda outputs: score(*_captions(outputs), outputs.seed),
+        lambda outputs: of_values(of_each(*_captions(outputs))),
+        is_default=True,
+    )  # fmt: skip
+
+
+def _of_readings(
+    name: str, label: str,
+    score: Callable[[Texts, References, int], Score],
+    of_each: Callable[[Texts, References], Array],
+) -> Metric:  # fmt: skip
+    """A round trip: painted pictures are captioned again, and the captions held to the prompts."""
+    return Metric(
+        name, label, "paint", "picture",
+        lambda outputs: outputs.signed_by_reader(score(*_readings(outputs), outputs.seed)),
+        lambda outputs: of_values(of_each(*_readings(outputs))),
+        needs=("reader",),
+    )  # fmt: skip
+
+
+def _exact_hits(texts: Texts, references: References) -> Array:
+    """1 where a text has the words of one of its right answers, in their order, else 0."""
+    pairs = zip(texts, references, strict=True)
+    hits = [ptb.words(text) in [ptb.words(answer) for answer in right] for text, right in pairs]
+    return np.array(hits, np.float64)
+
+
+def _exact_match(texts: Texts, references: References, seed: int) -> Score:
+    hits = [bool(hit) for hit in _exact_hits(texts, references)]
+    return proportion(hits, f"words of a reference, tok:{ptb.NAME}")
 
 
 def _likelihoods(counted: str) -> Rows:
-    """Of each text, bits (or nats, for tokens) and how many units they are told for."""
+    """Of each text, bits (for bytes) or nats (for tokens), and the number of these units."""
     unit = np.log(2) if counted == "bytes" else 1.0
 
-    def rows(evidence: Evidence) -> Array:
-        nats = np.array(evidence.facts("nats"), np.float64)
-        return np.column_stack([nats / unit, np.array(evidence.facts(counted), np.float64)])
+    def rows(outputs: Outputs) -> Array:
+        nats = np.array(outputs.facts("nats"), np.float64)
+        return np.column_stack([nats / unit, np.array(outputs.facts(counted), np.float64)])
 
     return rows
 
@@ -112,185 +164,181 @@ def _exp_ratio(sums: Array) -> Array:
         return np.asarray(np.exp(interval.ratio(sums)))
 
 
-def _other_tokenizer(ours: Evidence, theirs: Evidence) -> str | None:
+def _other_tokenizer(ours: Outputs, theirs: Outputs) -> str | None:
     if ours.tokenizer == theirs.tokenizer:
         return None
     return "the models have other tokenisers, so their perplexities cannot be compared"
 
 
-Features = Callable[[Evidence], tuple[Array, Array, str]]
+def _counts(outputs: Outputs, name: str) -> list[int]:
+    return [int(value) for value in outputs.facts(name)]
 
 
-def _retrieval(label: str, task: Task, kind: str, features: Features, made_asks: bool) -> Metric:
+def _wordings(
+    name: str, label: str, score: Callable[[Texts], Score],
+    of_sets: Callable[[Texts], paired.ScoreOfSets], higher_is_better: bool,
+) -> Metric:  # fmt: skip
+    """A score of all continuations together."""
+    return Metric(
+        name, label, "write", "continuation",
+        lambda outputs: score(outputs.texts("continuation")),
+        test=lambda ours, theirs: texts_test(
+            ours.texts("continuation"), theirs.texts("continuation"), of_sets, ours.seed
+        ),
+        higher_is_better=higher_is_better,
+    )  # fmt: skip
+
+
+def _distance(
+    name: str, label: str, score: Callable[[Array, Array, str], Score],
+    test: Callable[[Array, Array, Array, int], Difference], is_default: bool,
+) -> Metric:  # fmt: skip
+    """A distance of the painted pictures from the data set's own."""
+    return Metric(
+        name, label, "paint", "picture",
+        lambda outputs: score(outputs.features, outputs.extractors.real, outputs.extractor),
+        test=lambda ours, theirs: test(
+            ours.features, theirs.features, ours.extractors.real, ours.seed
+        ),
+        higher_is_better=False,
+        is_default=is_default,
+        needs=("features", "real"),
+    )  # fmt: skip
+
+
+_Clip = Callable[[Outputs], tuple[Array, Array, str]]
+
+
+def _clip_score(name: str, task: Task, reads: str, features: _Clip, is_default: bool) -> Metric:
+    return Metric(
+        name, "CLIPScore", task, reads,
+        lambda outputs: clip_score(*features(outputs), outputs.seed),
+        lambda outputs: of_values(clip_score_of_each(*features(outputs)[:2])),
+        is_default=is_default,
+        needs=("clip",),
+    )  # fmt: skip
+
+
+def _captions_and_pictures(outputs: Outputs) -> tuple[Array, Array, str]:
+    pictures, captions, name = outputs.clip_features_of_captions()
+    return captions, pictures, name
+
+
+def _retrieval(
+    name: str, label: str, task: Task, reads: str, features: _Clip, is_query: bool
+) -> Metric:
     """Recall at 1 by CLIP, among all samples; those of one text answer each other.
 
     Args:
         features: of what a model made, of what it was given, and CLIP's name.
-        made_asks: whether what was made is looked for among what was given, or the given among
-            the made. A hit of the second depends on all that the model made, so its test looks
+        is_query: whether what was made is looked for among what was given, or the given among
+            the made. A hit of the second depends on all that the model made, so its test ranks
             again after every exchange.
     """
 
-    def asked(evidence: Evidence) -> tuple[Array, Array, npt.NDArray[np.bool_]]:
-        made, given, _ = features(evidence)
-        return (*((made, given) if made_asks else (given, made)), evidence.is_same)
+    def ranked(outputs: Outputs) -> tuple[Array, Array, npt.NDArray[np.bool_]]:
+        made, given, _ = features(outputs)
+        return (*((made, given) if is_query else (given, made)), outputs.is_same)
 
-    def remark(evidence: Evidence) -> str:
-        scores = recall(*asked(evidence), features(evidence)[2])
+    def remark(outputs: Outputs) -> str:
+        scores = recall(*ranked(outputs), features(outputs)[2])
         return ", ".join(f"{score.value:.3f} at {k}" for k, score in scores.items())
 
     return Metric(
-        label, task, kind,
-        lambda e: recall(*asked(e), features(e)[2], [1])[1],
-        lambda e: of_values(first_right_ranks(*asked(e)) == 0),
-        test=None if made_asks else lambda ours, theirs: recall_test(
+        name, label, task, reads,
+        lambda outputs: recall(*ranked(outputs), features(outputs)[2], [1])[1],
+        lambda outputs: of_values(first_right_ranks(*ranked(outputs)) == 0),
+        test=None if is_query else lambda ours, theirs: recall_test(
             features(ours)[0], features(theirs)[0], features(ours)[1], ours.is_same, ours.seed
         ),
+        needs=("clip",),
         remark=remark,
-        lookers=("clip",),
     )  # fmt: skip
 
 
-def _captions_and_pictures(evidence: Evidence) -> tuple[Array, Array, str]:
-    pictures, captions, name = evidence.clip_features_of_captions()
-    return captions, pictures, name
-
-
-def _counts(evidence: Evidence, name: str) -> list[int]:
-    return [int(value) for value in evidence.facts(name)]
-
-
 METRICS: Mapping[str, Metric] = {
-    "cider": Metric(
-        "CIDEr", "describe", "caption",
-        lambda e: cider(e.texts("caption"), e.references, e.seed),
-        lambda e: of_values(cider_of_each(e.texts("caption"), e.references)),
-    ),
-    "bleu": Metric(
-        "BLEU", "describe", "caption",
-        lambda e: corpus_bleu(e.texts("caption"), e.references, "ptb", seed=e.seed),
-        lambda e: bleu_statistics(e.texts("caption"), e.references, "ptb"),
-        bleu_of_sums,
-    ),
-    "rouge_l": Metric(
-        "ROUGE-L", "describe", "caption",
-        lambda e: rouge_l(e.texts("caption"), e.references, e.seed),
-        lambda e: of_values(rouge_l_of_each(e.texts("caption"), e.references)),
-    ),
-    "exact_match": Metric(
-        "Exact match", "describe", "caption",
-        lambda e: _exact_match(e.texts("caption"), e.references),
-        lambda e: of_values(np.array(_exact_hits(e.texts("caption"), e.references), np.float64)),
-    ),
-    "caption_clip_score": Metric(
-        "CLIPScore", "describe", "caption",
-        lambda e: clip_score(*e.clip_features_of_captions(), e.seed),
-        lambda e: of_values(clip_score_of_each(*e.clip_features_of_captions()[:2])),
-        lookers=("clip",),
-    ),
-    "recall_picture_to_caption": _retrieval(
-        "Picture-to-caption recall@1", "describe", "caption", _captions_and_pictures, False
-    ),
-    "recall_caption_to_picture": _retrieval(
-        "Caption-to-picture recall@1", "describe", "caption", _captions_and_pictures, True
-    ),
-    "kid": Metric(
-        "KID", "paint", "picture",
-        lambda e: kernel_distance(e.features()[0], e.lookers.real, e.features()[1]),
-        test=lambda ours, theirs: kernel_distance_test(
-            ours.features()[0], theirs.features()[0], ours.lookers.real, ours.seed
+    metric.name: metric
+    for metric in (
+        Metric(
+            "bits_per_byte", "Bits per byte", "write", "likelihood",
+            lambda o: bits_per_byte(
+                o.facts("nats"), _counts(o, "bytes"), o.data.signature, o.seed, o.windows
+            ),
+            _likelihoods("bytes"),
+            higher_is_better=False, is_default=True,
         ),
-        higher_is_better=False,
-        lookers=("pictures", "real"),
-    ),
-    "fid": Metric(
-        "FID", "paint", "picture",
-        lambda e: frechet_distance(e.features()[0], e.lookers.real, e.features()[1]),
-        test=lambda ours, theirs: frechet_distance_test(
-            ours.features()[0], theirs.features()[0], ours.lookers.real, ours.seed
+        Metric(
+            "perplexity", "Perplexity", "write", "likelihood",
+            lambda o: perplexity(
+                o.facts("nats"), _counts(o, "tokens"), o.data.signature, o.tokenizer, o.windows,
+                o.seed,
+            ),
+            _likelihoods("tokens"), _exp_ratio,
+            higher_is_better=False, is_default=True, not_alike=_other_tokenizer,
         ),
-        higher_is_better=False,
-        lookers=("pictures", "real"),
-    ),
-    "clip_score": Metric(
-        "CLIPScore", "paint", "picture",
-        lambda e: clip_score(*e.clip_features(), e.seed),
-        lambda e: of_values(clip_score_of_each(*e.clip_features()[:2])),
-        lookers=("clip",),
-    ),
-    "recall_text_to_picture": _retrieval(
-        "Text-to-picture recall@1", "paint", "picture", Evidence.clip_features, False
-    ),
-    "recall_picture_to_text": _retrieval(
-        "Picture-to-text recall@1", "paint", "picture", Evidence.clip_features, True
-    ),
-    "round_trip_cider": Metric(
-        "Round trip CIDEr", "paint", "picture",
-        lambda e: e.signed_by_reader(cider(e.readings(), e.prompts, e.seed)),
-        lambda e: of_values(cider_of_each(e.readings(), e.prompts)),
-        lookers=("reader",),
-    ),
-    "round_trip_rouge_l": Metric(
-        "Round trip ROUGE-L", "paint", "picture",
-        lambda e: e.signed_by_reader(rouge_l(e.readings(), e.prompts, e.seed)),
-        lambda e: of_values(rouge_l_of_each(e.readings(), e.prompts)),
-        lookers=("reader",),
-    ),
-    "round_trip_exact": Metric(
-        "Round trip exact match", "paint", "picture",
-        lambda e: e.signed_by_reader(_exact_match(e.readings(), e.prompts)),
-        lambda e: of_values(np.array(_exact_hits(e.readings(), e.prompts), np.float64)),
-        lookers=("reader",),
-    ),
-    "diversity": Metric(
-        "Diversity", "paint", "picture",
-        lambda e: mean_cosine_distance(*e.features()),
-        test=lambda ours, theirs: mean_distance_test(
-            ours.features()[0], theirs.features()[0], ours.seed
+        Metric(
+            "chrf", "chrF", "write", "continuation",
+            lambda o: corpus_chrf(*_continuations(o), seed=o.seed),
+            lambda o: chrf_statistics(*_continuations(o)), chrf_of_sums,
         ),
-        lookers=("pictures",),
-    ),
-    "bits_per_byte": Metric(
-        "Bits per byte", "write", "likelihood",
-        lambda e: bits_per_byte(
-            e.facts("nats"), _counts(e, "bytes"), e.data.signature, e.seed, e.windows
+        _wordings("distinct_2", "Distinct-2", distinct, distinct_of_sets, True),
+        _wordings("self_bleu", "Self-BLEU", self_bleu, self_bleu_of_sets, False),
+        _of_captions("cider", "CIDEr", cider, cider_of_each),
+        Metric(
+            "bleu", "BLEU", "describe", "caption",
+            lambda o: corpus_bleu(*_captions(o), "ptb", seed=o.seed),
+            lambda o: bleu_statistics(*_captions(o), "ptb"), bleu_of_sums,
+            is_default=True,
         ),
-        _likelihoods("bytes"), higher_is_better=False,
-    ),
-    "perplexity": Metric(
-        "Perplexity", "write", "likelihood",
-        lambda e: perplexity(
-            e.facts("nats"), _counts(e, "tokens"), e.data.signature, e.tokenizer, e.windows, e.seed
+        _of_captions("rouge_l", "ROUGE-L", rouge_l, rouge_l_of_each),
+        _of_captions("exact_match", "Exact match", _exact_match, _exact_hits),
+        _clip_score(
+            "caption_clip_score", "describe", "caption", Outputs.clip_features_of_captions, False
         ),
-        _likelihoods("tokens"), _exp_ratio, higher_is_better=False, not_alike=_other_tokenizer,
-    ),
-    "chrf": Metric(
-        "chrF", "write", "continuation",
-        lambda e: corpus_chrf(e.texts("continuation"), e.continuations, seed=e.seed),
-        lambda e: chrf_statistics(e.texts("continuation"), e.continuations),
-        chrf_of_sums,
-    ),
-    "distinct_2": Metric(
-        "Distinct-2", "write", "continuation", lambda e: distinct(e.texts("continuation"), 2),
-        test=lambda ours, theirs: texts_test(
-            ours.texts("continuation"), theirs.texts("continuation"), distinct_of_sets, ours.seed
+        _retrieval(
+            "recall_picture_to_caption", "Picture-to-caption recall@1", "describe", "caption",
+            _captions_and_pictures, False,
         ),
-    ),
-    "self_bleu": Metric(
-        "Self-BLEU", "write", "continuation", lambda e: self_bleu(e.texts("continuation")),
-        test=lambda ours, theirs: texts_test(
-            ours.texts("continuation"), theirs.texts("continuation"), self_bleu_of_sets, ours.seed
+        _retrieval(
+            "recall_caption_to_picture", "Caption-to-picture recall@1", "describe", "caption",
+            _captions_and_pictures, True,
         ),
-        higher_is_better=False,
-    ),
+        _distance("kid", "KID", kernel_distance, kernel_distance_test, True),
+        _distance("fid", "FID", frechet_distance, frechet_distance_test, False),
+        _clip_score("clip_score", "paint", "picture", Outputs.clip_features, True),
+        _retrieval(
+            "recall_text_to_picture", "Text-to-picture recall@1", "paint", "picture",
+            Outputs.clip_features, False,
+        ),
+        _retrieval(
+            "recall_picture_to_text", "Picture-to-text recall@1", "paint", "picture",
+            Outputs.clip_features, True,
+        ),
+        Metric(
+            "diversity", "Diversity", "paint", "picture",
+            lambda o: mean_cosine_distance(o.features, o.extractor),
+            test=lambda ours, theirs: mean_distance_test(
+                ours.features, theirs.features, ours.seed
+            ),
+            is_default=True, needs=("features",),
+        ),
+        _of_readings("round_trip_cider", "Round trip CIDEr", cider, cider_of_each),
+        _of_readings("round_trip_rouge_l", "Round trip ROUGE-L", rouge_l, rouge_l_of_each),
+        _of_readings("round_trip_exact", "Round trip exact match", _exact_match, _exact_hits),
+    )
 }  # fmt: skip
+"""In the order of the page."""
 
 
-def kinds_of(metrics: Sequence[str]) -> list[str]:
-    """The kinds of outputs that these metrics read, each once."""
-    return list(dict.fromkeys(METRICS[name].kind for name in metrics))
+def metrics_of(task: Task, defaults_only: bool = False) -> tuple[str, ...]:
+    """The names of a task's metrics, or of those that are computed where nobody chooses."""
+    return tuple(
+        metric.name
+        for metric in METRICS.values()
+        if metric.task == task and (metric.is_default or not defaults_only)
+    )
 
 
-def lookers_of(metrics: Sequence[str]) -> set[Looker]:
-    """Who has to look at pictures for these metrics."""
-    return {looker for name in metrics for looker in METRICS[name].lookers}
+def needs_of(metrics: Sequence[str]) -> set[Need]:
+    """What these metrics take beside the outputs; names of none are passed over."""
+    return {need for each in METRICS.values() if each.name in metrics for need in each.needs}

@@ -30,7 +30,6 @@ from pipelines.evaluation.evaluation_form import (
 from pipelines.evaluation.pipeline import generate
 from pipelines.evaluation.replay import EVALUATION
 from pipelines.evaluation.request import (
-    OF_CLIP,
     Describing,
     EvaluationRequest,
     Generation,
@@ -38,6 +37,7 @@ from pipelines.evaluation.request import (
     Writing,
 )
 from pipelines.evaluation.result import EvaluationResult, PartialScores
+from pipelines.evaluation.scores import needs_of
 from pipelines.evaluation.setup import UPLOAD, Setup, setup_of
 from pipelines.evaluation.tables import (
     Table,
@@ -140,8 +140,7 @@ def _handler(studio: Studio, found: Found) -> Callable[..., Iterator[dict[Any, A
             request = EvaluationRequest(
                 task, (yield from _data(data, upload, studio.settings)),
                 _listed("models", models), _listed("metrics", metrics), sample_size, seed,
-                settings, clip if set(OF_CLIP) & set(metrics or []) else None,
-                extractor,
+                settings, clip if "clip" in needs_of(metrics or []) else None, extractor,
             )  # fmt: skip
             return (yield from generate(studio, request))
 
@@ -257,7 +256,7 @@ def _pictures(result: EvaluationResult) -> list[tuple[Image.Image, str]]:
         if result.request.task == "paint":
             for model in result.models:
                 caption = f"{model.name}: {sample.text}"
-                shown.append((_opened(model.evidence.files[place]), caption))
+                shown.append((_opened(model.outputs.files[place]), caption))
     return shown
 
 

@@ -19,7 +19,7 @@ from pipelines.runtime.streaming import Emit
 if TYPE_CHECKING:
     import torch
 
-_FEWEST_BEAMS = 4
+FEWEST_BEAMS = 4
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _generate(model: Any, prepared: Prepared, search: Search, clock: TokenClock)
     count = search.count
     chain = LogitsProcessorList([clock])
     arguments = prepared.arguments
-    options = {"num_beams": max(count, _FEWEST_BEAMS), "num_return_sequences": count}
+    options = {"num_beams": max(count, FEWEST_BEAMS), "num_return_sequences": count}
     if search.method == "sampling":
         chain += processors(search.temperature, 0, 1.0, [search.seed + i for i in range(count)])
         arguments = {name: _rows(value, count) for name, value in arguments.items()}

@@ -19,12 +19,13 @@ from pipelines.arena.replay import VOTES
 from pipelines.datasets.sources import HELP, owned
 from pipelines.errors import InvalidValue, StudioError, abbreviated
 from pipelines.evaluation.card import card
+from pipelines.evaluation.extractors import EXTRACTORS
 from pipelines.evaluation.pipeline import generate
 from pipelines.evaluation.replay import EVALUATION
 from pipelines.evaluation.report import markdown, pasted, write
-from pipelines.evaluation.request import EXTRACTORS, METRICS, EvaluationRequest, settings_from
+from pipelines.evaluation.request import EvaluationRequest, settings_from
 from pipelines.evaluation.result import PartialScores
-from pipelines.evaluation.scores import METRICS as KNOWN
+from pipelines.evaluation.scores import METRICS, metrics_of
 from pipelines.events import Progress, with_result
 from pipelines.files.images import open_picture
 from pipelines.model_comparison.replay import COMPARISON
@@ -80,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_evaluate(commands: Any) -> argparse.ArgumentParser:
-    lines = (f"  {task}: {', '.join(METRICS[task])}\n" for task in TASKS)
+    lines = (f"  {task}: {', '.join(metrics_of(task))}\n" for task in TASKS)
     evaluate: argparse.ArgumentParser = commands.add_parser(
         "evaluate",
         help="hold models against the first of them on a data set, or measure one",
@@ -96,7 +97,7 @@ def _add_evaluate(commands: Any) -> argparse.ArgumentParser:
         help="names on this machine, owner/repo[@revision], or 'base + adapter:0.8'",
     )  # fmt: skip
     evaluate.add_argument(
-        "--metrics", nargs="+", default=[], choices=list(KNOWN), metavar="METRIC",
+        "--metrics", nargs="+", default=[], choices=list(METRICS), metavar="METRIC",
         help="what to measure (default: the usual ones of the task)",
     )  # fmt: skip
     evaluate.add_argument("--samples", type=int, default=64, help="how many (default: 64)")
@@ -235,7 +236,7 @@ def _finished(run: Generator[Any, None, Any]) -> Any:
 
 def _line(event: Any) -> str:
     if isinstance(event, PartialScores):
-        scores = ", ".join(f"{KNOWN[m].label} {v:.4g}" for m, v in event.scores.items())
+        scores = ", ".join(f"{METRICS[m].label} {v:.4g}" for m, v in event.scores.items())
         return f"{event.model}: {event.done} of {event.total} samples · {scores}"
     if not isinstance(event, Progress):
         return ""

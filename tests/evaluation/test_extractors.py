@@ -18,6 +18,7 @@ from pipelines.errors import LoadFailed, ModelUnavailable, OutOfBudget, StudioEr
 from pipelines.evaluation import extractors
 from pipelines.evaluation.card import card, request_of
 from pipelines.evaluation.extractors import (
+    INCEPTION,
     PictureFeatures,
     extractor_names,
     open_extractor,
@@ -25,7 +26,7 @@ from pipelines.evaluation.extractors import (
 from pipelines.evaluation.features import weights_hash
 from pipelines.evaluation.pipeline import generate
 from pipelines.evaluation.replay import compared, replay
-from pipelines.evaluation.request import INCEPTION, EvaluationRequest, Painting
+from pipelines.evaluation.request import EvaluationRequest, Painting
 from pipelines.events import Progress, with_result
 from pipelines.runtime.residency import Lease
 from pipelines.runtime.studio import Studio
@@ -48,8 +49,8 @@ def beside(studio: Studio, directory: Path) -> Studio:
 
 
 def opened(studio: Studio, name: str) -> tuple[Lease, PictureFeatures]:
-    *_, (lease, looker) = with_result(open_extractor(studio, name))
-    return lease, looker
+    *_, (lease, extractor) = with_result(open_extractor(studio, name))
+    return lease, extractor
 
 
 def files_of(scenes: DataSet) -> list[Path]:
@@ -57,13 +58,13 @@ def files_of(scenes: DataSet) -> list[Path]:
 
 
 def test_the_embedded_extractor_is_named_by_its_weights(studio: Studio, scenes: DataSet) -> None:
-    lease, looker = opened(studio, "emoji-captioner")
+    lease, extractor = opened(studio, "emoji-captioner")
     files = files_of(scenes)
-    features = looker.of([files[0], files[1], files[0]])
+    features = extractor.of([files[0], files[1], files[0]])
     lease.release()
 
     known = weights_hash(studio.settings.models_dir / "emoji-captioner")
-    assert looker.name == f"emoji-captioner-encoder@{known}"
+    assert extractor.name == f"emoji-captioner-encoder@{known}"
     assert known != weights_hash(studio.settings.models_dir / "other-captioner")
     assert features.shape == (3, 64)
     assert features.dtype == np.float64
@@ -78,14 +79,14 @@ def test_inception_is_known_by_its_header_and_is_one_of_the_models_in_memory(
     studio = beside(studio, inception_dir)
     assert extractor_names(studio.settings) == ["emoji-captioner", INCEPTION]
 
-    lease, looker = opened(studio, INCEPTION)
+    lease, extractor = opened(studio, INCEPTION)
     known = weights_hash(inception_dir / "folder" / "weights.safetensors")
-    assert looker.name == f"InceptionV3-2015-12-05@{known}"
+    assert extractor.name == f"InceptionV3-2015-12-05@{known}"
     (resident,) = studio.residency.residents()
-    assert (resident.key, resident.users) == (looker.name, 1)
+    assert (resident.key, resident.users) == (extractor.name, 1)
     assert 87e6 < resident.size_bytes < 88e6, "float32, without the classifier"
     files = files_of(scenes)[:2]
-    assert looker.of(files).shape == (2, 2048)
+    assert extractor.of(files).shape == (2, 2048)
     again, _ = opened(studio, INCEPTION)
     assert again.model is lease.model
     for held in (lease, again):
@@ -163,9 +164,9 @@ def test_a_pickle_is_converted_by_the_command_that_is_told(studio: Studio, tmp_p
     program = command.removeprefix('python -c "').removesuffix('"')
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
 
-    lease, looker = opened(studio, INCEPTION)
+    lease, extractor = opened(studio, INCEPTION)
     lease.release()
-    assert looker.name.startswith("InceptionV3-2015-12-05@")
+    assert extractor.name.startswith("InceptionV3-2015-12-05@")
     assert torch.equal(lease.model.Conv2d_2a_3x3.conv.weight, tensors[name])
     for path in tmp_path.iterdir():
         path.unlink()

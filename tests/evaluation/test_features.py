@@ -19,10 +19,10 @@ from pipelines.evaluation.features import (
     open_clip,
     weights_hash,
 )
-from pipelines.evaluation.outputs import Evidence, Lookers
+from pipelines.evaluation.outputs import Extractors, Outputs
 from pipelines.evaluation.pipeline import generate
 from pipelines.evaluation.request import EvaluationRequest, Painting
-from pipelines.evaluation.scores import METRICS, lookers_of
+from pipelines.evaluation.scores import METRICS, needs_of
 from pipelines.evaluation.store import Output
 from pipelines.events import with_result
 from pipelines.recipes.captioner.model import build_image_processor
@@ -83,14 +83,14 @@ def test_a_caption_is_held_against_its_picture(
     settings = replace(studio.settings, extra_models_dir=tmp_path / "extra")
     *_, (lease, features) = with_result(open_clip(Studio(settings), "scene-clip"))
     lease.release()
-    lookers = Lookers(clip=features)
+    extractors = Extractors(clip=features)
     captions = ["a cat", "a dog", "a cat face on a white background"]
     metric = METRICS["caption_clip_score"]
 
     def score_of(said: list[str]) -> list[float]:
-        outputs = {"caption": [Output(text=text) for text in said]}
-        evidence = Evidence(scenes, scenes.samples[:3], outputs, [], lookers, 0)
-        score, values = metric.score(evidence), metric.values(evidence)
+        captions = {"caption": [Output(text=text) for text in said]}
+        outputs = Outputs(scenes, scenes.samples[:3], captions, [], extractors, 0)
+        score, values = metric.score(outputs), metric.values(outputs)
         assert score.signature.startswith(
             f"CLIPScore(scene-clip-without-prefix@{weights_hash(path)})|n:3"
         )
@@ -101,7 +101,7 @@ def test_a_caption_is_held_against_its_picture(
     values, turned = score_of(captions), score_of(captions[::-1])
     assert values[1] == turned[1]  # the same caption of the same picture
     assert values[0] != turned[2]  # the same caption of another picture
-    assert lookers_of(["bleu", "caption_clip_score"]) == {"clip"}
+    assert needs_of(["bleu", "caption_clip_score"]) == {"clip"}
 
 
 def test_a_clip_that_cannot_be_opened_is_told(studio: Studio, tmp_path: Path) -> None:
@@ -134,15 +134,15 @@ def test_a_round_trip_is_what_the_reader_sees_against_the_prompt(
             replace(sample, text=text)
             for sample, text in zip(scenes.samples, prompts, strict=False)
         ]
-        evidence = Evidence(scenes, samples, {"picture": []}, files, Lookers(reader=reader), 0)
+        outputs = Outputs(scenes, samples, {"picture": []}, files, Extractors(reader=reader), 0)
         found = {}
         for name in ("round_trip_cider", "round_trip_rouge_l", "round_trip_exact"):
-            score, values = METRICS[name].score(evidence), METRICS[name].values(evidence)
+            score, values = METRICS[name].score(outputs), METRICS[name].values(outputs)
             assert score.signature.startswith(f"round-trip({reader.name})|")
             assert values is not None
             assert score.value == pytest.approx(sum(values) / 4)
             found[name] = score.value
-            assert lookers_of([name]) == {"reader"}
+            assert needs_of([name]) == {"reader"}
         return found
 
     right = scores([text + " !" for text in read])  # punctuation is no word

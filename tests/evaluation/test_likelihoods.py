@@ -10,10 +10,10 @@ import torch
 
 from pipelines.errors import WrongTask
 from pipelines.evaluation import likelihoods as reading
-from pipelines.evaluation.generators import KINDS
 from pipelines.evaluation.likelihoods import likelihoods
 from pipelines.events import with_result
 from pipelines.runtime.studio import Loaded, Studio
+from pipelines.tasks import TASKS
 
 TEXTS = [
     "Once upon a time",
@@ -25,8 +25,8 @@ TEXTS = [
 
 @pytest.fixture
 def loaded(studio: Studio) -> Iterator[Loaded]:
-    kind = KINDS["likelihood"]
-    *_, found = with_result(studio.open("writer-a", "write", kind.load, kind.size_of))
+    slice_ = TASKS["write"].pipeline
+    *_, found = with_result(studio.open("writer-a", "write", slice_.load, slice_.size_of))
     with found.lease:
         yield found
 

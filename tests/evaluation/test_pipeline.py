@@ -18,14 +18,11 @@ from PIL import Image, ImageChops
 
 from pipelines.datasets.samples import DataSet, Sample, from_texts, read_folder
 from pipelines.errors import InvalidValue, ModelUnavailable, WrongTask
-from pipelines.evaluation import generators as kinds
+from pipelines.evaluation import generators, pipeline
 from pipelines.evaluation import likelihoods as reading
-from pipelines.evaluation import pipeline
 from pipelines.evaluation.likelihoods import likelihoods
 from pipelines.evaluation.pipeline import ALONE, generate
 from pipelines.evaluation.request import (
-    DEFAULT_METRICS,
-    METRICS,
     Describing,
     EvaluationRequest,
     Painting,
@@ -36,13 +33,14 @@ from pipelines.evaluation.result import (
     PartialScores,
     shown_kind,
 )
-from pipelines.evaluation.scores import METRICS as METRIC_OF
+from pipelines.evaluation.scores import METRICS, metrics_of
 from pipelines.events import Progress, with_result
 from pipelines.hub import resolve
 from pipelines.image_captioning import pipeline as describing
 from pipelines.image_captioning.pipeline import CaptionRequest
 from pipelines.runtime.studio import Studio
 from pipelines.settings import ROOT, Settings
+from pipelines.tasks import TASKS
 from pipelines.text_generation import pipeline as writing
 from pipelines.text_generation.pipeline import TextRequest
 from pipelines.text_to_image import pipeline as painting
@@ -74,7 +72,7 @@ def painters(scenes: DataSet, **changed: Any) -> EvaluationRequest:
 def writers(**changed: Any) -> EvaluationRequest:
     texts = from_texts("tales", TEXTS, Settings().limits)
     request = EvaluationRequest(
-        "write", texts, ("writer-a", "writer-b"), METRICS["write"], 9, 3,
+        "write", texts, ("writer-a", "writer-b"), metrics_of("write"), 9, 3,
         Writing(context=16, max_new_tokens=5),
     )  # fmt: skip
     return replace(request, **changed)
@@ -88,22 +86,22 @@ class Spy:
     ) -> None:
         self.alone: list[tuple[str, int, int]] = []
         self.batches: list[list[int]] = []
-        kind = kinds.KINDS[name]
+        kind = generators.GENERATORS[name]
 
         def alone(run: Any, sample: Sample, seed: int) -> Any:
             self.alone.append((run.model, sample.index, seed))
-            return kind.alone(run, sample, seed)
+            return kind.one(run, sample, seed)
 
         def together(run: Any, samples: Sequence[Sample], seeds: Sequence[int]) -> Any:
-            outputs = kind.together(run, samples, seeds)
+            outputs = kind.several(run, samples, seeds)
             if outputs is not None:
                 self.batches.append([sample.index for sample in samples])
             return outputs
 
         # Other batches are other samples: the batch is part of what they are kept by.
-        at_once = at_once or kind.at_once
-        changed = replace(kind, alone=alone, together=together, at_once=at_once)
-        monkeypatch.setitem(kinds.KINDS, name, changed)
+        at_once = at_once or kind.batch_size
+        changed = replace(kind, one=alone, several=together, batch_size=at_once)
+        monkeypatch.setitem(generators.GENERATORS, name, changed)
 
     @property
     def computed(self) -> int:
@@ -113,7 +111,7 @@ class Spy:
 def test_captions_of_a_batch_are_those_of_the_slice(studio: Studio, scenes: DataSet) -> None:
     result = finished(generate, studio, captioners(scenes))
     for model in result.models:
-        told = [output.text for output in model.evidence.outputs["caption"]]
+        told = [output.text for output in model.outputs.by_generator["caption"]]
         alone = [
             finished(
                 describing.generate,
@@ -124,7 +122,7 @@ def test_captions_of_a_batch_are_those_of_the_slice(studio: Studio, scenes: Data
         ]  # fmt: skip
         assert told == alone
         assert len(set(told)) > 1
-    outputs = model.evidence.outputs["caption"]
+    outputs = model.outputs.by_generator["caption"]
     sizes = {s.index: o.batch for s, o in zip(result.samples, outputs, strict=True)}
     drawn = captioners(scenes).data.drawn(12, 0)
     assert [sizes[sample.index] for sample in drawn] == [1] * ALONE + [8] * 8
@@ -133,7 +131,7 @@ def test_captions_of_a_batch_are_those_of_the_slice(studio: Studio, scenes: Data
 def test_sampled_captions_have_a_seed_each(studio: Studio, scenes: DataSet) -> None:
     settings = Describing("sampling", 2.0, 8)
     result = finished(generate, studio, captioners(scenes, settings=settings, seed=5))
-    told = [output.text for output in result.models[0].evidence.outputs["caption"]]
+    told = [output.text for output in result.models[0].outputs.by_generator["caption"]]
     sample = result.samples[9]
     request = CaptionRequest(
         "emoji-captioner",
@@ -154,27 +152,27 @@ def test_pictures_of_a_batch_are_those_of_the_slice(studio: Studio, scenes: Data
         sample = result.samples[place]
         request = PaintRequest("painter-b", sample.text, steps=2, seed=4 + sample.index)
         (picture,) = finished(painting.generate, studio, request).pictures
-        with Image.open(result.models[1].evidence.files[place]) as kept:
+        with Image.open(result.models[1].outputs.files[place]) as kept:
             furthest = max(ImageChops.difference(kept, picture).tobytes())
         assert furthest <= (0 if place == 0 else 1), "rounding at most"
-    assert result.models[0].evidence.outputs["picture"][6].batch == 3
+    assert result.models[0].outputs.by_generator["picture"][6].batch == 3
 
 
 def test_continuations_of_a_batch_are_those_of_the_slice(studio: Studio) -> None:
     result = finished(generate, studio, writers())
     for place in (1, 8):
-        prompt, _ = kinds.halves(result.samples[place].text)
+        prompt, _ = result.samples[place].halves
         request = TextRequest("writer-b", prompt, 5, 0.8, 0.95, 50, 3 + result.samples[place].index)
-        told = result.models[1].evidence.outputs["continuation"][place]
+        told = result.models[1].outputs.by_generator["continuation"][place]
         assert told.text == finished(writing.generate, studio, request).text.strip()
-    assert result.models[1].evidence.outputs["continuation"][8].batch == 5
+    assert result.models[1].outputs.by_generator["continuation"][8].batch == 5
 
 
 def test_a_text_s_likelihood_is_that_of_its_windows(studio: Studio) -> None:
     import torch
 
     result = finished(generate, studio, writers(settings=Writing(context=1_000, max_new_tokens=5)))
-    facts = result.models[0].evidence.outputs["likelihood"][2].facts
+    facts = result.models[0].outputs.by_generator["likelihood"][2].facts
     text = result.samples[2].text
     loaded = finished_open(studio, "writer-a")
     writer = loaded.model
@@ -195,13 +193,13 @@ def test_likelihoods_of_a_batch_are_those_of_each_text(
 ) -> None:
     spy = Spy(monkeypatch, "likelihood")
     told = finished(generate, studio, writers(metrics=("bits_per_byte",))).models[0]
-    outputs = told.evidence.outputs["likelihood"]
+    outputs = told.outputs.by_generator["likelihood"]
 
-    drawn = [sample.index for sample in told.evidence.data.drawn(9, 3)]
+    drawn = [sample.index for sample in told.outputs.data.drawn(9, 3)]
     assert [outputs[index].batch for index in drawn] == [1, 1, 1, 1, 5, 5, 5, 5, 5]
     assert spy.batches == [drawn[ALONE:]] * 2
     loaded = finished_open(studio, "writer-a")
-    texts = [sample.text for sample in told.evidence.samples]
+    texts = [sample.text for sample in told.outputs.samples]
     for text, output in zip(texts, outputs, strict=True):
         (alone,) = likelihoods("writer-a", loaded, [text], 16, lambda: None)
         assert output.facts["nats"] == pytest.approx(alone["nats"], rel=1e-6)
@@ -226,12 +224,15 @@ def test_a_larger_draw_keeps_the_full_batches_of_a_smaller_one_and_gives_what_it
     before = spy.computed
     again = finished(generate, studio, replace(requests[task], sample_size=7))
     assert spy.computed == before
-    assert again.models[0].evidence.outputs == smaller.models[0].evidence.outputs
+    assert again.models[0].outputs.by_generator == smaller.models[0].outputs.by_generator
     elsewhere = Studio(replace(studio.settings, data_dir=studio.settings.data_dir / "other"))
     fresh = finished(generate, elsewhere, replace(requests[task], sample_size=9))
     for kept, made in zip(larger.models, fresh.models, strict=True):
         told = [
-            [(each.text, each.picture, each.facts) for each in model.evidence.outputs[names[task]]]
+            [
+                (each.text, each.picture, each.facts)
+                for each in model.outputs.by_generator[names[task]]
+            ]
             for model in (kept, made)
         ]
         assert told[0] == told[1]
@@ -257,13 +258,13 @@ def test_likelihoods_of_a_stopped_run_are_those_of_a_whole_one(
 
     assert 0 < sum(model.computed for model in stopped.models) < 80
     assert sorted(map(len, spy.batches))[-1] == 16
-    facts = [[o.facts for o in m.evidence.outputs["likelihood"]] for m in stopped.models]
-    assert facts == [[o.facts for o in m.evidence.outputs["likelihood"]] for m in whole.models]
+    facts = [[o.facts for o in m.outputs.by_generator["likelihood"]] for m in stopped.models]
+    assert facts == [[o.facts for o in m.outputs.by_generator["likelihood"]] for m in whole.models]
 
 
 def finished_open(studio: Studio, name: str) -> Any:
-    kind = kinds.KINDS["likelihood"]
-    *_, loaded = with_result(studio.open(name, "write", kind.load, kind.size_of))
+    slice_ = TASKS["write"].pipeline
+    *_, loaded = with_result(studio.open(name, "write", slice_.load, slice_.size_of))
     return loaded
 
 
@@ -427,13 +428,13 @@ def test_each_model_is_loaded_once_one_after_the_other(
     studio: Studio, scenes: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loads: list[str] = []
-    kind = kinds.KINDS["caption"]
+    load_captioner = describing.load
 
     def load(snapshot: Any, device: Any) -> Any:
         loads.append(snapshot.reference)
-        return kind.load(snapshot, device)
+        return load_captioner(snapshot, device)
 
-    monkeypatch.setitem(kinds.KINDS, "caption", replace(kind, load=load))
+    monkeypatch.setattr(describing, "load", load)
     spy = Spy(monkeypatch, "caption")
     finished(generate, studio, captioners(scenes))
 
@@ -491,8 +492,8 @@ def test_every_metric_of_texts_is_tested_and_the_tests_are_told(studio: Studio) 
 def test_what_a_metric_tells_beside_its_score_is_noted(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = replace(METRIC_OF["chrf"], remark=lambda evidence: f"{len(evidence.samples)} read")
-    monkeypatch.setitem(METRIC_OF, "chrf", told)
+    told = replace(METRICS["chrf"], remark=lambda outputs: f"{len(outputs.samples)} read")
+    monkeypatch.setitem(METRICS, "chrf", told)
     result = finished(generate, studio, writers(metrics=("chrf",)))
     assert result.notes[-2:] == ("writer-a: chrF: 9 read", "writer-b: chrF: 9 read")
 
@@ -509,7 +510,9 @@ def test_the_first_model_is_what_others_are_held_against(
     same = [c.difference for c in result.comparisons if c.model == "copy"]
 
     assert [(c.metric, c.model) for c in result.comparisons] == [
-        (metric, model) for model in models[1:] for metric in DEFAULT_METRICS["describe"]
+        (metric, model)
+        for model in models[1:]
+        for metric in metrics_of("describe", defaults_only=True)
     ]
     assert all(d is not None and d.difference == 0 and d.corrected_p == 1 for d in same)
     first = result.verdict.splitlines()[0]
@@ -540,7 +543,7 @@ def test_samples_that_differ_most_come_first(studio: Studio, scenes: DataSet) ->
 def test_costs_are_of_single_samples_and_of_batches(studio: Studio, scenes: DataSet) -> None:
     result = finished(generate, studio, captioners(scenes))
     for model in result.models:
-        outputs, costs = model.evidence.outputs["caption"], model.costs
+        outputs, costs = model.outputs.by_generator["caption"], model.costs
         seconds = {s.index: o.seconds for s, o in zip(result.samples, outputs, strict=True)}
         drawn = captioners(scenes).data.drawn(12, 0)
         assert costs.first_latency_seconds == seconds[drawn[0].index] > 0
@@ -556,7 +559,7 @@ def test_what_was_written_is_shown_and_timed_whatever_is_measured_first(
 ) -> None:
     result = finished(generate, studio, writers(metrics=metrics))
     for model in result.models:
-        written = model.evidence.outputs["continuation"]
+        written = model.outputs.by_generator["continuation"]
         assert model.output_of(2) is written[2]
         first = writers().data.drawn(9, 3)[0].index
         assert model.costs.first_latency_seconds == written[first].seconds
@@ -575,9 +578,9 @@ def test_a_composition_with_an_adapter_is_a_model_of_its_own(
     result = finished(generate, studio, writers(models=models, metrics=metrics))
 
     assert spy.computed == 27
-    nats = [m.evidence.outputs["likelihood"][0].facts["nats"] for m in result.models]
+    nats = [m.outputs.by_generator["likelihood"][0].facts["nats"] for m in result.models]
     assert len(set(nats)) == 3
-    texts = [tuple(o.text for o in m.evidence.outputs["continuation"]) for m in result.models]
+    texts = [tuple(o.text for o in m.outputs.by_generator["continuation"]) for m in result.models]
     assert texts[0] != texts[1]
     assert result.models[1].costs.weight_bytes > result.models[0].costs.weight_bytes
 
@@ -670,7 +673,7 @@ def test_a_round_trip_is_read_by_the_embedded_captioner(studio: Studio, scenes: 
     ],
 )
 def test_a_text_is_halved_between_words(text: str, halves: tuple[str, str]) -> None:
-    assert kinds.halves(text) == halves
+    assert Sample(0, "1", text, (text,)).halves == halves
 
 
 @pytest.mark.parametrize(("name", "kept"), [("ada/x@" + "c" * 40, {"c" * 40}), ("c", set())])

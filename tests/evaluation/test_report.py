@@ -64,10 +64,10 @@ def with_evil_text(result: EvaluationResult) -> EvaluationResult:
     """The same findings of a data set and a model whose words are an attack."""
     sample = replace(result.differing[0].sample, text=EVIL, name=EVIL)
     outputs = {
-        "caption": [replace(o, text=EVIL) for o in result.models[0].evidence.outputs["caption"]]
+        "caption": [replace(o, text=EVIL) for o in result.models[0].outputs.by_generator["caption"]]
     }
-    evidence = replace(result.models[0].evidence, outputs=outputs)
-    first = replace(result.models[0], evidence=evidence)
+    changed = replace(result.models[0].outputs, by_generator=outputs)
+    first = replace(result.models[0], outputs=changed)
     differing = (replace(result.differing[0], sample=sample),)
     return replace(result, models=(first, *result.models[1:]), differing=differing, notes=(EVIL,))
 

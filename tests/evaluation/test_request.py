@@ -10,10 +10,6 @@ import pytest
 from pipelines.datasets.samples import DataSet, from_texts
 from pipelines.errors import InvalidValue
 from pipelines.evaluation.request import (
-    DEFAULT_METRICS,
-    METRICS,
-    OF_FEATURES,
-    TASKS,
     Describing,
     EvaluationRequest,
     Painting,
@@ -21,8 +17,9 @@ from pipelines.evaluation.request import (
     checked,
     settings_from,
 )
-from pipelines.evaluation.scores import METRICS as KNOWN
+from pipelines.evaluation.scores import METRICS, metrics_of
 from pipelines.settings import Limits
+from pipelines.tasks import TASKS
 
 LIMITS = Limits()
 MODELS = ("one", "two")
@@ -32,15 +29,21 @@ def test_what_is_left_out_is_filled_in(scenes: DataSet) -> None:
     request = checked(EvaluationRequest("describe", scenes, (" one ", "two")), LIMITS)
 
     assert request.models == MODELS
-    assert request.metrics == DEFAULT_METRICS["describe"]
+    assert request.metrics == metrics_of("describe", defaults_only=True)
     assert request.settings == Describing()
 
 
-def test_every_metric_that_may_be_asked_for_is_known() -> None:
-    assert {name for task in TASKS for name in METRICS[task]} == set(KNOWN)
-    for task in TASKS:
-        assert {KNOWN[name].task for name in METRICS[task]} == {task}
-        assert set(DEFAULT_METRICS[task]) <= set(METRICS[task])
+def test_a_task_has_its_metrics_and_some_of_them_by_default() -> None:
+    assert {name for task in TASKS for name in metrics_of(task)} == set(METRICS)
+    assert metrics_of("write", defaults_only=True) == ("bits_per_byte", "perplexity")
+    assert metrics_of("describe", defaults_only=True) == (
+        "cider", "bleu", "rouge_l", "exact_match",
+    )  # fmt: skip
+    assert metrics_of("paint") == (
+        "kid", "fid", "clip_score", "recall_text_to_picture", "recall_picture_to_text",
+        "diversity", "round_trip_cider", "round_trip_rouge_l", "round_trip_exact",
+    )  # fmt: skip
+    assert metrics_of("paint", defaults_only=True) == ("kid", "clip_score", "diversity")
 
 
 LONG = "x" * 10_000
@@ -148,8 +151,8 @@ def test_pictures_are_looked_at_by_the_embedded_extractor_unless_another_is_name
     assert checked(other, LIMITS).extractor == "InceptionV3-2015-12-05"
     for unused in (asked, other):
         assert checked(replace(unused, metrics=("clip_score",)), LIMITS).extractor is None
-    needing = {name for name, metric in KNOWN.items() if "pictures" in metric.lookers}
-    assert needing == set(OF_FEATURES)
+    needing = {name for name, metric in METRICS.items() if "features" in metric.needs}
+    assert needing == {"kid", "fid", "diversity"}
     for wrong in ("inception", "../x", "", True, float("nan"), LONG):
         with pytest.raises(InvalidValue, match="emoji-captioner, InceptionV3-2015-12-05") as caught:
             checked(replace(asked, extractor=wrong), LIMITS)  # type: ignore[arg-type]

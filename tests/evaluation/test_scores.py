@@ -11,13 +11,13 @@ import numpy.typing as npt
 import pytest
 
 from pipelines.datasets.samples import DataSet, Sample
-from pipelines.evaluation.outputs import Evidence, Lookers
-from pipelines.evaluation.scores import METRICS, lookers_of
+from pipelines.evaluation.outputs import Extractors, Outputs
+from pipelines.evaluation.scores import METRICS, needs_of
 from pipelines.evaluation.store import Output
 from pipelines.metrics.paired import Difference
 
 DATA = DataSet("tales", "0" * 64, ())
-NAME = "looker@0123abcd"
+NAME = "extractor@0123abcd"
 PROMPTS = ("a cat", "a dog", "an apple", "a tree", "a cat", "a boat")
 Array = npt.NDArray[np.float64]
 
@@ -39,10 +39,10 @@ class Space:
         return self.of_texts([self._shown.get(file.name, file.stem) for file in files])
 
 
-def evidence(
+def outputs_of(
     prompts: Sequence[str], painted: Sequence[str] = (), said: Sequence[str] = (),
     facts: Sequence[dict[str, Any]] = (),
-) -> Evidence:  # fmt: skip
+) -> Outputs:  # fmt: skip
     samples = [
         Sample(index, str(index), text, (text,), Path(f"{text}.png"))
         for index, text in enumerate(prompts)
@@ -52,12 +52,12 @@ def evidence(
         "continuation": [Output(text=text) for text in said],
         "likelihood": [Output(facts=each) for each in facts],
     }
-    looker: Any = Space()
-    lookers = Lookers(pictures=looker, clip=looker, real=looker.of_texts(PROMPTS))
-    return Evidence(DATA, samples, outputs, [Path(f"{text}.png") for text in painted], lookers, 0)
+    space: Any = Space()
+    extractors = Extractors(pictures=space, clip=space, real=space.of_texts(PROMPTS))
+    return Outputs(DATA, samples, outputs, [Path(f"{text}.png") for text in painted], extractors, 0)
 
 
-def difference(metric: str, ours: Evidence, theirs: Evidence) -> Difference:
+def difference(metric: str, ours: Outputs, theirs: Outputs) -> Difference:
     found = METRICS[metric].difference(ours, theirs)
     assert isinstance(found, Difference)
     return found
@@ -79,7 +79,7 @@ def test_every_metric_has_a_paired_test() -> None:
     ],
 )
 def test_recall_counts_what_is_found_among_all(metric: str, made: str) -> None:
-    of: Any = evidence
+    of: Any = outputs_of
     right = of(PROMPTS, **{made: PROMPTS})
     mixed = of(PROMPTS, **{made: ("a cat", "a tree", "an apple", "a dog", *PROMPTS[4:])})
     score = METRICS[metric].score(right)
@@ -91,7 +91,7 @@ def test_recall_counts_what_is_found_among_all(metric: str, made: str) -> None:
     found = difference(metric, right, mixed)
     assert (found.first, found.second) == (1, 4 / 6)
     assert difference(metric, right, right).randomisation_p == 1
-    assert lookers_of([metric]) == {"clip"}
+    assert needs_of([metric]) == {"clip"}
     told = METRICS[metric].remark
     assert told is not None
     assert told(right) == "1.000 at 1, 1.000 at 5, 1.000 at 10"
@@ -100,7 +100,7 @@ def test_recall_counts_what_is_found_among_all(metric: str, made: str) -> None:
 
 @pytest.mark.parametrize("metric", ["recall_text_to_picture", "recall_picture_to_text"])
 def test_a_painter_of_one_picture_is_not_found(metric: str) -> None:
-    same = evidence(PROMPTS, painted=["a boat"] * 6)
+    same = outputs_of(PROMPTS, painted=["a boat"] * 6)
     value = METRICS[metric].score(same).value
     # Of equal pictures none is the nearest; of the texts the boat's alone is found.
     assert value == (0 if metric == "recall_text_to_picture" else pytest.approx(1 / 6))
@@ -108,8 +108,8 @@ def test_a_painter_of_one_picture_is_not_found(metric: str) -> None:
 
 def test_what_is_found_among_other_outputs_is_looked_for_again_after_an_exchange() -> None:
     """A picture's hit as an answer depends on the painter's other pictures, as a question not."""
-    ours = evidence(PROMPTS, painted=PROMPTS)
-    theirs = evidence(PROMPTS, painted=("a dog", "a cat", *PROMPTS[2:]))
+    ours = outputs_of(PROMPTS, painted=PROMPTS)
+    theirs = outputs_of(PROMPTS, painted=("a dog", "a cat", *PROMPTS[2:]))
     again = difference("recall_text_to_picture", ours, theirs)
     assert "|randomisation-1500|" in again.signature
     once = difference("recall_picture_to_text", ours, theirs)
@@ -117,12 +117,14 @@ def test_what_is_found_among_other_outputs_is_looked_for_again_after_an_exchange
 
 
 def test_sets_of_pictures_and_of_texts_are_tested() -> None:
-    one, other = evidence(PROMPTS, painted=PROMPTS), evidence(PROMPTS, painted=["a boat"] * 6)
+    one, other = outputs_of(PROMPTS, painted=PROMPTS), outputs_of(PROMPTS, painted=["a boat"] * 6)
     found = difference("fid", one, other)
     assert found.first == pytest.approx(METRICS["fid"].score(one).value)
     assert found.second == pytest.approx(METRICS["fid"].score(other).value)
-    plain = evidence(PROMPTS, said=["a b a b a b"] * 6)
-    varied = evidence(PROMPTS, said=[" ".join(str(9 * i + j) for j in range(6)) for i in range(6)])
+    plain = outputs_of(PROMPTS, said=["a b a b a b"] * 6)
+    varied = outputs_of(
+        PROMPTS, said=[" ".join(str(9 * i + j) for j in range(6)) for i in range(6)]
+    )
     for metric in ("distinct_2", "self_bleu"):
         found = difference(metric, plain, varied)
         assert found.first == pytest.approx(METRICS[metric].score(plain).value)
@@ -134,7 +136,7 @@ def test_sets_of_pictures_and_of_texts_are_tested() -> None:
 
 def test_a_test_that_cannot_be_made_says_why() -> None:
     facts = {"nats": 1e9, "tokens": 2, "tokenizer": "a" * 16, "context": 8, "stride": 4}
-    ours, theirs = (evidence(PROMPTS, facts=[{**facts, "nats": nats}] * 6) for nats in (1e9, 1.0))
+    ours, theirs = (outputs_of(PROMPTS, facts=[{**facts, "nats": nats}] * 6) for nats in (1e9, 1.0))
     told = METRICS["perplexity"].difference(ours, theirs)
     assert isinstance(told, str)
     assert "only finite scores can be compared" in told

@@ -10,13 +10,13 @@ import pytest
 from pipelines.datasets.samples import embedded
 from pipelines.errors import InvalidValue, StudioError
 from pipelines.evaluation.request import (
-    DEFAULT_METRICS,
     SETTINGS,
     Describing,
     Generation,
     Painting,
     Writing,
 )
+from pipelines.evaluation.scores import metrics_of
 from pipelines.evaluation.setup import UPLOAD, setup_of
 from pipelines.settings import Limits
 from pipelines.tasks import TASKS
@@ -32,7 +32,7 @@ def card_of(settings: Generation | None = None, **asked: Any) -> dict[str, Any]:
     (task,) = (name for name, kind in SETTINGS.items() if isinstance(settings, kind))
     request = {
         "models": ["one", "ada/two"],
-        "metrics": list(DEFAULT_METRICS[task]),
+        "metrics": list(metrics_of(task, defaults_only=True)),
         "sample_size": 12,
         "seed": 7,
         "settings": asdict(settings),
