@@ -59,7 +59,7 @@ def corpus_bleu(
         low,
         high,
         len(hypotheses),
-        f"BLEU|sentences:{len(hypotheses)}|ci:bootstrap-{interval.RESAMPLES}|seed:{seed}"
+        f"BLEU|sentences:{len(hypotheses)}|ci:{interval.named(seed)}"
         f"|{signature}|numpy:{np.__version__}",
         higher_is_better=True,
         warning=_warning(rows),
@@ -123,7 +123,7 @@ def _prepared(
     pairs = caption_words(hypotheses, references)
     return (
         BLEU(lowercase=True, tokenize="none"),
-        [" ".join(told) for told, _ in pairs],
+        [" ".join(words) for words, _ in pairs],
         [[" ".join(words) for words in answers] for _, answers in pairs],
     )
 
@@ -133,6 +133,6 @@ def _statistics(
 ) -> interval.Array:
     rows = []
     for hypothesis, answers in zip(hypotheses, references, strict=True):
-        found = metric.corpus_score([hypothesis], [[answer] for answer in answers])
-        rows.append([found.sys_len, found.ref_len, *found.counts, *found.totals])
+        counts = metric.corpus_score([hypothesis], [[answer] for answer in answers])
+        rows.append([counts.sys_len, counts.ref_len, *counts.counts, *counts.totals])
     return np.array(rows, np.float64)

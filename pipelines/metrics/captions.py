@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from pipelines.errors import InvalidValue, abbreviated
 from pipelines.metrics import ptb
 
 Words = list[str]
+Ngram = tuple[str, ...]
 
 
 def check_pairs(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
@@ -56,15 +58,24 @@ def caption_words(
     for number, (hypothesis, answers) in enumerate(
         zip(hypotheses, references, strict=True), start=1
     ):
-        told = [ptb.words(answer) for answer in answers]
-        for answer, words in zip(answers, told, strict=True):
+        cut = [ptb.words(answer) for answer in answers]
+        for answer, words in zip(answers, cut, strict=True):
             if not words:
                 raise InvalidValue(
                     f"a reference of sentence {number} is {abbreviated(answer)}, which holds no "
                     "word; give a text with words. Leave out references that are missing."
                 )
-        pairs.append((ptb.words(hypothesis), told))
+        pairs.append((ptb.words(hypothesis), cut))
     return pairs
+
+
+def ngrams(words: Sequence[str], shortest: int, longest: int) -> Counter[Ngram]:
+    """The n-grams of a text with their counts, of n from ``shortest`` to ``longest``."""
+    return Counter(
+        tuple(words[start : start + n])
+        for n in range(shortest, longest + 1)
+        for start in range(len(words) - n + 1)
+    )
 
 
 def texts_of(texts: Sequence[str], least: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""chrF and chrF++ (Popović, 2015 and 2017) as sacrebleu counts them.
+"""chrF (Popović, 2015) as sacrebleu counts it.
 
 Characters are compared, so no tokeniser is needed and inflected words earn their share.
 """
@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.errors import InvalidValue, abbreviated
 from pipelines.metrics import interval
 from pipelines.metrics.captions import check_pairs
 from pipelines.metrics.score import Score
@@ -22,7 +21,6 @@ _BETA = 2
 def corpus_chrf(
     hypotheses: Sequence[str],
     references: Sequence[Sequence[str]],
-    word_order: int = 0,
     seed: int = 0,
 ) -> Score:
     """chrF2 over all sentences at once, from 0 to 100; 100 at best.
@@ -33,19 +31,18 @@ def corpus_chrf(
     Args:
         hypotheses: what the model wrote; an empty one is allowed and matches nothing.
         references: for each hypothesis one or more right answers.
-        word_order: 0, or 2 for chrF++.
         seed: of the resampling, from 0 to 2^63 - 1.
 
     Raises:
-        InvalidValue: fewer than 2 sentences, a hypothesis without references, a blank
-            reference, or another word order.
+        InvalidValue: fewer than 2 sentences, a hypothesis without references, or a blank
+            reference.
     """
     from sacrebleu.metrics.chrf import CHRF  # half a second that the page need not wait for
 
     seed = whole_number("seed", seed, 0, MAX_SEED)
-    statistics = chrf_statistics(hypotheses, references, word_order)
+    statistics = chrf_statistics(hypotheses, references)
     counts = {len(answers) for answers in references}
-    metric = CHRF(word_order=word_order)
+    metric = CHRF()
     metric.num_refs = counts.pop() if len(counts) == 1 else -1
     low, high = interval.bootstrap(statistics, lambda sums: float(chrf_of_sums(sums)), seed)
     return Score(
@@ -53,28 +50,26 @@ def corpus_chrf(
         low,
         high,
         len(hypotheses),
-        f"chrF2{'+' * word_order}|sentences:{len(hypotheses)}"
-        f"|ci:bootstrap-{interval.RESAMPLES}|seed:{seed}"
+        f"chrF2|sentences:{len(hypotheses)}"
+        f"|ci:{interval.named(seed)}"
         f"|{metric.get_signature()}|numpy:{np.__version__}",
         higher_is_better=True,
     )
 
 
 def chrf_statistics(
-    hypotheses: Sequence[str], references: Sequence[Sequence[str]], word_order: int = 0
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]]
 ) -> interval.Array:
     """Of each sentence, n-grams written, n-grams asked for and matches, for each order of
-    characters from 1 to 6 and then of words: ``(N, 18)`` or ``(N, 24)``.
+    characters from 1 to 6: ``(N, 18)``.
 
     Raises:
         InvalidValue: as ``corpus_chrf``.
     """
     from sacrebleu.metrics.chrf import CHRF
 
-    if isinstance(word_order, bool) or word_order not in (0, 2):
-        raise InvalidValue(f"word_order is {abbreviated(word_order)}; give 0 for chrF or 2.")
     check_pairs(hypotheses, references)
-    metric = CHRF(word_order=word_order)
+    metric = CHRF()
     rows = []
     for hypothesis, answers in zip(hypotheses, references, strict=True):
         # Of references that fit alike sacrebleu takes the first, so their order is fixed.

@@ -15,15 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.metrics import interval, ptb
-from pipelines.metrics.captions import Words, caption_words
-from pipelines.metrics.score import Score
-from pipelines.validation import MAX_SEED, whole_number
+from pipelines.metrics.captions import Ngram, caption_words, ngrams
+from pipelines.metrics.score import Score, mean_score
 
 SIGMA = 6.0
 LONGEST = 4
 """N-grams of 1 to so many words."""
-
-Ngram = tuple[str, ...]
 
 
 def cider(hypotheses: Sequence[str], references: Sequence[Sequence[str]], seed: int = 0) -> Score:
@@ -40,17 +37,11 @@ def cider(hypotheses: Sequence[str], references: Sequence[Sequence[str]], seed: 
         InvalidValue: fewer than 2 captions, one without references, or a reference that
             holds no word.
     """
-    seed = whole_number("seed", seed, 0, MAX_SEED)
-    value, low, high = interval.mean(cider_of_each(hypotheses, references), seed)
-    return Score(
-        value,
-        low,
-        high,
-        len(hypotheses),
-        f"CIDEr-D|sentences:{len(hypotheses)}|n:{LONGEST}|sigma:{SIGMA:g}|df:references"
-        f"|tok:{ptb.NAME}|ci:bootstrap-{interval.RESAMPLES}|seed:{seed}|numpy:{np.__version__}",
-        higher_is_better=True,
+    values = cider_of_each(hypotheses, references)
+    signature = (
+        f"CIDEr-D|sentences:{len(values)}|n:{LONGEST}|sigma:{SIGMA:g}|df:references|tok:{ptb.NAME}"
     )
+    return mean_score(values, signature, seed)
 
 
 def cider_of_each(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> interval.Array:
@@ -60,14 +51,17 @@ def cider_of_each(hypotheses: Sequence[str], references: Sequence[Sequence[str]]
         InvalidValue: as ``cider``.
     """
     pairs = caption_words(hypotheses, references)
-    told = [(_ngrams(words), [_ngrams(answer) for answer in answers]) for words, answers in pairs]
+    counted = [
+        (ngrams(words, 1, LONGEST), [ngrams(answer, 1, LONGEST) for answer in answers])
+        for words, answers in pairs
+    ]
     documents = Counter(
-        ngram for _, answers in told for ngram in set().union(*(set(a) for a in answers))
+        ngram for _, answers in counted for ngram in set().union(*(set(a) for a in answers))
     )
-    weights = {ngram: math.log(len(told) / count) for ngram, count in documents.items()}
-    unseen = math.log(len(told))
+    weights = {ngram: math.log(len(counted) / count) for ngram, count in documents.items()}
+    unseen = math.log(len(counted))
     scores = []
-    for counts, answers in told:
+    for counts, answers in counted:
         vector = _weighted(counts, weights, unseen)
         similar = [_similarity(vector, _weighted(a, weights, unseen)) for a in answers]
         scores.append(10 * math.fsum(similar) / len(answers))
@@ -82,14 +76,6 @@ class _Vector:
     values: tuple[dict[Ngram, float], ...]
     norms: tuple[float, ...]
     length: int
-
-
-def _ngrams(words: Words) -> Counter[Ngram]:
-    return Counter(
-        tuple(words[start : start + n])
-        for n in range(1, LONGEST + 1)
-        for start in range(len(words) - n + 1)
-    )
 
 
 def _weighted(counts: Counter[Ngram], weights: dict[Ngram, float], unseen: float) -> _Vector:

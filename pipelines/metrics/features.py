@@ -22,7 +22,7 @@ def feature_pair(
         InvalidValue: either has another form, fewer than ``least`` rows, or values that
             are not numbers within ±1e30; or they differ in d.
     """
-    pair = _checked("features", features, least), _checked("reference", reference, least)
+    pair = feature_rows("features", features, least), feature_rows("reference", reference, least)
     if pair[0].shape[1] != pair[1].shape[1]:
         raise InvalidValue(
             f"features have {pair[0].shape[1]} dimensions and reference has {pair[1].shape[1]}; "
@@ -31,7 +31,12 @@ def feature_pair(
     return pair
 
 
-def _checked(name: str, values: npt.NDArray[Any], least: int) -> npt.NDArray[np.float64]:
+def feature_rows(name: str, values: npt.NDArray[Any], least: int) -> npt.NDArray[np.float64]:
+    """One array in double precision, ``(n, d)``.
+
+    Raises:
+        InvalidValue: as ``feature_pair``.
+    """
     if values.ndim != 2 or values.dtype.kind not in "fiu":
         raise InvalidValue(
             f"{name} has shape {values.shape} and type {values.dtype}; give real numbers with "
@@ -51,22 +56,13 @@ def _checked(name: str, values: npt.NDArray[Any], least: int) -> npt.NDArray[np.
     return wide
 
 
-def feature_rows(name: str, values: npt.NDArray[Any], least: int) -> npt.NDArray[np.float64]:
-    """One array in double precision, ``(n, d)``.
-
-    Raises:
-        InvalidValue: as ``feature_pair``.
-    """
-    return _checked(name, values, least)
-
-
 def directions(name: str, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Each row over its Euclidean norm, ``(n, d)``; their products are cosines.
 
     Raises:
         InvalidValue: as ``feature_pair``, or a row of zeros, which has no direction.
     """
-    wide = _checked(name, values, least=1)
+    wide = feature_rows(name, values, least=1)
     largest = np.abs(wide).max(axis=1, keepdims=True)
     if not largest.all():
         raise InvalidValue(

@@ -35,6 +35,11 @@ def bootstrap(statistics: Array, score: Callable[[Array], float], seed: int) -> 
     return float(low), float(high)
 
 
+def named(seed: int) -> str:
+    """``bootstrap`` with this seed, as signatures name it."""
+    return f"bootstrap-{RESAMPLES}|seed:{seed}"
+
+
 def mean(values: Array, seed: int) -> tuple[float, float, float]:
     """The mean of ``(n,)`` values, and the percentile interval of such means."""
     rows = np.column_stack([values, np.ones(len(values))])

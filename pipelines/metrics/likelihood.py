@@ -125,7 +125,7 @@ def perplexity(
         high,
         len(nats),
         f"perplexity|text:{text}|tok:{tokenizer}|tokens:{total}{_signed(windows)}"
-        f"|ci:bootstrap-{interval.RESAMPLES}|seed:{seed}|numpy:{np.__version__}",
+        f"|ci:{interval.named(seed)}|numpy:{np.__version__}",
         higher_is_better=False,
     )
 
@@ -167,7 +167,7 @@ def bits_per_byte(
         high,
         len(nats),
         f"bits_per_byte|text:{text}|bytes:{total}{_signed(windows)}"
-        f"|ci:bootstrap-{interval.RESAMPLES}|seed:{seed}|numpy:{np.__version__}",
+        f"|ci:{interval.named(seed)}|numpy:{np.__version__}",
         higher_is_better=False,
     )
 

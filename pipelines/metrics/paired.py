@@ -64,13 +64,6 @@ class Difference:
     def is_shown(self) -> bool:
         return self.corrected_p < LEVEL
 
-    def verdict(self, first: str, second: str, higher_is_better: bool) -> str:
-        """Which of the two named systems is better, or ``no difference shown``."""
-        if not self.is_shown:
-            return "no difference shown"
-        better = first if (self.difference > 0) == higher_is_better else second
-        return f"{better} is better"
-
 
 def compared(
     first: npt.NDArray[Any],

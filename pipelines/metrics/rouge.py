@@ -9,8 +9,7 @@ import numpy as np
 
 from pipelines.metrics import interval, ptb
 from pipelines.metrics.captions import Words, caption_words
-from pipelines.metrics.score import Score
-from pipelines.validation import MAX_SEED, whole_number
+from pipelines.metrics.score import Score, mean_score
 
 BETA = 1.2
 
@@ -29,17 +28,9 @@ def rouge_l(hypotheses: Sequence[str], references: Sequence[Sequence[str]], seed
         InvalidValue: fewer than 2 captions, one without references, or a reference that
             holds no word.
     """
-    seed = whole_number("seed", seed, 0, MAX_SEED)
-    value, low, high = interval.mean(rouge_l_of_each(hypotheses, references), seed)
-    return Score(
-        value,
-        low,
-        high,
-        len(hypotheses),
-        f"ROUGE-L|sentences:{len(hypotheses)}|beta:{BETA}|tok:{ptb.NAME}"
-        f"|ci:bootstrap-{interval.RESAMPLES}|seed:{seed}|numpy:{np.__version__}",
-        higher_is_better=True,
-    )
+    values = rouge_l_of_each(hypotheses, references)
+    signature = f"ROUGE-L|sentences:{len(values)}|beta:{BETA}|tok:{ptb.NAME}"
+    return mean_score(values, signature, seed)
 
 
 def rouge_l_of_each(

@@ -1,16 +1,19 @@
-"""What every metric returns: a number, how far it can be trusted, and what it is of.
+"""What every metric returns: a value, its interval, and a signature of how it was computed.
 
-The package measures what it is handed, sentences, features or likelihoods; it loads no
-model and reads no file.
+The package scores the sentences, features or likelihoods that it is given; it loads no model
+and reads no file.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from pipelines.errors import InvalidValue, abbreviated
+from pipelines.metrics import interval
+from pipelines.validation import MAX_SEED, whole_number
 
 
 @dataclass(frozen=True)
@@ -32,33 +35,22 @@ class Score:
     higher_is_better: bool
     warning: str | None = None
 
-    @property
-    def is_reliable(self) -> bool:
-        return self.warning is None
 
+def mean_score(values: interval.Array, signature: str, seed: int) -> Score:
+    """The mean of values of which more is better; the interval resamples them.
 
-def ranked(scores: Mapping[str, Score]) -> list[str]:
-    """The names of the scores, the best first; equal ones in the order given.
+    Args:
+        values: one for each sample, ``(n,)``.
+        signature: its beginning; interval, seed and version are added.
+        seed: of the resampling, from 0 to 2^63 - 1.
 
     Raises:
-        InvalidValue: a score carries a warning, or two have different signatures.
+        InvalidValue: the seed is out of range.
     """
-    for name, score in scores.items():
-        if score.warning is not None:
-            raise InvalidValue(f"{name} cannot be ranked: {score.warning}")
-    signatures = {score.signature: name for name, score in scores.items()}
-    if len(signatures) > 1:
-        (one, first), (other, second) = list(signatures.items())[:2]
-        raise InvalidValue(
-            f"{first} and {second} are measured differently, as {one} and as {other}; only "
-            "scores with the same signature can be ranked. Measure both alike."
-        )
-    return sorted(
-        scores,
-        key=lambda name: (
-            -scores[name].value if scores[name].higher_is_better else scores[name].value
-        ),
-    )
+    seed = whole_number("seed", seed, 0, MAX_SEED)
+    value, low, high = interval.mean(values, seed)
+    signature = f"{signature}|ci:{interval.named(seed)}|numpy:{np.__version__}"
+    return Score(value, low, high, len(values), signature, higher_is_better=True)
 
 
 def name_and_hash(field: str, value: str) -> str:

@@ -5,7 +5,6 @@ For texts see ``wording``. More variety is not better in itself; noise has most 
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -46,44 +45,6 @@ def mean_cosine_distance(features: npt.NDArray[Any], extractor: str) -> Score:
         min(2.0, high),
         n,
         f"mean_cosine_distance({extractor})|n:{n}|ci:jackknife|numpy:{np.__version__}",
-        higher_is_better=True,
-        warning=_warning(n),
-    )
-
-
-def vendi_score(features: npt.NDArray[Any], extractor: str) -> Score:
-    """The effective number of different pictures, from 1 to n (Friedman and Dieng, 2023,
-    TMLR, arXiv:2210.02410): exp of the entropy of the eigenvalues of ``cos / n``.
-
-    It grows with n, so n is in the signature. The interval is an infinitesimal jackknife
-    of the entropy.
-
-    Args:
-        features: ``(n, d)``, n at least 2.
-        extractor: its name and the hash of its weights, ``name@hash``.
-
-    Raises:
-        InvalidValue: fewer rows, other forms, a row of zeros, or a name without a hash.
-    """
-    extractor = name_and_hash("extractor", extractor)
-    rows = directions("features", feature_rows("features", features, least=2))
-    n = len(rows)
-    # The right singular vectors span the pictures; the squares are the eigenvalues of cos / n.
-    left, values, _ = np.linalg.svd(rows / math.sqrt(n), full_matrices=False)
-    shares = values**2
-    kept = shares > n * np.finfo(np.float64).eps
-    shares = shares[kept] / shares[kept].sum()
-    entropy = float(-(shares * np.log(shares)).sum())
-    # With weights w the density is Σ w xxᵀ; the entropy changes by -xᵀ log(density) x.
-    influence = -n * (left[:, kept] ** 2 * shares) @ np.log(shares)
-    low, high = interval.normal(entropy, float(influence.var(ddof=1)) / n)
-    value = math.exp(entropy)
-    return Score(
-        value,
-        max(1.0, math.exp(low)),
-        min(float(n), math.exp(high)),
-        n,
-        f"Vendi({extractor})|kernel:cosine|n:{n}|ci:jackknife|numpy:{np.__version__}",
         higher_is_better=True,
         warning=_warning(n),
     )

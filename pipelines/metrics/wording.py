@@ -17,13 +17,13 @@ import numpy.typing as npt
 from pipelines.errors import InvalidValue
 from pipelines.metrics import interval
 from pipelines.metrics.bleu import bleu_of_sums
-from pipelines.metrics.captions import texts_of
+from pipelines.metrics.captions import Ngram, ngrams, texts_of
 from pipelines.metrics.paired import ScoreOfSets
 from pipelines.metrics.score import Score
 from pipelines.validation import whole_number
 
 _ORDERS = 4
-_Counts = Counter[tuple[str, ...]]
+_Counts = Counter[Ngram]
 _Flags = npt.NDArray[np.bool_]
 _Places = npt.NDArray[np.int64]
 
@@ -137,13 +137,7 @@ def _bleu_of_each(texts: Sequence[str]) -> Callable[[_Flags], interval.Array]:
 
 def _counted(texts: Sequence[str], shortest: int, longest: int) -> list[_Counts]:
     """The n-grams of each text, of n from ``shortest`` to ``longest``."""
-    lengths = range(shortest, longest + 1)
-    words = [text.lower().split() for text in texts_of(texts, 2)]
-    return [sum((_ngrams(told, n) for n in lengths), Counter()) for told in words]
-
-
-def _ngrams(words: Sequence[str], n: int) -> _Counts:
-    return Counter(tuple(words[start : start + n]) for start in range(len(words) - n + 1))
+    return [ngrams(text.lower().split(), shortest, longest) for text in texts_of(texts, 2)]
 
 
 @dataclass(frozen=True)

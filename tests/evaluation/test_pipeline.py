@@ -31,7 +31,7 @@ from pipelines.evaluation.request import (
 from pipelines.evaluation.result import (
     EvaluationResult,
     PartialScores,
-    shown_kind,
+    shown_generator,
 )
 from pipelines.evaluation.scores import METRICS, metrics_of
 from pipelines.events import Progress, with_result
@@ -563,7 +563,7 @@ def test_what_was_written_is_shown_and_timed_whatever_is_measured_first(
         assert model.output_of(2) is written[2]
         first = writers().data.drawn(9, 3)[0].index
         assert model.costs.first_latency_seconds == written[first].seconds
-    assert shown_kind(["likelihood"]) == "likelihood"
+    assert shown_generator(["likelihood"]) == "likelihood"
 
 
 def test_a_composition_with_an_adapter_is_a_model_of_its_own(

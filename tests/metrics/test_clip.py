@@ -1,4 +1,4 @@
-"""CLIPScore and RefCLIPScore by hand."""
+"""CLIPScore by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pipelines.errors import InvalidValue
 from pipelines.metrics.clip import (
     clip_score,
     clip_score_of_each,
-    ref_clip_score,
 )
 
 MODEL = "emoji-clip@0123abcd"
@@ -28,21 +27,6 @@ def test_four_pairs_by_hand() -> None:
     assert score.low < score.value < score.high
 
 
-def test_references_count_as_the_harmonic_mean_by_hand() -> None:
-    references = [
-        np.array([[0.0, 1.0], [2.0, 0.0]]),  # the nearest is the text itself
-        np.array([[1.0, 0.0]]),
-        np.array([[-4.0, -3.0]]),  # the opposite: 0
-        np.array([[-1.0, 0.0]]),  # right, but the text is far from the picture
-    ]
-    first, second = 2.5, 2.5 / np.sqrt(2)
-    expected = [2 * first / (first + 1), 2 * second * np.sqrt(0.5) / (second + np.sqrt(0.5)), 0, 0]
-    score = ref_clip_score(PICTURES, TEXTS, references, MODEL)
-    assert score.value == pytest.approx(np.mean(expected))
-    turned = ref_clip_score(PICTURES[::-1], TEXTS[::-1], [r[::-1] for r in references[::-1]], MODEL)
-    assert turned == score
-
-
 def test_order_repetition_and_length_of_features_do_not_matter() -> None:
     score = clip_score(PICTURES, TEXTS, MODEL)
     assert clip_score(PICTURES[::-1], TEXTS[::-1], MODEL) == score
@@ -51,43 +35,6 @@ def test_order_repetition_and_length_of_features_do_not_matter() -> None:
     assert twice.high - twice.low < score.high - score.low
     scaled = clip_score(PICTURES * 1e25, TEXTS * 1e-25, MODEL)
     assert scaled.value == pytest.approx(score.value)
-
-
-def test_order_repetition_and_length_leave_the_score_with_references() -> None:
-    references = [TEXTS[:1], TEXTS[1:3], PICTURES[2:], TEXTS]
-    score = ref_clip_score(PICTURES, TEXTS, references, MODEL)
-    mixed = [3, 0, 2, 1]
-    shuffled = [references[i] for i in mixed]
-    assert ref_clip_score(PICTURES[mixed], TEXTS[mixed], shuffled, MODEL) == score
-    again = [np.repeat(answers, 3, 0) for answers in references]
-    assert ref_clip_score(PICTURES, TEXTS, again, MODEL).value == pytest.approx(score.value)
-    twice = ref_clip_score(
-        np.repeat(PICTURES, 2, 0), np.repeat(TEXTS, 2, 0), [r for r in again for _ in "ab"], MODEL
-    )
-    assert twice.value == pytest.approx(score.value)
-    assert twice.high - twice.low < score.high - score.low
-    scaled = ref_clip_score(PICTURES * 1e25, TEXTS, [r * 1e-25 for r in references], MODEL)
-    assert scaled.value == pytest.approx(score.value)
-
-
-def test_equal_features_with_references_leave_no_doubt() -> None:
-    score = ref_clip_score(np.ones((5, 3)), np.ones((5, 3)), [np.ones((2, 3))] * 5, MODEL)
-    expected = 2 * 2.5 / 3.5
-    assert (score.value, score.low, score.high) == pytest.approx((expected,) * 3)
-    opposite = ref_clip_score(np.ones((2, 3)), -np.ones((2, 3)), [np.ones((1, 3))] * 2, MODEL)
-    assert opposite.value == 0
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_fewer_than_two_pairs_have_no_score_with_references(count: int) -> None:
-    rows = np.ones((count, 3))
-    with pytest.raises(InvalidValue, match="give at least 2 rows"):
-        ref_clip_score(rows, rows, [np.ones((1, 3))] * count, MODEL)
-
-
-def test_a_picture_without_references_is_refused() -> None:
-    with pytest.raises(InvalidValue, match="give at least 1 row"):
-        ref_clip_score(PICTURES, TEXTS, [TEXTS, TEXTS, TEXTS, TEXTS[:0]], MODEL)
 
 
 def test_equal_features_leave_no_doubt() -> None:
@@ -117,8 +64,6 @@ def test_what_cannot_be_measured_is_refused(
         clip_score(pictures, texts, MODEL)
 
 
-def test_the_model_and_the_references_are_checked_too() -> None:
+def test_the_model_is_checked_too() -> None:
     with pytest.raises(InvalidValue, match="model is 'clip'"):
         clip_score(PICTURES, TEXTS, "clip")
-    with pytest.raises(InvalidValue, match="There are 1 sets of references for 4 pictures"):
-        ref_clip_score(PICTURES, TEXTS, [TEXTS], MODEL)

@@ -11,7 +11,6 @@ import pytest
 from pipelines.errors import InvalidValue
 from pipelines.metrics import kernel
 from pipelines.metrics.kernel import kernel_distance
-from pipelines.metrics.score import ranked
 
 EXTRACTOR = "captioner@0123abcd"
 
@@ -124,12 +123,12 @@ def test_two_samples_have_a_distance_by_hand() -> None:
     assert score.low < score.value < score.high
 
 
-def test_too_few_samples_warn_and_are_not_ranked() -> None:
+def test_too_few_samples_warn() -> None:
     enough, few = normal(1, 20, 3), normal(2, 19, 3)
-    assert kernel_distance(enough, enough, EXTRACTOR).is_reliable
-    assert not kernel_distance(few, enough, EXTRACTOR).is_reliable
-    with pytest.raises(InvalidValue, match="mine cannot be ranked: 20 samples against 19; below"):
-        ranked({"mine": kernel_distance(enough, few, EXTRACTOR)})
+    assert kernel_distance(enough, enough, EXTRACTOR).warning is None
+    assert kernel_distance(few, enough, EXTRACTOR).warning is not None
+    told = kernel_distance(enough, few, EXTRACTOR).warning
+    assert told is not None and told.startswith("20 samples against 19; below 20 of each")
 
 
 @pytest.mark.parametrize("rows", [0, 1])
