@@ -37,7 +37,7 @@ def read_archive(
         name: of the data set, for people.
         folder: gets a folder with the pictures, named by the archive's content, so that
             the same archive takes no more room a second time.
-        report: is told how far it is; what it raises ends the reading.
+        report: gets the progress; what it raises ends the reading.
 
     Raises:
         InvalidValue: no ZIP, damaged, encrypted, too large, or no imagefolder.

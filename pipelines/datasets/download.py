@@ -1,7 +1,7 @@
 """Fetches a data set of the Hub into the data directory, several files at a time.
 
-What is whole stays, and opens without the Hub; what is not is fetched again. Progress is told
-at each piece that comes, and whoever is told may raise, which ends the download. It stands in
+What is whole stays, and opens without the Hub; what is not is fetched again. Progress is
+reported for each piece, and the reporter may raise, which ends the download. It stands in
 the same directory, and falls under the same budget, as the models of the Hub.
 """
 
@@ -53,8 +53,8 @@ def download(listing: Listing, chosen: Chosen, settings: Settings, report: Repor
     return folder
 
 
-def kept(where: Reference, settings: Settings) -> Listing | None:
-    """What was fetched of a data set, at the last commit that is whole on this disk."""
+def offline_listing(where: Reference, settings: Settings) -> Listing | None:
+    """A data set at the last commit that is whole on this disk, or None."""
     repository = data_folder(where, settings)
     entry = entry_of(repository, where, settings)
     if entry is None:

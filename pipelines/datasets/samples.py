@@ -139,23 +139,23 @@ def read_pictures(
     within: Path | None = None,
     report: Report = lambda progress: None,
 ) -> DataSet:
-    """The imagefolder in a folder, every picture of it looked at.
+    """The imagefolder in a folder, every picture of it opened.
 
     Args:
         within: what links in the folder may lead into; the folder itself by default.
-        report: is told how far it is; what it raises ends the reading.
+        report: gets the progress; what it raises ends the reading.
 
     Raises:
         InvalidValue: no such folder, or there are pictures that cannot be used, fewer than
             2, or too many; the message names them.
     """
     bounds = DataLimits(MOST_SAMPLES, FEWEST_SAMPLES, picture=limits)
-    pairs, found = usable_pairs(folder, bounds, within, report)
+    pairs, checked = usable_pairs(folder, bounds, within, report)
     samples = [
         Sample(index, pair.name, pair.text, (pair.text, *pair.wordings), pair.file)
         for index, pair in enumerate(pairs)
     ]
-    return replace(_data_set(name, samples), notes=tuple(f"{name}: {n}" for n in found.notes))
+    return replace(_data_set(name, samples), notes=tuple(f"{name}: {n}" for n in checked.notes))
 
 
 def read_texts(path: Path, name: str, limits: Limits) -> DataSet:
@@ -211,8 +211,8 @@ def from_json_lines(name: str, content: bytes, limits: Limits) -> DataSet:
             one that is too long.
     """
     lines = _decoded(content).split("\n")  # splitlines would cut texts in two
-    told = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
-    labelled = ((f"line {number}", _text_of(line, number)) for number, line in told)
+    lines_left = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+    labelled = ((f"line {number}", _text_of(line, number)) for number, line in lines_left)
     return _of_texts(name, labelled, limits)
 
 

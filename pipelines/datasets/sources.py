@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines.datasets.archives import read_archive
-from pipelines.datasets.download import data_folder, download, kept
+from pipelines.datasets.download import data_folder, download, offline_listing
 from pipelines.datasets.repository import (
     DataOutOfReach,
     Listing,
@@ -49,7 +49,7 @@ def named(given: object, settings: Settings, report: Report = lambda progress: N
     """The data set that a visitor names: an embedded one, or one of the Hub.
 
     Args:
-        report: is told how far a download is; what it raises ends it.
+        report: gets a download's progress; what it raises ends it.
 
     Raises:
         StudioError: there is none of that name, or it cannot be used here.
@@ -132,7 +132,7 @@ def _listing(where: Reference, settings: Settings) -> Listing:
     try:
         return look_up(where, settings)
     except DataOutOfReach:
-        listing = kept(where, settings)
+        listing = offline_listing(where, settings)
         if listing is None:
             raise
         return listing

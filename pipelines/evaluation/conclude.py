@@ -63,8 +63,9 @@ def concluded(
     """The models held against the first of them.
 
     Args:
-        device: what of it the samples depend on; the findings tell the hardware beside it.
-        report: is told of every test, some of which take seconds; what it raises ends them.
+        device: what of it the samples depend on; the result names the hardware beside it.
+        report: gets the progress of the tests, some of which take seconds; what it raises ends
+            them.
     """
     differing_by, differing = _differing(request, samples, models)
     return EvaluationResult(
@@ -90,13 +91,13 @@ def _comparisons(
     for model in models[1:]:
         for metric in request.metrics:
             report(Progress(f"Comparing {model.name} in {METRICS[metric].label}", 1.0))
-            found = _why_not(metric, model, base) or METRICS[metric].difference(
+            outcome = _why_not(metric, model, base) or METRICS[metric].difference(
                 model.outputs, base.outputs
             )
-            if isinstance(found, str):
-                reasons[metric, model.name] = found
+            if isinstance(outcome, str):
+                reasons[metric, model.name] = outcome
             else:
-                tested[metric, model.name] = found
+                tested[metric, model.name] = outcome
     differences: Mapping[Any, paired.Difference] = paired.corrected(tested)
     return tuple(
         Comparison(
@@ -141,7 +142,7 @@ def _differing(
 
 
 def _notes(models: Sequence[ModelResult]) -> tuple[str, ...]:
-    """Remarks on models and on prompts, those of many samples told once."""
+    """Remarks on models and on prompts, one for many samples."""
     notes = [note for model in models for note in model.snapshot.notes]
     clip = models[0].outputs.extractors.clip
     notes += clip.snapshot.notes if clip is not None else ()
@@ -160,6 +161,6 @@ def _notes(models: Sequence[ModelResult]) -> tuple[str, ...]:
 
 
 def _remarks(model: ModelResult) -> list[str]:
-    """What its metrics have to tell beside their scores."""
+    """What its metrics print beside their scores."""
     remarks = ((METRICS[name].label, METRICS[name].remark) for name in model.scores)
     return [f"{model.name}: {label}: {of(model.outputs)}" for label, of in remarks if of]

@@ -1,11 +1,11 @@
-"""What looks at pictures for KID, FID and diversity: the embedded encoder, or InceptionV3.
+"""Features of pictures for KID, FID and diversity, by the embedded encoder or InceptionV3.
 
 InceptionV3 with the weights of 2015-12-05, which published FIDs use, does not ship. It is there
 where the owner's model directory, or a folder in it, has these weights as a safetensors file with
 the names of the usual conversion to PyTorch (``Conv2d_1a_3x3.conv.weight`` to ``fc.weight``). A
 file is known by its header, whatever it is called: only these weights tell 1,008 classes apart.
 Scores are signed with the hash of the file, so two conversions of one pickle have two names.
-Pickles are never loaded; who has one alone is told how to convert it.
+Pickles are never loaded; the message for an owner who has only one says how to convert it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _CONVERT = (
 
 
 class PictureFeatures:
-    """What an extractor makes of pictures; each picture is looked at once.
+    """An extractor's features of pictures; those of each picture are computed once.
 
     Args:
         name: the extractor's, with the hash of its weights.

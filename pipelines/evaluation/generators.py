@@ -108,7 +108,7 @@ def _paint_request(run: Run, sample: Sample, seed: int) -> PaintRequest:
 
 def _picture(run: Run, sample: Sample, seed: int) -> Output:
     result = _generated(run, "paint", _paint_request(run, sample, seed))
-    picture = run.store.keep_picture(result.pictures[0])
+    picture = run.store.save_picture(result.pictures[0])
     return Output(picture=picture, notes=tuple(result.notes), seconds=result.seconds)
 
 
@@ -125,7 +125,7 @@ def _pictures(run: Run, samples: Sequence[Sample], seeds: Sequence[int]) -> list
     seconds = time.perf_counter() - began
     return [
         Output(
-            picture=run.store.keep_picture(picture),
+            picture=run.store.save_picture(picture),
             notes=(*snapshot.notes, *prompt_notes(painter, request)),
             seconds=seconds,
             batch=len(samples),

@@ -1,7 +1,7 @@
-"""Reads texts with a causal model, several at once: how likely it holds them to be.
+"""The likelihood of texts under a causal model, several in one batch.
 
 A text's likelihood depends on its neighbours in the last digits, for sums of other shapes are
-rounded otherwise. So who computes a sample must say which texts it was read with.
+rounded otherwise. So the key of a sample names the texts of its batch.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pipelines.errors import WrongTask
-from pipelines.metrics.likelihood import Asked, Windows, windowed_nats
+from pipelines.metrics.likelihood import Window, Windows, windowed_nats
 from pipelines.runtime.adapters import Wait, applied
 from pipelines.runtime.studio import Loaded
 
@@ -40,7 +40,7 @@ def likelihoods(
     windows = Windows(context, max(1, context // 2))
     tokens = [_with_beginning(writer.tokenizer, text) for text in texts]
     with applied(writer.model, loaded.snapshot.adapters, wait):
-        told = windowed_nats(_asked(writer.model, wait), tokens, windows)
+        nats_of_texts = windowed_nats(_nats_of(writer.model, wait), tokens, windows)
     return [
         {
             "nats": float(nats.sum()),
@@ -50,20 +50,20 @@ def likelihoods(
             "stride": windows.stride,
             "tokenizer": _tokenizer_hash(writer.tokenizer),
         }
-        for text, nats in zip(texts, told, strict=True)
+        for text, nats in zip(texts, nats_of_texts, strict=True)
     ]
 
 
-def _asked(model: Any, wait: Wait) -> Callable[[Sequence[Asked]], list[Sequence[float]]]:
-    """What a causal model says of the last tokens of windows."""
+def _nats_of(model: Any, wait: Wait) -> Callable[[Sequence[Window]], list[Sequence[float]]]:
+    """A causal model as ``windowed_nats`` calls it."""
     room = min(TOKENS_AT_ONCE, LOGITS_AT_ONCE // model.config.get_text_config().vocab_size)
 
-    def nats_of(asked: Sequence[Asked]) -> list[Sequence[float]]:
-        found: dict[int, Sequence[float]] = {}
-        for places in _passes([len(tokens) - 1 for tokens, _ in asked], room):
+    def nats_of(every: Sequence[Window]) -> list[Sequence[float]]:
+        nats: dict[int, Sequence[float]] = {}
+        for places in _passes([len(tokens) - 1 for tokens, _ in every], room):
             wait()
-            found |= zip(places, _read(model, [asked[place] for place in places]), strict=True)
-        return [found[place] for place in range(len(asked))]
+            nats |= zip(places, _read(model, [every[place] for place in places]), strict=True)
+        return [nats[place] for place in range(len(every))]
 
     return nats_of
 
@@ -81,27 +81,27 @@ def _passes(lengths: Sequence[int], room: int) -> Iterator[list[int]]:
     yield places
 
 
-def _read(model: Any, asked: Sequence[Asked]) -> list[Sequence[float]]:
+def _read(model: Any, batch: Sequence[Window]) -> list[Sequence[float]]:
     """One pass. Padding stands on the right, where no token of a causal model looks."""
     import torch
 
-    lengths = [len(tokens) - 1 for tokens, _ in asked]  # the last one is only told
-    ids = torch.zeros((len(asked), max(lengths)), dtype=torch.long)
+    lengths = [len(tokens) - 1 for tokens, _ in batch]  # the last one is only predicted
+    ids = torch.zeros((len(batch), max(lengths)), dtype=torch.long)
     mask = torch.zeros_like(ids)
-    for row, (tokens, _) in enumerate(asked):
+    for row, (tokens, _) in enumerate(batch):
         ids[row, : lengths[row]] = torch.tensor(tokens[:-1])
         mask[row, : lengths[row]] = 1
-    told: list[Sequence[float]] = []
+    nats: list[Sequence[float]] = []
     with torch.inference_mode():
         logits = model(
             ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False
         ).logits
-        for row, (tokens, count) in enumerate(asked):
+        for row, (tokens, count) in enumerate(batch):
             seen = logits[row, lengths[row] - count : lengths[row]].double()
             right = torch.tensor(tokens[-count:], device=model.device)
-            nats = torch.nn.functional.cross_entropy(seen, right, reduction="none")
-            told.append(nats.tolist())
-    return told
+            of_row = torch.nn.functional.cross_entropy(seen, right, reduction="none")
+            nats.append(of_row.tolist())
+    return nats
 
 
 def _check_reads_forward(name: str, family: str) -> None:
@@ -126,5 +126,5 @@ def _with_beginning(tokenizer: Any, text: str) -> list[int]:
 
 def _tokenizer_hash(tokenizer: Any) -> str:
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    told = str(sorted(tokenizer.get_vocab().items())) if backend is None else backend.to_str()
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    content = str(sorted(tokenizer.get_vocab().items())) if backend is None else backend.to_str()
+    return hashlib.sha256(content.encode()).hexdigest()[:16]

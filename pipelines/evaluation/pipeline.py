@@ -1,8 +1,8 @@
 """Evaluates: up to eight models on the same samples, one after the other, with scores.
 
-Each model is loaded once and only if a sample is missing. What is computed is kept at once;
-stopping, a closed page or a killed process lose the batch that was at work. It says which
-differences the samples show and which they do not.
+Each model is loaded once and only if a sample is missing. Each batch is saved as soon as it
+is computed; stopping, a closed page or a killed process lose only the batch in progress. The
+result says which differences the samples show and which they do not.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class _Todo:
 
 @dataclass
 class _State:
-    """What a run has at hand, and where it stands. ``order`` has the places of the samples as
-    they were drawn."""
+    """A run's parts and its progress. ``order`` has the places of the samples in the order of
+    the draw."""
 
     studio: Studio
     store: Store
@@ -72,7 +72,7 @@ class _State:
     samples: Sequence[Sample]
     order: Sequence[int]
     extractors: Extractors
-    found: dict[str, Output]
+    finished: dict[str, Output]
     computed: dict[str, int]
     began: float = 0.0
     done: int = 0
@@ -88,10 +88,10 @@ class _State:
         places = [
             place
             for place in range(len(self.samples))
-            if all(todo.keys[place] in self.found for todo in todos)
+            if all(todo.keys[place] in self.finished for todo in todos)
         ]
         outputs = {
-            todo.generator.name: [self.found[todo.keys[place]] for place in places]
+            todo.generator.name: [self.finished[todo.keys[place]] for place in places]
             for todo in todos
         }
         pictures = [output.picture for output in outputs.get("picture", [])]
@@ -108,7 +108,7 @@ class _State:
 def generate(
     studio: Studio, request: EvaluationRequest, folder: Path | None = None
 ) -> Generator[Progress | PartialScores, None, EvaluationResult]:
-    """Yields progress and partial scores; returns what was found.
+    """Yields progress and partial scores; returns the result.
 
     Closing the generator stops within one token or step, and keeps all finished samples.
 
@@ -134,12 +134,12 @@ def generate(
         if extractors.clip is not None:
             request = replace(request, clip=extractors.clip.reference)
         keys = [key for todo in todos for key in todo.keys]
-        found = store.found(keys)
-        state = _State(studio, store, request, samples, order, extractors, found, {})
-        state.missing, state.began = len(keys) - len(found), time.monotonic()
+        finished = store.load(keys)
+        state = _State(studio, store, request, samples, order, extractors, finished, {})
+        state.missing, state.began = len(keys) - len(finished), time.monotonic()
         for todo in todos:
             yield from _computed(state, todo, [t for t in todos if t.name == todo.name])
-        yield from stream(lambda emit: _look_at_painted(state, todos, emit))
+        yield from stream(lambda emit: _extract_painted(state, todos, emit))
         yield Progress("Comparing", 1.0)
         return (yield from stream(lambda emit: _result(state, todos, emit)))
 
@@ -147,7 +147,7 @@ def generate(
 def _planned(
     studio: Studio, request: EvaluationRequest, samples: Sequence[Sample], order: Sequence[int]
 ) -> Generator[Progress, None, list[_Todo]]:
-    """What each model has to make. All of them are looked up before the first is loaded."""
+    """Every model's work. All models are resolved before the first is loaded."""
     todos = []
     for name in request.models:
         snapshot = yield from _resolved(studio, name, request)
@@ -178,7 +178,7 @@ def _todo(
     studio: Studio, request: EvaluationRequest, samples: Sequence[Sample], order: Sequence[int],
     name: str, snapshot: Snapshot, generator: OutputGenerator,
 ) -> _Todo:  # fmt: skip
-    """An output is kept with the batch that it came in, for a batch rounds in its own way."""
+    """A batch rounds in its own way, so an output is saved under the batch that it came in."""
     model = {
         "kind": generator.name,
         "model": identity(snapshot),
@@ -187,11 +187,11 @@ def _todo(
         "versions": versions(),
     }
     shared = {**model, "data": request.data.sha256, "seed": request.seed}
-    told = [{**shared, "sample": sample.index} for sample in samples]
+    parts = [{**shared, "sample": sample.index} for sample in samples]
     for places in _batches(order, generator.batch_size):
         for place in places:
-            told[place]["batch"] = [samples[each].index for each in places]
-    keys = [key_of(each) for each in told]
+            parts[place]["batch"] = [samples[each].index for each in places]
+    keys = [key_of(each) for each in parts]
     return _Todo(name, snapshot, generator, key_of(model), tuple(keys))
 
 
@@ -202,12 +202,11 @@ def _device(studio: Studio) -> dict[str, str]:
 def _check_samples(
     studio: Studio, request: EvaluationRequest, samples: Sequence[Sample], emit: Emit
 ) -> None:
-    """A picture that cannot be read, or an answer without a word, is told before hours of work,
-    not after."""
+    """Refuses a picture that cannot be read, or an answer without a word, before hours of work."""
     if request.task != "describe":
         return
     for count, sample in enumerate(samples):
-        emit(Progress("Looking at the pictures", count / len(samples)))
+        emit(Progress("Reading the pictures", count / len(samples)))
         sample.picture(studio.settings.limits)
         wordless = next((text for text in sample.references if not ptb.words(text)), None)
         if wordless is not None:
@@ -248,7 +247,7 @@ def _open_extractors(
 def _extracted(pictures: PictureFeatures, files: Sequence[Path], what: str, emit: Emit) -> Array:
     """Features of the pictures, with progress for each batch: a large extractor takes its time."""
     for start in range(0, len(files), AT_ONCE):
-        emit(Progress(f"Looking at {what}", start / len(files)))
+        emit(Progress(f"Reading {what}", start / len(files)))
         pictures.of(files[start : start + AT_ONCE])
     return pictures.of(files)
 
@@ -258,7 +257,7 @@ def _computed(
 ) -> Generator[Progress | PartialScores, None, None]:
     """Generates the missing samples, in the order of the draw."""
     batches = _batches(state.order, todo.generator.batch_size)
-    missing = [places for places in batches if todo.keys[places[0]] not in state.found]
+    missing = [places for places in batches if todo.keys[places[0]] not in state.finished]
     count = sum(len(places) for places in missing)
     state.computed[todo.name] = state.computed.get(todo.name, 0) + count
     if not missing:
@@ -278,34 +277,34 @@ def _work(
     state: _State, todo: _Todo, own: Sequence[_Todo], missing: Sequence[Sequence[int]],
     loaded: Loaded, emit: Emit,
 ) -> None:  # fmt: skip
-    """Computes batch after batch and keeps each whole; tells how far it is between them."""
+    """Computes batch after batch and saves each whole, with progress between them."""
     settings = state.request.settings
     assert settings is not None
 
-    def tell() -> None:
+    def report() -> None:
         fraction = state.done / max(1, state.missing)
-        there = sum(key in state.found for key in todo.keys)
-        message = f"{todo.name}: {there} of {len(todo.keys)} samples"
+        done = sum(key in state.finished for key in todo.keys)
+        message = f"{todo.name}: {done} of {len(todo.keys)} samples"
         emit(Progress(message, fraction, state.seconds_left()))
 
-    run = Run(state.studio, state.store, todo.name, loaded, settings, tell)
+    run = Run(state.studio, state.store, todo.name, loaded, settings, report)
     pause = _Pause()
     with PeakMemory(state.studio.device.kind) as peak:
         for places in missing:
-            tell()
+            report()
             outputs = _made(todo.generator, run, state, places)
-            kept = {todo.keys[p]: output for p, output in zip(places, outputs, strict=True)}
+            finished = {todo.keys[p]: output for p, output in zip(places, outputs, strict=True)}
             # The cost first: where a sample is, there is a cost.
-            state.store.keep_cost(todo.cost_key, RunCost(loaded.lease.load_seconds, peak.bytes))
-            state.store.keep(kept)
-            state.found |= kept
+            state.store.save_cost(todo.cost_key, RunCost(loaded.lease.load_seconds, peak.bytes))
+            state.store.save(finished)
+            state.finished |= finished
             state.done += len(places)
             if pause.is_over():
                 with pause:
                     partial = _partial(state, todo.name, own)
                 if partial is not None:
                     emit(partial)
-    state.store.keep_cost(todo.cost_key, RunCost(loaded.lease.load_seconds, peak.bytes))
+    state.store.save_cost(todo.cost_key, RunCost(loaded.lease.load_seconds, peak.bytes))
 
 
 def _batches(order: Sequence[int], batch_size: int) -> list[Sequence[int]]:
@@ -355,7 +354,7 @@ class _Pause:
 
 
 def _partial(state: _State, name: str, own: Sequence[_Todo]) -> PartialScores | None:
-    """The scores of the samples that are there; None where there are too few for any."""
+    """The scores of the samples so far; None where there are too few for any."""
     outputs = state.outputs(own)
     if len(outputs.samples) < 2:
         return None
@@ -363,7 +362,7 @@ def _partial(state: _State, name: str, own: Sequence[_Todo]) -> PartialScores | 
     for metric in state.request.metrics:
         try:
             scores[metric] = METRICS[metric].score(outputs)
-        except InvalidValue:  # the few that are there do not make this score
+        except InvalidValue:  # too few samples yet for this score
             continue
     return PartialScores(
         name,
@@ -374,10 +373,10 @@ def _partial(state: _State, name: str, own: Sequence[_Todo]) -> PartialScores | 
     )
 
 
-def _look_at_painted(state: _State, todos: Sequence[_Todo], emit: Emit) -> None:
-    """Looks at all that was painted, where a stop is felt; scores read it after.
+def _extract_painted(state: _State, todos: Sequence[_Todo], emit: Emit) -> None:
+    """Computes the features of all paintings here, where a stop takes effect, before the scores.
 
-    What was seen for partial scores is forgotten: the clock had put it into batches.
+    Those of partial scores are dropped: their batches depended on the clock.
     """
     state.extractors.forget()
     if state.extractors.pictures is not None:

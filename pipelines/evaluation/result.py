@@ -1,4 +1,4 @@
-"""What an evaluation finds, as plain data."""
+"""The result of an evaluation, as plain data."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Costs:
 @dataclass(frozen=True)
 class ModelResult:
     """One model's scores and costs. ``values`` are each sample's own, by metric; ``unscored``
-    tells of the metrics that its samples do not make why not; ``curves`` are of its training,
+    says why a metric has no score; ``curves`` are of its training,
     where there is a log of it."""
 
     name: str
@@ -96,7 +96,7 @@ class Differing:
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """All that was found. ``request`` is checked and whole; the first model is the base.
+    """``request`` is checked and whole; the first model is the base.
 
     ``differing_by`` says what the values of ``differing`` are; they are empty where no metric
     has a value for each sample.

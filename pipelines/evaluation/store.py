@@ -1,7 +1,7 @@
 """Finished samples on disk: what was computed once is never computed again.
 
-SQLite beside a folder of pictures. A sample is written the moment it is there, so a process
-that is killed loses the batch it was at and nothing else.
+SQLite beside a folder of pictures. A sample is written as soon as it is finished, so a process
+that is killed loses only the batch that it was computing.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ class Store:
     def close(self) -> None:
         self._connection.close()
 
-    def found(self, keys: Sequence[str]) -> dict[str, Output]:
-        """What is there of these. A sample whose picture is gone is not."""
+    def load(self, keys: Sequence[str]) -> dict[str, Output]:
+        """The finished samples of these keys. One whose picture is gone is not finished."""
         outputs = {}
         with self._lock:
             for key in keys:
@@ -122,7 +122,7 @@ class Store:
             if not output.picture or self.picture_file(output.picture).is_file()
         }
 
-    def keep(self, outputs: Mapping[str, Output]) -> None:
+    def save(self, outputs: Mapping[str, Output]) -> None:
         """Writes finished samples, all or none."""
         rows = [(key, json.dumps(asdict(output))) for key, output in outputs.items()]
         with self._lock:
@@ -139,7 +139,7 @@ class Store:
             ).fetchone()
         return None if row is None else RunCost(*row)
 
-    def keep_cost(self, key: str, cost: RunCost) -> None:
+    def save_cost(self, key: str, cost: RunCost) -> None:
         """The first load counts, and the highest peak."""
         with self._lock:
             self._connection.execute(
@@ -148,7 +148,7 @@ class Store:
                 (key, cost.load_seconds, cost.peak_bytes),
             )
 
-    def keep_picture(self, picture: Image.Image) -> str:
+    def save_picture(self, picture: Image.Image) -> str:
         """Writes a picture under the hash of its pixels, whole or not at all; returns that."""
         name = hash_pictures([picture])
         path = self.picture_file(name)

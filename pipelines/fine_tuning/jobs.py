@@ -24,10 +24,9 @@ from typing import Any, Literal
 from pipelines.errors import InvalidValue, abbreviated
 from pipelines.hub import local_models
 from pipelines.settings import ROOT, Settings
-from pipelines.tasks import Task
+from pipelines.tasks import TASKS, Task
 
 State = Literal["running", "finished", "stopped", "failed"]
-MODES: dict[Task, str] = {"write": "writer", "paint": "painter", "describe": "captioner"}
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,39}")
 _LAST_WORDS = 400
@@ -103,7 +102,7 @@ def start(
     if busy:
         raise InvalidValue(f"{busy[0].name} is being trained; wait until it is done, or stop it.")
     command = [
-        sys.executable, "-m", "pipelines.recipes.finetune", MODES[task],
+        sys.executable, "-m", "pipelines.recipes.finetune", TASKS[task].maker,
         "--base", str(base_path), "--base-name", base, "--data", str(data),
         "--output", str(folder / "output"), "--run-dir", str(folder / "run"),
         "--minutes", f"{minutes:g}", *options,
@@ -142,11 +141,11 @@ def new_folder(settings: Settings, name: str) -> Path:
 
 def jobs(settings: Settings) -> list[Job]:
     """All fine-tunes that were started here, the latest first."""
-    found = []
+    started = []
     for file in _jobs_dir(settings).glob("*/job.json"):
         fields = json.loads(file.read_text(encoding="utf-8"))
-        found.append(Job(**(fields | {"folder": file.parent})))
-    return sorted(found, key=lambda job: job.folder.stat().st_ctime, reverse=True)
+        started.append(Job(**(fields | {"folder": file.parent})))
+    return sorted(started, key=lambda job: job.folder.stat().st_ctime, reverse=True)
 
 
 def state(job: Job) -> State:
@@ -187,17 +186,17 @@ def settle(job: Job, settings: Settings) -> Path | None:
 
 def curves(job: Job) -> dict[str, list[tuple[int, float]]]:
     """What the log holds so far: each value over the steps."""
-    found: dict[str, list[tuple[int, float]]] = {}
+    values_of: dict[str, list[tuple[int, float]]] = {}
     if not job.log.is_file():
-        return found
+        return values_of
     for line in job.log.read_text(encoding="utf-8").splitlines():
         try:
             values: dict[str, Any] = json.loads(line)
         except ValueError:
             continue  # a line that is being written
         for name in values.keys() - {"step", "seconds"}:
-            found.setdefault(name, []).append((values["step"], values[name]))
-    return found
+            values_of.setdefault(name, []).append((values["step"], values[name]))
+    return values_of
 
 
 def last_words(job: Job) -> str:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 from pipelines import validation
 from pipelines.errors import InvalidValue, StudioError, abbreviated
@@ -23,13 +24,30 @@ from pipelines.hub import Snapshot, resolve
 from pipelines.runtime.streaming import stream
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
-from pipelines.tasks import Task
+from pipelines.tasks import TASKS, Task
+from pipelines.validation import Choice, Number, Rule, Unchecked, Whole
 
 LEAST_MINUTES, MOST_MINUTES = 0.2, 240.0
 RANKS = (4, 8, 16, 32, 64)
 _FOLLOW_SECONDS = 0.5
 
 Curves = dict[str, list[tuple[int, float]]]
+
+
+@dataclass(frozen=True)
+class _Rank(Rule):
+    """One of ``RANKS``, or 0."""
+
+    def check(self, name: str, value: object, limits: Limits) -> int:
+        return int(validation.choice(name, str(value), ["0", *(str(rank) for rank in RANKS)]))
+
+
+@dataclass(frozen=True)
+class _LearningRate(Rule):
+    """A number, or None for the recipe's own."""
+
+    def check(self, name: str, value: object, limits: Limits) -> float | None:
+        return None if value is None else validation.number(name, value, 1e-7, 0.1)
 
 
 @dataclass(frozen=True)
@@ -43,14 +61,14 @@ class FineTuneRequest:
         learning_rate: None for the recipe's own.
     """
 
-    task: Task
-    base: str
-    name: str
-    data: tuple[Path, ...]
-    minutes: float = 10.0
-    rank: int = 8
-    learning_rate: float | None = None
-    seed: int = 0
+    task: Annotated[Task, Choice(tuple(TASKS))]
+    base: Annotated[str, Unchecked()]
+    name: Annotated[str, Unchecked()]
+    data: Annotated[tuple[Path, ...], Unchecked()]
+    minutes: Annotated[float, Number(LEAST_MINUTES, MOST_MINUTES)] = 10.0
+    rank: Annotated[int, _Rank()] = 8
+    learning_rate: Annotated[float | None, _LearningRate()] = None
+    seed: Annotated[int, Whole(0, 2**32 - 1)] = 0
 
 
 @dataclass(frozen=True)
@@ -78,8 +96,7 @@ class FineTuned:
     @property
     def samples(self) -> Path | None:
         """The base and the fine-tune on the same prompts: a text or a picture."""
-        found = sorted(self.folder.glob("samples.*"))
-        return found[0] if found else None
+        return next(iter(sorted(self.folder.glob("samples.*"))), None)
 
 
 @dataclass(frozen=True)
@@ -98,27 +115,17 @@ def checked(request: FineTuneRequest, settings: Settings) -> FineTuneRequest:
     Raises:
         InvalidValue: naming the first field that is not.
     """
-    task: Task = request.task
-    validation.choice("task", task, list(jobs.MODES))
-    rate = request.learning_rate
-    return replace(
-        request,
-        name=jobs.checked_name(request.name, settings),
-        data=_checked_files(request.data, task),
-        minutes=validation.number("minutes", request.minutes, LEAST_MINUTES, MOST_MINUTES),
-        rank=int(
-            validation.choice("rank", str(request.rank), ["0", *(str(rank) for rank in RANKS)])
-        ),
-        learning_rate=None if rate is None else validation.number("learning_rate", rate, 1e-7, 0.1),
-        seed=validation.whole_number("seed", request.seed, 0, 2**32 - 1),
-    )
+    request = validation.checked(request, settings.limits)
+    name = jobs.checked_name(request.name, settings)
+    return replace(request, name=name, data=_checked_files(request.data, request.task))
 
 
 def _checked_files(data: object, task: Task) -> tuple[Path, ...]:
     files = tuple(data) if isinstance(data, list | tuple) else ()
-    wanted = ".txt files" if task == "write" else "one ZIP of pictures with metadata.jsonl"
-    ending = ".txt" if task == "write" else ".zip"
-    if not files or (task != "write" and len(files) > 1):
+    takes_texts = TASKS[task].trains_on == "texts"
+    wanted = ".txt files" if takes_texts else "one ZIP of pictures with metadata.jsonl"
+    ending = ".txt" if takes_texts else ".zip"
+    if not files or (not takes_texts and len(files) > 1):
         raise InvalidValue(f"data are {len(files)} files; give {wanted}.")
     for file in files:
         if not isinstance(file, Path) or file.suffix.lower() != ending:
@@ -155,7 +162,7 @@ def check_data(task: Task, data: object, limits: Limits) -> TextReport | DataRep
         InvalidValue: it is nothing that can be checked.
     """
     files = _checked_files(data, task)
-    if task == "write":
+    if TASKS[task].trains_on == "texts":
         return check_texts(files)
     return check_imagefolder(files[0], DataLimits(picture=limits))
 
@@ -190,7 +197,7 @@ def _start(settings: Settings, request: FineTuneRequest, base: Snapshot) -> Job:
     options += ["--full"] if request.rank == 0 else ["--lora-rank", str(request.rank)]
     if request.learning_rate is not None:
         options += ["--learning-rate", repr(request.learning_rate)]
-    given = data if request.task == "write" else data / "0000.zip"
+    given = data if TASKS[request.task].trains_on == "texts" else data / "0000.zip"
     return jobs.start(
         settings, request.task, folder, base.reference, base.path, given, options, request.minutes
     )

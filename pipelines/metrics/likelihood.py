@@ -1,7 +1,7 @@
 """How well a language model predicts a text: bits per byte, whatever its tokeniser, and
 perplexity, for models with the same one.
 
-``windowed_nats`` plans how a causal model reads long texts, and asks it.
+``windowed_nats`` cuts long texts into windows for a causal model.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ class Windows:
         whole_number("stride", self.stride, 1, self.context)
 
 
-Asked = tuple[Sequence[int], int]
-"""A window of tokens, and how many of its last are to be told."""
+Window = tuple[Sequence[int], int]
+"""Tokens, and how many of the last ones are new in this window."""
 
-NatsOf = Callable[[Sequence[Asked]], Sequence[Sequence[float]]]
-"""What the model says of the last k tokens of each window:
-``-log p(token | the tokens before it in the window)`` of each."""
+NatsOf = Callable[[Sequence[Window]], Sequence[Sequence[float]]]
+"""Of the new tokens of each window the model's ``-log p(token | the tokens before it in the
+window)``."""
 
 
 def windowed_nats(
     nats_of: NatsOf, texts: Sequence[Sequence[int]], windows: Windows
 ) -> list[interval.Array]:
     """``-log p(token | tokens before it in its window)`` of every token of each text but the
-    first, each told exactly once: ``(T - 1,)`` nats.
+    first, each computed exactly once: ``(T - 1,)`` nats.
 
     Args:
-        nats_of: the model, asked once for all windows of all texts. Each has up to
-            ``context + 1`` tokens, of which the last is only told, so it sees ``context`` at
-            most.
+        nats_of: the model, called once with all windows of all texts. Each has up to
+            ``context + 1`` tokens, of which the last is only predicted, so the model sees
+            ``context`` at most.
         texts: T tokens each, 2 at least; the first is given, so put a token that begins a text
             before it where the model knows one.
         windows: ``context`` is the most tokens that the model sees at once.
@@ -63,32 +63,32 @@ def windowed_nats(
     Raises:
         InvalidValue: a text of fewer than 2 tokens.
     """
-    asked = [_asked(tokens, windows) for tokens in texts]
-    every = [window for own in asked for window in own]
+    by_text = [_windows(tokens, windows) for tokens in texts]
+    every = [window for own in by_text for window in own]
     answers = nats_of(every)
     for (_, count), nats in zip(every, answers, strict=True):
-        assert len(nats) == count, "the model says as much as it was asked"
-    told, start = [], 0
-    for own in asked:
-        told.append(np.concatenate(answers[start : start + len(own)]).astype(np.float64))
+        assert len(nats) == count, "one value for each new token"
+    joined, start = [], 0
+    for own in by_text:
+        joined.append(np.concatenate(answers[start : start + len(own)]).astype(np.float64))
         start += len(own)
-    return told
+    return joined
 
 
-def _asked(tokens: Sequence[int], windows: Windows) -> list[Asked]:
+def _windows(tokens: Sequence[int], windows: Windows) -> list[Window]:
     """The windows of a text, each with the number of its tokens that are new in it."""
     if len(tokens) < 2:
         raise InvalidValue(
             f"There are {len(tokens)} tokens; give at least 2, for the first is only given."
         )
     last = len(tokens) - 1
-    asked = []
-    start = done = 0  # tokens 1 to ``done`` are told
+    cut = []
+    start = done = 0  # tokens 1 to ``done`` are in earlier windows
     while done < last:
         end = min(start + windows.context, last)
-        asked.append((tokens[start : end + 1], end - done))
+        cut.append((tokens[start : end + 1], end - done))
         start, done = start + windows.stride, end
-    return asked
+    return cut
 
 
 def perplexity(
@@ -103,7 +103,7 @@ def perplexity(
 
     Args:
         nats, text, seed: as in ``bits_per_byte``.
-        token_counts: of each passage, the tokens that were told, 1 or more.
+        token_counts: of each passage, the predicted tokens, 1 or more.
         tokenizer: its name and the hash of its files, ``name@hash``.
         windows: how the text was read.
 

@@ -214,8 +214,8 @@ def test_scores_cards_and_replays_are_of_the_extractor_that_was_asked_for(
     assert scores["round_trip_exact"].signature.startswith("round-trip(emoji-captioner@")
     assert scores["fid"].warning is not None
     messages = [item.message for item in told if isinstance(item, Progress)]
-    assert "Looking at the real pictures" in messages
-    assert "Looking at the pictures of painter-b" in messages
+    assert "Reading the real pictures" in messages
+    assert "Reading the pictures of painter-b" in messages
     assert all(resident.users == 0 for resident in studio.residency.residents())
 
     old = card(result)

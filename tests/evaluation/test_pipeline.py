@@ -701,7 +701,7 @@ def test_what_a_running_evaluation_is_still_to_load_stays_on_disk(
     data = replace(scenes, name="ada/x@" + "c" * 40)
     needed = {resolve(name, "describe", studio.settings).commit for name in captioners(data).models}
     with closing(generate(studio, captioners(data))) as run:
-        while next(run) != Progress("Looking at the pictures", 0.0):
+        while next(run) != Progress("Reading the pictures", 0.0):
             pass
         assert studio.residency.residents() == [], "none is in memory yet"
         assert studio.residency.commits() == {"c" * 40, *needed}

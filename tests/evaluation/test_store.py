@@ -16,43 +16,43 @@ from pipelines.evaluation.store import FILE, Output, RunCost, Store, key_of
 def test_samples_outlive_the_connection(tmp_path: Path) -> None:
     first = Store(tmp_path)
     output = Output("a cat", facts={"nats": 1.5}, notes=("odd",), seconds=0.25, batch=8)
-    first.keep({"k": output})
+    first.save({"k": output})
     first.close()
 
     again = Store(tmp_path)
-    assert again.found(["k", "none"]) == {"k": output}
+    assert again.load(["k", "none"]) == {"k": output}
     assert sqlite3.connect(tmp_path / FILE).execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_two_connections_see_each_other(tmp_path: Path) -> None:
     one, other = Store(tmp_path), Store(tmp_path)
-    one.keep({"a": Output("1")})
-    other.keep({"b": Output("2")})
+    one.save({"a": Output("1")})
+    other.save({"b": Output("2")})
 
-    assert set(one.found(["a", "b"])) == {"a", "b"}
+    assert set(one.load(["a", "b"])) == {"a", "b"}
 
 
 def test_a_picture_lies_under_the_hash_of_its_pixels(tmp_path: Path) -> None:
     store = Store(tmp_path)
     picture = Image.new("RGB", (8, 8), "red")
-    name = store.keep_picture(picture)
-    store.keep({"k": Output(picture=name)})
+    name = store.save_picture(picture)
+    store.save({"k": Output(picture=name)})
 
-    assert store.keep_picture(picture.copy()) == name
-    assert store.keep_picture(Image.new("RGB", (8, 8), "blue")) != name
+    assert store.save_picture(picture.copy()) == name
+    assert store.save_picture(Image.new("RGB", (8, 8), "blue")) != name
     with Image.open(store.picture_file(name)) as kept:
         assert kept.tobytes() == picture.tobytes()
     assert list(tmp_path.rglob("*.partial")) == []
-    assert "k" in store.found(["k"])
+    assert "k" in store.load(["k"])
     store.picture_file(name).unlink()
-    assert store.found(["k"]) == {}, "a sample without its picture is no sample"
+    assert store.load(["k"]) == {}, "a sample without its picture is no sample"
 
 
 def test_the_first_load_and_the_highest_peak_are_kept(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert store.cost("k") is None
     for cost in (RunCost(2.0, 10), RunCost(0.1, 30), RunCost(0.1, 20)):
-        store.keep_cost("k", cost)
+        store.save_cost("k", cost)
 
     assert store.cost("k") == RunCost(2.0, 30)
 
@@ -62,12 +62,12 @@ def test_an_older_file_is_brought_up_to_date(
 ) -> None:
     monkeypatch.setattr(module, "MIGRATIONS", module.MIGRATIONS[:1])
     old = Store(tmp_path)
-    old.keep({"k": Output("kept")})
+    old.save({"k": Output("kept")})
     old.close()
     monkeypatch.undo()
 
     new = Store(tmp_path)
-    assert new.found(["k"])["k"].text == "kept"
+    assert new.load(["k"])["k"].text == "kept"
     assert new.cost("k") is None
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.errors import InvalidValue
 from pipelines.metrics.likelihood import (
-    Asked,
+    Window,
     Windows,
     bits_per_byte,
     perplexity,
@@ -164,7 +164,7 @@ class CountingModel:
     def __init__(self) -> None:
         self.shown: list[list[int]] = []
 
-    def __call__(self, asked: Sequence[Asked]) -> list[list[float]]:
+    def __call__(self, asked: Sequence[Window]) -> list[list[float]]:
         self.shown += [list(window[:-1]) for window, _ in asked]
         return [
             [math.log(seen) for seen in range(1, len(window))][-told:] for window, told in asked
@@ -226,7 +226,7 @@ def writer() -> Any:
         logits = model(row[:, :-1]).logits[0, -told:].double()
         return torch.nn.functional.cross_entropy(logits, row[0, -told:], reduction="none").numpy()
 
-    def nats_of(asked: Sequence[Asked]) -> Any:
+    def nats_of(asked: Sequence[Window]) -> Any:
         return [of_one(*each) for each in asked]
 
     nats_of.model = model  # type: ignore[attr-defined]
