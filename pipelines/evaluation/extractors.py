@@ -23,7 +23,7 @@ from pipelines.errors import LoadFailed, ModelUnavailable
 from pipelines.evaluation.features import (
     EMBEDDED_EXTRACTOR,
     Array,
-    fill,
+    Computed,
     open_captioner,
     weights_hash,
 )
@@ -60,20 +60,18 @@ class PictureFeatures:
         self, name: str, features_of: Callable[[list[Image.Image]], Array], limits: Limits
     ) -> None:
         self.name = name
-        self._features_of = features_of
-        self._limits = limits
-        self._known: dict[Path, Array] = {}
+
+        def compute(files: Sequence[Path]) -> Array:
+            return features_of([open_picture(file, limits) for file in files])
+
+        self._features = Computed(compute)
 
     def of(self, files: Sequence[Path]) -> Array:
         """Features of pictures in files: ``(n, d)``."""
-        fill(self._known, files, self._of_files)
-        return np.stack([self._known[file] for file in files])
+        return np.stack(self._features.of(files))
 
     def forget(self) -> None:
-        self._known.clear()
-
-    def _of_files(self, files: Sequence[Path]) -> Array:
-        return self._features_of([open_picture(file, self._limits) for file in files])
+        self._features.forget()
 
 
 def extractor_names(settings: Settings) -> list[str]:

@@ -1,15 +1,15 @@
-"""Readings of pictures, and features of pictures and texts in one space, for scores.
+"""Captions of painted pictures, and CLIP features of pictures and texts, for scores.
 
-They are by models that are not themselves evaluated. ``extractors`` has what FID and KID are of.
+The models here are not themselves evaluated. ``extractors`` has the features for FID and KID.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from pipelines.evaluation.clips import resolve_clip
 from pipelines.events import Progress
 from pipelines.files.images import open_picture
 from pipelines.hub import Snapshot
-from pipelines.image_captioning.pipeline import load_captioner
+from pipelines.image_captioning.pipeline import load_captioner, size_of
 from pipelines.metrics.clip import PREFIX
 from pipelines.runtime.loading import OFFLINE, load_model
 from pipelines.runtime.residency import Lease
@@ -29,28 +29,47 @@ from pipelines.runtime.studio import Loaded, Studio, parameter_bytes, waited
 from pipelines.settings import Limits
 
 Array = npt.NDArray[np.float64]
+Item = TypeVar("Item")
+Value = TypeVar("Value")
 EMBEDDED_EXTRACTOR = "emoji-captioner"
-AT_ONCE = 32
+BATCH_SIZE = 32
 _BEAMS, _LONGEST_READING = 4, 40
 
 
+class Computed(Generic[Item, Value]):
+    """Values of items, each computed once, a batch at a time."""
+
+    def __init__(self, compute: Callable[[Sequence[Item]], Iterable[Value]]) -> None:
+        self._compute = compute
+        self._values: dict[Item, Value] = {}
+
+    def of(self, items: Sequence[Item]) -> list[Value]:
+        missing = list(dict.fromkeys(item for item in items if item not in self._values))
+        for start in range(0, len(missing), BATCH_SIZE):
+            batch = missing[start : start + BATCH_SIZE]
+            self._values.update(zip(batch, self._compute(batch), strict=True))
+        return [self._values[item] for item in items]
+
+    def forget(self) -> None:
+        self._values.clear()
+
+
 class PictureReader:
-    """Captions of pictures by the embedded captioner; each picture is read once."""
+    """Captions of pictures by the embedded captioner; each picture once."""
 
     def __init__(self, loaded: Loaded, limits: Limits) -> None:
         self._captioner = loaded.model
         self._limits = limits
-        self._known: dict[Path, str] = {}
+        self._read = Computed(self._captions)
         weights = weights_hash(loaded.snapshot.path)
         self.name = f"{EMBEDDED_EXTRACTOR}@{weights},beams:{_BEAMS},tokens:{_LONGEST_READING}"
 
     def of(self, files: Sequence[Path]) -> list[str]:
         """The likeliest caption of each picture."""
-        fill(self._known, files, self._captions)
-        return [self._known[file] for file in files]
+        return self._read.of(files)
 
     def forget(self) -> None:
-        self._known.clear()
+        self._read.forget()
 
     def _captions(self, files: Sequence[Path]) -> list[str]:
         import torch
@@ -78,10 +97,9 @@ class ClipFeatures:
     def __init__(self, parts: tuple[Any, Any, Any], snapshot: Snapshot, limits: Limits) -> None:
         self._parts = parts
         self._limits = limits
-        self._pictures: dict[Path, Array] = {}
-        self._texts: dict[str, Array] = {}
-        # CLIP of photographs was trained on sentences; one of a world of its own knows none of
-        # that.
+        self._pictures = Computed(self._of_pictures)
+        self._texts = Computed(self._of_texts)
+        # CLIP of photographs was trained on sentences; one of emoji scenes was not.
         self._prefix = PREFIX if parts[0].config.model_type == "clip" else ""
         called = re.sub(r"[@|\s]+", "-", snapshot.reference)
         if not self._prefix:
@@ -91,23 +109,21 @@ class ClipFeatures:
 
     @property
     def reference(self) -> str:
-        """What finds the same model again: of the Hub at its commit."""
-        found = self.snapshot.reference
-        return f"{found}@{self.snapshot.commit}" if "/" in found else found
+        """Names the same model again: one of the Hub at its commit."""
+        name = self.snapshot.reference
+        return f"{name}@{self.snapshot.commit}" if "/" in name else name
 
     def of(self, files: Sequence[Path]) -> Array:
         """Features of pictures in files: ``(n, d)``."""
-        fill(self._pictures, files, self._of_pictures)
-        return np.stack([self._pictures[file] for file in files])
+        return np.stack(self._pictures.of(files))
 
     def of_texts(self, texts: Sequence[str]) -> Array:
         """Features of texts: ``(n, d)``."""
-        fill(self._texts, texts, self._of_texts)
-        return np.stack([self._texts[text] for text in texts])
+        return np.stack(self._texts.of(texts))
 
     def forget(self) -> None:
-        self._pictures.clear()
-        self._texts.clear()
+        self._pictures.forget()
+        self._texts.forget()
 
     def _of_pictures(self, files: Sequence[Path]) -> Array:
         from pipelines.recipes.clip.model import features_of
@@ -121,21 +137,13 @@ class ClipFeatures:
         return features_of(*self._parts, texts=texts, prefix=self._prefix)[1]
 
 
-def fill(known: dict[Any, Any], wanted: Sequence[Any], of: Callable[[Any], Any]) -> None:
-    """Adds what is ``of`` those wanted ones that are not known yet, a batch at a time."""
-    missing = list(dict.fromkeys(item for item in wanted if item not in known))
-    for start in range(0, len(missing), AT_ONCE):
-        part = missing[start : start + AT_ONCE]
-        known.update(zip(part, of(part), strict=True))
-
-
 def open_captioner(studio: Studio) -> Generator[Progress, None, Loaded]:
     """The embedded captioner with its lease; ``PictureReader`` takes it.
 
     Raises:
         StudioError: it is not on this machine, or cannot be loaded.
     """
-    return (yield from studio.open(EMBEDDED_EXTRACTOR, "describe", load_captioner, _bytes))
+    return (yield from studio.open(EMBEDDED_EXTRACTOR, "describe", load_captioner, size_of))
 
 
 def open_clip(studio: Studio, name: str) -> Generator[Progress, None, tuple[Lease, ClipFeatures]]:
@@ -184,7 +192,3 @@ def weights_hash(path: Path) -> str:
     for file in [path] if path.is_file() else sorted(path.rglob("*.safetensors")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def _bytes(captioner: Any) -> int:
-    return parameter_bytes(captioner.model)

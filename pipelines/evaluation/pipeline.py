@@ -19,7 +19,7 @@ from pipelines.errors import InvalidValue, ModelUnavailable, StudioError, abbrev
 from pipelines.evaluation.conclude import concluded, measured
 from pipelines.evaluation.extractors import PictureFeatures, open_extractor
 from pipelines.evaluation.features import (
-    AT_ONCE,
+    BATCH_SIZE,
     PictureReader,
     open_captioner,
     open_clip,
@@ -246,9 +246,9 @@ def _open_extractors(
 
 def _extracted(pictures: PictureFeatures, files: Sequence[Path], what: str, emit: Emit) -> Array:
     """Features of the pictures, with progress for each batch: a large extractor takes its time."""
-    for start in range(0, len(files), AT_ONCE):
+    for start in range(0, len(files), BATCH_SIZE):
         emit(Progress(f"Reading {what}", start / len(files)))
-        pictures.of(files[start : start + AT_ONCE])
+        pictures.of(files[start : start + BATCH_SIZE])
     return pictures.of(files)
 
 

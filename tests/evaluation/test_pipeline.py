@@ -344,13 +344,13 @@ from pipelines.evaluation.store import Store
 from pipelines.settings import Settings
 from pipelines.runtime.studio import Studio
 
-kept, keep = [0], Store.keep
+kept, keep = [0], Store.save
 def dying(self, outputs):
     keep(self, outputs)
     kept[0] += 1
     if kept[0] == 6:
         os.kill(os.getpid(), signal.SIGKILL)
-Store.keep = dying
+Store.save = dying
 models, data, scenes = map(Path, sys.argv[1:])
 studio = Studio(Settings(models_dir=models, data_dir=data, hub_enabled=False))
 request = EvaluationRequest("describe", read_folder(scenes),
