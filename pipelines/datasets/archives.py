@@ -1,10 +1,10 @@
-"""A data set in a ZIP that a stranger sends: an imagefolder, unpacked and kept while it is used."""
+"""A data set in an uploaded ZIP: an imagefolder, unpacked into a folder that stays for a while."""
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 from pipelines.datasets.samples import (
@@ -51,26 +51,24 @@ def read_archive(
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     target = folder / f"dataset-{digest[:32]}"
-    if target.is_dir():
+    if not target.is_dir():
+        _unpack(path, target)
+    try:
         return read_pictures(root_of(target), plain_name(name), limits, report=report)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="unpacking-") as scratch:
+    except InvalidValue:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+
+
+def _unpack(path: Path, target: Path) -> None:
+    """Makes the folder ``target``, whole or not at all. Two runs may do it at the same time."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix="unpacking-") as scratch:
         unpacked = Path(scratch) / "data"
         unpacked.mkdir()
         unpack(path, unpacked, 2 * MOST_SAMPLES, MOST_UNPACKED_BYTES)
-        data = read_pictures(root_of(unpacked), plain_name(name), limits, report=report)
-        return _moved(data, unpacked, target)
-
-
-def _moved(data: DataSet, unpacked: Path, target: Path) -> DataSet:
-    """The same data set with its pictures where they stay. Two runs may bring the same ones."""
-    try:
-        unpacked.rename(target)
-    except OSError:
-        if not target.is_dir():
-            raise
-    samples = []
-    for sample in data.samples:
-        assert sample.file is not None
-        samples.append(replace(sample, file=target / sample.file.relative_to(unpacked)))
-    return replace(data, samples=tuple(samples))
+        try:
+            unpacked.rename(target)
+        except OSError:
+            if not target.is_dir():
+                raise

@@ -161,15 +161,15 @@ def test_two_runs_may_unpack_one_archive_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = zipped(make_scenes(tmp_path / "scenes", 3), tmp_path / "scenes.zip")
-    read = data.read_pictures
+    unpack = archive.unpack
     others: list[DataSet] = []
 
-    def read_late(*given: Any, **named: Any) -> DataSet:
-        monkeypatch.setattr(archive, "read_pictures", read)
+    def unpack_late(*given: Any) -> None:
+        monkeypatch.setattr(archive, "unpack", unpack)
         others.append(read_archive(path, "scenes", tmp_path / "tmp", LIMITS))
-        return read(*given, **named)
+        unpack(*given)
 
-    monkeypatch.setattr(archive, "read_pictures", read_late)
+    monkeypatch.setattr(archive, "unpack", unpack_late)
     assert read_archive(path, "scenes", tmp_path / "tmp", LIMITS) == others[0]
     assert others[0].samples[2].picture(LIMITS).size == (32, 32)
 
