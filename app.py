@@ -122,7 +122,7 @@ def build_app(settings: Settings) -> gr.Blocks:
             with gr.Tab("Compare", id="compare", elem_id="tab-compare"):
                 panels, openings = build_compare(studio, compute)
             made = _build_workshop(studio, compute, page)
-        models_tab.models_panel(studio)
+        models_tab.models_panel(studio, _tabs_of(page))
         sharing_tab.build(studio, compute, [opening.kind for opening in openings])
         _keep_pickers_fresh(studio, page, made)
         _wire_load(studio, page, device_line, [tabs, panels], openings)
@@ -149,6 +149,10 @@ def _panel(kind: CardKind) -> gr.Tab:
 def _named(page: gr.Blocks) -> dict[str | None, Any]:
     """The page's blocks by their ids."""
     return {block.elem_id: block for block in page.blocks.values()}
+
+
+def _tabs_of(page: gr.Blocks) -> list[gr.Tab]:
+    return [block for block in page.blocks.values() if isinstance(block, gr.Tab)]
 
 
 def _wire_load(
@@ -216,9 +220,8 @@ def _keep_pickers_fresh(studio: Studio, page: gr.Blocks, made: list[Any]) -> Non
         choices = {task: ui.local_choices(studio.settings, task) for task in set(tasks.values())}
         return {named[picker]: choices[tasks[chooser]] for picker, chooser in pickers.items()}
 
-    tabs = [block for block in page.blocks.values() if isinstance(block, gr.Tab)]
     inputs, outputs = [named[name] for name in choosers], [named[name] for name in pickers]
-    gr.on([tab.select for tab in tabs], offer, inputs, outputs, **ui.FREE)
+    gr.on([tab.select for tab in _tabs_of(page)], offer, inputs, outputs, **ui.FREE)
     for run in made:
         run.then(offer, inputs, outputs, **ui.FREE)
 

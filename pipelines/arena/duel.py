@@ -174,6 +174,6 @@ def _output(result: Any) -> Output:
 
 
 def _input_hash(request: DuelRequest, played: list[Played]) -> str:
-    if request.task == "describe":
+    if TASKS[request.task].takes == "picture":
         return str(played[0].receipt["request"]["picture_sha256"])
     return hash_text(request.prompt)

@@ -9,7 +9,6 @@ import gradio as gr
 
 from pipelines.arena.ballot import ALL_BAD, FEWEST_MODELS, PLACES, TIE
 from pipelines.arena.report import BOARD_HEADERS, NAMES_HEADERS
-from pipelines.hub import names_here
 from pipelines.page import ui
 from pipelines.settings import Settings
 
@@ -78,22 +77,15 @@ class Page:
 
 def build_input() -> tuple[gr.Radio, gr.Textbox, gr.Image]:
     return (
-        gr.Radio(ui.TASKS, value="write", label="Task", elem_id="votes-task"),
+        ui.task_picker(elem_id="votes-task"),
         ui.textbox(value=TALE, label="Prompt", lines=3, elem_id="votes-prompt"),
-        ui.picture(
-            label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"],
-            height=280, image_mode=None, elem_id="votes-picture", visible=False,
-        ),
-    )  # fmt: skip
+        ui.picture(elem_id="votes-picture", visible=False),
+    )
 
 
 def build_picker(settings: Settings) -> gr.Dropdown:
-    names = names_here(settings, "write")
-    return gr.Dropdown(
-        names, value=names[:FEWEST_MODELS], multiselect=True, max_choices=len(PLACES),
-        label="Models", allow_custom_value=True, interactive=True, elem_id="votes-models",
-        info=f"{FEWEST_MODELS} to {len(PLACES)}. A Hub reference can be typed as well.",
-    )  # fmt: skip
+    info = f"{FEWEST_MODELS} to {len(PLACES)}. A Hub reference can be typed as well."
+    return ui.models_picker(settings, len(PLACES), info, elem_id="votes-models")
 
 
 def build_outputs(given: Given) -> Page:

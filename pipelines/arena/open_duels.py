@@ -1,4 +1,4 @@
-"""The polling booth: open duels under tokens that nobody can guess, each good for one vote.
+"""Open duels, under tokens that nobody can guess, each good for one vote.
 
 Which output is whose never leaves this process before the vote is cast. What is open is
 bounded in number and in age; a duel that is forgotten has cost nothing but its outputs.
@@ -69,7 +69,7 @@ class _Open:
         return tuple(each.contender for each in self.played)
 
 
-class Booth:
+class OpenDuels:
     """The open duels of one process, over the log of the votes that were cast.
 
     Args:

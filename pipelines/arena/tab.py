@@ -1,4 +1,4 @@
-"""The panel for blind votes: what happens on it. It formats; the booth decides.
+"""The panel for blind votes: what happens on it. It formats; the open duels decide.
 
 Nothing of an open duel reaches the page but its token and its outputs, all at once.
 """
@@ -30,7 +30,7 @@ from pipelines.arena.duel_form import (
 )
 from pipelines.arena.leaderboard import Leaderboard, leaderboard
 from pipelines.arena.log import VoteLog
-from pipelines.arena.open_duels import Booth, Cast, Shown
+from pipelines.arena.open_duels import Cast, OpenDuels, Shown
 from pipelines.arena.published import write
 from pipelines.arena.replay import VOTES
 from pipelines.arena.report import (
@@ -47,7 +47,8 @@ from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.sharing.cards import Opening
 from pipelines.sharing.links import address
-from pipelines.tasks import Task
+from pipelines.tasks import TASKS, Task
+from pipelines.validation import known_task
 
 
 def build(studio: Studio, compute: dict[str, Any], opened: Callable[..., Any]) -> Opening:
@@ -60,7 +61,7 @@ def build(studio: Studio, compute: dict[str, Any], opened: Callable[..., Any]) -
     Returns:
         How cards and links open it.
     """
-    booth = Booth(VoteLog(studio.settings.data_dir / "votes.sqlite3"))
+    duels = OpenDuels(VoteLog(studio.settings.data_dir / "votes.sqlite3"))
     lead = "Several models, one input, no names: say which output is best, then see whose it was."
     gr.Markdown(lead, elem_classes="lead")
     with gr.Row(equal_height=False):
@@ -68,23 +69,21 @@ def build(studio: Studio, compute: dict[str, Any], opened: Callable[..., Any]) -
             task, prompt, picture = build_input()
         with gr.Column(scale=2, min_width=300):
             models = build_picker(studio.settings)
-            with gr.Row():
-                start = gr.Button("Start a duel", variant="primary", elem_id="votes-run", scale=2)
-                stop = gr.Button("Stop", variant="stop", elem_id="votes-stop", scale=1)
+            start, stop = ui.run_buttons("Start a duel", "votes")
             card_button = ui.card_button(elem_id="votes-open")
             seed = ui.seed_box(elem_id="votes-seed")
     given = Given(task, prompt, models, seed, picture)
     page = build_outputs(given)
-    duel = _duel_handler(studio, booth, page)
+    duel = _duel_handler(studio, duels, page)
     run = gr.on(
         [start.click, prompt.submit], duel,
         list(given), page.outputs, **ui.endpoint("duel", duel),
-        show_progress="minimal", show_progress_on=[page.status], **compute,
+        **ui.run_options(compute, page.status),
     )  # fmt: skip
     ui.wire_stop(stop, [run], [page.status])
-    _wire_votes(booth, page)
-    _build_export(booth.log, task)
-    return _wire_task(studio.settings, booth.log, page, opened, card_button)
+    _wire_votes(duels, page)
+    _build_export(duels.log, task)
+    return _wire_task(studio.settings, duels.log, page, opened, card_button)
 
 
 def _wire_task(
@@ -114,7 +113,7 @@ def _wire_task(
         notes = [*setup.notes, *what_is_lacking(settings, setup.task)]
         return {**changed, page.notes: ui.notes_text(notes)}
 
-    switched = list(switch("write", ""))
+    switched = list(switch(ui.FIRST, ""))
     gr.on([given.task.change, opened], look, [given.task], page.board, **ui.FREE)
     # Not whenever the task changes: a card sets models and notes beside it, which have to stay.
     given.task.input(switch, [given.task, given.prompt], switched, **ui.FREE)
@@ -124,7 +123,7 @@ def _wire_task(
 
 
 def _duel_handler(
-    studio: Studio, booth: Booth, page: Page
+    studio: Studio, duels: OpenDuels, page: Page
 ) -> Callable[..., Iterator[dict[Any, Any]]]:
     @ui.shows_errors
     def run(
@@ -140,13 +139,13 @@ def _duel_handler(
             picture: for describe: an image file.
         """
         opened = None
-        if task == "describe" and picture:
+        if picture and known_task(task).takes == "picture":
             opened = open_picture(Path(picture), studio.settings.limits)
         chosen: Any = models
         request = DuelRequest(task, chosen, prompt, opened, seed)  # type: ignore[arg-type]
         pace = ui.Pace(interval_seconds=1.0)  # slow enough to tell nothing of anybody's speed
         yield _cleared(page)
-        with closing(with_result(booth.duel(studio, request))) as events:
+        with closing(with_result(duels.duel(studio, request))) as events:
             for item in events:
                 if isinstance(item, Shown):
                     with _in_files(item) as pictures:
@@ -182,14 +181,8 @@ def _cleared(page: Page) -> dict[Any, Any]:
     for slot in page.slots:
         empty |= {slot.column: gr.update(visible=False), slot.text: "", slot.picture: None}
     closed = dict.fromkeys(page.buttons.values(), gr.update(interactive=False))
-    hidden = {page.names: gr.update(value=[], visible=False), page.link: _address(None)}
+    hidden = {page.names: gr.update(value=[], visible=False), page.link: ui.shown(None)}
     return {**empty, **closed, **hidden, page.receipt: None}
-
-
-def _address(text: str | None) -> dict[str, Any]:
-    """An update of the box for a link, which is hidden where there is none."""
-    update: dict[str, Any] = gr.update(value=text, visible=text is not None)
-    return update
 
 
 def _shown(page: Page, shown: Shown, pictures: list[str | None]) -> dict[Any, Any]:
@@ -206,7 +199,7 @@ def _shown(page: Page, shown: Shown, pictures: list[str | None]) -> dict[Any, An
     return update
 
 
-def _wire_votes(booth: Booth, page: Page) -> None:
+def _wire_votes(duels: OpenDuels, page: Page) -> None:
     """A handler for each button, and one endpoint for programs."""
     changed = [page.token, page.status, page.names, page.receipt, page.notes, page.link]
     changed += page.board
@@ -215,7 +208,7 @@ def _wire_votes(booth: Booth, page: Page) -> None:
     def handler(choice: str) -> Callable[[str], dict[Any, Any]]:
         @ui.shows_errors
         def cast(token: str) -> dict[Any, Any]:
-            return _after_vote(page, booth.vote(token, choice), booth.log)
+            return _after_vote(page, duels.vote(token, choice), duels.log)
 
         return cast
 
@@ -231,7 +224,7 @@ def _wire_votes(booth: Booth, page: Page) -> None:
             token: what the duel gave.
             choice: the letter of the best output, "tie" or "all bad".
         """
-        return booth.vote(token, choice).receipt
+        return duels.vote(token, choice).receipt
 
     api(vote, **ui.endpoint("vote", vote))
 
@@ -255,7 +248,7 @@ def _linked(page: Page, receipt: dict[str, Any]) -> dict[Any, Any]:
     """What opens the page on the duel, or why nothing does. It names the models, so it is shown
     when the rest names them, too."""
     opened_by, why_not = address(link.PARAMETER, lambda: link.encode(setup_of_duel(receipt)))
-    return {page.link: _address(opened_by), page.notes: ui.notes_text([why_not] if why_not else [])}
+    return {page.link: ui.shown(opened_by), page.notes: ui.notes_text([why_not] if why_not else [])}
 
 
 def _told(page: Page, board: Leaderboard) -> dict[Any, Any]:
@@ -274,10 +267,7 @@ def _told(page: Page, board: Leaderboard) -> dict[Any, Any]:
 def _build_export(log: VoteLog, task: gr.Radio) -> None:
     """The card of the task's votes with its reports, and the votes themselves, as files."""
     export = gr.Button("Card and votes as files", size="sm", elem_id="votes-export")
-    files = gr.File(
-        label="To keep and to publish", file_count="multiple", interactive=False, visible=False,
-        elem_id="votes-file",
-    )  # fmt: skip
+    files = ui.files_box(elem_id="votes-file")
 
     @ui.shows_errors
     def export_files(chosen: str) -> Iterator[Any]:
@@ -292,17 +282,17 @@ def _build_export(log: VoteLog, task: gr.Radio) -> None:
 
 def _switch(settings: Settings, page: Page, task: Task, prompt: str) -> dict[Any, Any]:
     """Shows what the task needs, offers its models, and drops a duel of another task."""
-    given, names = page.given, names_here(settings, task)
+    given, record, names = page.given, TASKS[task], names_here(settings, task)
     if prompt in (TALE, SCENE):
-        prompt = TALE if task == "write" else SCENE
+        prompt = TALE if record.makes == "text" else SCENE
     changed = _cleared(page)
     for slot in page.slots:
-        changed[slot.text] = gr.update(value="", visible=task != "paint")
-        changed[slot.picture] = gr.update(value=None, visible=task == "paint")
+        changed[slot.text] = gr.update(value="", visible=record.makes != "pictures")
+        changed[slot.picture] = gr.update(value=None, visible=record.makes == "pictures")
     return {
         **changed,
         page.status: ui.done("Ready"),
-        given.prompt: gr.update(value=prompt, visible=task != "describe"),
-        given.picture: gr.update(visible=task == "describe"),
+        given.prompt: gr.update(value=prompt, visible=record.takes == "text"),
+        given.picture: gr.update(visible=record.takes == "picture"),
         given.models: gr.update(choices=names, value=names[:FEWEST_MODELS]),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -29,13 +28,10 @@ from pipelines.validation import OWN
 
 _SHOWN_SAMPLES = 256
 _DESCRIBING, _PAINTING, _WRITING = Describing(), Painting(), Writing()
-_FIRST: Task = "write"
-"""The task that the panel begins with: two of its models are there, and answer in seconds."""
-_USUAL_DATA: Mapping[Task, str] = {
-    "write": "shakespeare",
-    "describe": "emoji-scenes",
-    "paint": "emoji-scenes",
-}
+_OF_TASKS = sorted({name for record in TASKS.values() for name in record.evaluated})
+"""The settings that not every task has."""
+_USUAL_DATA = {"texts": "shakespeare", "captioned pictures": "emoji-scenes"}
+"""The data set that a task begins with, by what its models learn from."""
 
 
 class Given(NamedTuple):
@@ -82,11 +78,10 @@ class Found:
 
 def build_choice(settings: Settings) -> tuple[gr.Radio, gr.Dropdown, gr.File, gr.Dropdown]:
     sets = [*((_told(name), name) for name in EMBEDDED), ("A file of mine", UPLOAD)]
-    names = names_here(settings, _FIRST)
     return (
-        gr.Radio(ui.TASKS, value=_FIRST, label="Task", elem_id="evaluate-task"),
+        ui.task_picker(elem_id="evaluate-task"),
         gr.Dropdown(
-            sets, value=_USUAL_DATA[_FIRST], label="Data set", allow_custom_value=True,
+            sets, value=_usual_data(ui.FIRST), label="Data set", allow_custom_value=True,
             info="A data set of the Hub can be typed: owner/name or owner/name@revision",
             interactive=True, elem_id="evaluate-data",
         ),
@@ -94,11 +89,11 @@ def build_choice(settings: Settings) -> tuple[gr.Radio, gr.Dropdown, gr.File, gr
             label="Texts (.txt: lines, or paragraphs), or pictures (.zip with metadata.jsonl)",
             file_types=[".txt", ".jsonl", ".zip"], visible=False, elem_id="evaluate-upload",
         ),
-        gr.Dropdown(
-            names, value=names[:2], multiselect=True, max_choices=MOST_MODELS, label="Models",
-            allow_custom_value=True, interactive=True, elem_id="evaluate-models",
-            info="One alone, or up to 8: the first is what the others are compared with. A Hub "
+        ui.models_picker(
+            settings, MOST_MODELS,
+            "One alone, or up to 8: the first is what the others are compared with. A Hub "
             "reference can be typed.",
+            elem_id="evaluate-models",
         ),
     )  # fmt: skip
 
@@ -120,7 +115,7 @@ def build_settings(settings: Settings) -> list[Any]:
     with gr.Accordion("Settings", open=False):
         return [
             gr.Dropdown(
-                _metric_choices(_FIRST), value=_default_metrics(_FIRST),
+                _metric_choices(ui.FIRST), value=_default_metrics(ui.FIRST),
                 multiselect=True, allow_custom_value=True, interactive=True, label="Metrics",
                 elem_id="evaluate-metrics", info="Models are told apart by the first",
             ),
@@ -159,7 +154,7 @@ def build_findings() -> Found:
     tables: dict[str, Any] = {"datatype": "str", "interactive": False, "wrap": True}
     status = ui.status_line()
     verdict = gr.Textbox(
-        label="What was shown", interactive=False, visible=False, lines=1, max_lines=12,
+        label="Conclusion", interactive=False, visible=False, lines=1, max_lines=12,
         elem_id="evaluate-verdict",
     )  # fmt: skip
     scores = gr.Dataframe(label="Scores", visible=False, elem_id="evaluate-scores", **tables)
@@ -167,7 +162,7 @@ def build_findings() -> Found:
     with gr.Row(equal_height=False):
         looks = {**ui.PICTURES, "visible": False, "elem_classes": "figure"}
         quality = gr.Image(label="Quality against cost", elem_id="evaluate-quality", **looks)
-        spread = gr.Image(label="Over the samples", elem_id="evaluate-distribution", **looks)
+        spread = gr.Image(label="Score distribution", elem_id="evaluate-distribution", **looks)
     training = gr.Image(label="How they learned", elem_id="evaluate-training", **looks)
     comparisons = gr.Dataframe(
         label="Differences from the first model", visible=False, elem_id="evaluate-differences",
@@ -182,10 +177,7 @@ def build_findings() -> Found:
         label="Samples that differ most", visible=False, elem_id="evaluate-differing", **tables
     )
     address = ui.link_box(elem_id="evaluate-link")
-    to_keep = gr.File(
-        label="To keep and to publish", file_count="multiple", interactive=False, visible=False,
-        elem_id="evaluate-files",
-    )  # fmt: skip
+    to_keep = ui.files_box(elem_id="evaluate-files")
     return Found(
         status, verdict, scores, notes, quality, spread, comparisons, costs, gallery, differing,
         to_keep, training, address,
@@ -200,26 +192,30 @@ def _default_metrics(task: Task) -> list[str]:
     return list(metrics_of(task, defaults_only=True))
 
 
+def _usual_data(task: Task) -> str:
+    return _USUAL_DATA[TASKS[task].trains_on]
+
+
 def fitting_data(task: Task, chosen: object) -> dict[str, Any]:
     """The task's own data set, where another of the embedded ones is chosen."""
-    return gr.update(value=_USUAL_DATA[task]) if chosen in EMBEDDED else gr.skip()
+    return gr.update(value=_usual_data(task)) if chosen in EMBEDDED else gr.skip()
 
 
 def switch(settings: Settings, given: Given, task: Task) -> dict[Any, Any]:
     """Offers what the task has: its models, its metrics, its settings."""
     names = names_here(settings, task)
-    extractors = extractor_names(settings) if task == "paint" else [EMBEDDED_EXTRACTOR]
-    tokens = _WRITING.max_new_tokens if task == "write" else _DESCRIBING.max_new_tokens
-    temperature = _WRITING.temperature if task == "write" else _DESCRIBING.temperature
+    record = TASKS[task]
+    extractors = extractor_names(settings) if record.makes == "pictures" else [EMBEDDED_EXTRACTOR]
+    defaults = _WRITING if record.makes == "text" else _DESCRIBING
+    fields = given._asdict()
+    own = {fields[name]: gr.update(visible=name in record.evaluated) for name in _OF_TASKS}
+    own[given.max_new_tokens]["value"] = defaults.max_new_tokens
+    own[given.temperature]["value"] = defaults.temperature
     return {
         given.models: gr.update(choices=names, value=names[:2]),
         given.metrics: gr.update(choices=_metric_choices(task), value=_default_metrics(task)),
-        given.max_new_tokens: gr.update(value=tokens, visible=task != "paint"),
-        given.temperature: gr.update(value=temperature, visible=task != "paint"),
-        given.method: gr.update(visible=task == "describe"),
-        given.steps: gr.update(visible=task == "paint"),
-        given.guidance_scale: gr.update(visible=task == "paint"),
-        given.clip: gr.update(visible=task in ("paint", "describe")),
+        **own,
+        given.clip: gr.update(visible=record.trains_on == "captioned pictures"),
         given.extractor: gr.update(choices=extractors, visible=len(extractors) > 1),
     }
 

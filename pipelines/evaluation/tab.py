@@ -54,6 +54,7 @@ from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.sharing.cards import Opening
 from pipelines.sharing.links import address
+from pipelines.tasks import TASKS
 
 
 def build(studio: Studio, compute: dict[str, Any]) -> Opening:
@@ -74,9 +75,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> Opening:
         with gr.Column(scale=3, min_width=300):
             task, data, upload, models = build_choice(studio.settings)
         with gr.Column(scale=2, min_width=300):
-            with gr.Row():
-                run = gr.Button("Evaluate", variant="primary", elem_id="evaluate-run", scale=2)
-                stop = gr.Button("Stop", variant="stop", elem_id="evaluate-stop", scale=1)
+            run, stop = ui.run_buttons("Evaluate", "evaluate")
             card_button = ui.card_button(elem_id="evaluate-open")
             size = build_size()
             *settings, extractor = build_settings(studio.settings)
@@ -85,7 +84,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> Opening:
     evaluate = _handler(studio, found)
     started = run.click(
         evaluate, list(given), found.outputs, **ui.endpoint("evaluate", evaluate),
-        show_progress="minimal", show_progress_on=[found.status], **compute,
+        **ui.run_options(compute, found.status),
     )  # fmt: skip
     ui.wire_stop(stop, [started], [found.status])
     data.change(lambda name: gr.update(visible=name == UPLOAD), [data], [upload], **ui.FREE)
@@ -94,7 +93,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> Opening:
         lambda chosen, name: {
             **switch(studio.settings, given, chosen), data: fitting_data(chosen, name)
         },
-        [task, data], [*switch(studio.settings, given, "describe"), data], **ui.FREE,
+        [task, data], [*switch(studio.settings, given, ui.FIRST), data], **ui.FREE,
     )  # fmt: skip
 
     def fill(setup: Setup) -> dict[Any, Any]:
@@ -197,7 +196,7 @@ def _updates(found: Found, events: Iterator[Any], settings: Settings) -> Iterato
 
 def _cleared(found: Found, status: str) -> dict[Any, Any]:
     """Nothing of an earlier evaluation stays beside the new one."""
-    cleared: dict[Any, Any] = dict.fromkeys(found.outputs, gr.update(value=None, visible=False))
+    cleared: dict[Any, Any] = dict.fromkeys(found.outputs, ui.shown(None))
     return cleared | {found.status: ui.done(status), found.notes: ui.notes_text([])}
 
 
@@ -214,25 +213,19 @@ def _ending(found: Found, result: EvaluationResult, settings: Settings) -> dict[
     differing = _as_value(differing_table(made))
     return {
         found.status: ui.done(f"Done · {computed} samples computed now"),
-        found.verdict: _shown(result.verdict),
-        found.scores: _shown(_as_value(score_table(made))),
+        found.verdict: ui.shown(result.verdict),
+        found.scores: ui.shown(_as_value(score_table(made))),
         found.notes: ui.notes_text([*result.notes, *([why_not] if why_not else [])]),
-        found.quality: _shown(kept.get(plots.QUALITY)),
-        found.distribution: _shown(kept.get(plots.DISTRIBUTION)),
-        found.comparisons: _shown(_as_value(comparison_table(made))),
-        found.costs: _shown(_as_value(cost_table(made))),
-        found.gallery: _shown(_pictures(result)),
-        found.differing: _shown(differing) | {"column_widths": _widths(differing)},
-        found.to_keep: _shown(list(kept.values())),
-        found.training: _shown(kept.get(plots.TRAINING)),
-        found.address: _shown(opened_by),
+        found.quality: ui.shown(kept.get(plots.QUALITY)),
+        found.distribution: ui.shown(kept.get(plots.DISTRIBUTION)),
+        found.comparisons: ui.shown(_as_value(comparison_table(made))),
+        found.costs: ui.shown(_as_value(cost_table(made))),
+        found.gallery: ui.shown(_pictures(result)),
+        found.differing: ui.shown(differing) | {"column_widths": _widths(differing)},
+        found.to_keep: ui.shown(list(kept.values())),
+        found.training: ui.shown(kept.get(plots.TRAINING)),
+        found.address: ui.shown(opened_by),
     }
-
-
-def _shown(value: Any) -> dict[str, Any]:
-    """An update that shows what there is to show."""
-    update: dict[str, Any] = gr.update(value=value or None, visible=bool(value))
-    return update
 
 
 def _widths(table: dict[str, Any] | None) -> list[str] | None:
@@ -248,12 +241,12 @@ def _as_value(table: Table) -> dict[str, Any] | None:
 
 def _pictures(result: EvaluationResult) -> list[tuple[Image.Image, str]]:
     """The described pictures, or of each prompt what every model painted."""
-    shown = []
+    task, shown = TASKS[result.request.task], []
     for differing in result.differing:
         sample, place = differing.sample, differing.place
-        if result.request.task == "describe" and sample.file is not None:
+        if task.takes == "picture" and sample.file is not None:
             shown.append((_opened(sample.file), sample.name))
-        if result.request.task == "paint":
+        if task.makes == "pictures":
             for model in result.models:
                 caption = f"{model.name}: {sample.text}"
                 shown.append((_opened(model.outputs.files[place]), caption))

@@ -31,14 +31,12 @@ from pipelines.hub.publish import publish
 from pipelines.page import ui
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
-from pipelines.tasks import Task
+from pipelines.tasks import TASKS, Task
 
 _SHOWN_CURVES = ("loss", "held_out_loss")
 _DATA_HINTS = {
-    "write": "Text files (.txt, UTF-8), as many as you like.",
-    "paint": "One ZIP: pictures and a metadata.jsonl with a line for each, "
-    '{"file_name": "0001.png", "text": "a red apple"}.',
-    "describe": "One ZIP: pictures and a metadata.jsonl with a line for each, "
+    "texts": "Text files (.txt, UTF-8), as many as you like.",
+    "captioned pictures": "One ZIP: pictures and a metadata.jsonl with a line for each, "
     '{"file_name": "0001.png", "text": "a red apple"}.',
 }
 
@@ -98,7 +96,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> list[Any]:
             view, watch = _build_view()
     _build_publishing(studio.settings)
     queue = compute | {"concurrency_id": "training", "concurrency_limit": 8}
-    shown = {"show_progress": "minimal", "show_progress_on": [view.status], **queue}
+    shown = ui.run_options(queue, view.status)
     trainer = _trainer(studio, view)
     public = ui.endpoint("fine_tune", trainer)
     runs = [
@@ -113,23 +111,21 @@ def build(studio: Studio, compute: dict[str, Any]) -> list[Any]:
 
 
 def _build_form(settings: Settings) -> tuple[_Form, gr.Textbox, gr.Button, gr.Button]:
-    task = gr.Radio(ui.TASKS, value="write", label="Task", elem_id="tune-task")
-    base = ui.model_picker(settings, "write", label="Base", elem_id="tune-base")
+    task = ui.task_picker(elem_id="tune-task")
+    base = ui.model_picker(settings, ui.FIRST, label="Base", elem_id="tune-base")
     data = gr.File(
         label="Data", file_count="multiple", type="filepath", file_types=[".txt", ".zip"],
         height=120, elem_id="tune-data",
     )  # fmt: skip
     report = gr.Textbox(
-        _DATA_HINTS["write"], label="What is in it", interactive=False, lines=2, max_lines=10,
+        _data_hint(ui.FIRST), label="Data report", interactive=False, lines=2, max_lines=10,
         elem_id="tune-report",
     )  # fmt: skip
     name = ui.textbox(
         label="Name", placeholder="my-first-tune", max_lines=1, elem_id="tune-name",
         info="The model will be called so, in every picker",
     )  # fmt: skip
-    with gr.Row():
-        train = gr.Button("Train", variant="primary", elem_id="tune-run", scale=2)
-        stop = gr.Button("Stop", variant="stop", elem_id="tune-stop", scale=1)
+    train, stop = ui.run_buttons("Train", "tune")
     with gr.Accordion("Settings", open=False):
         minutes = ui.slider(
             LEAST_MINUTES, 60, 5, step=0.1, label="Minutes", info="Then it is measured and saved"
@@ -162,18 +158,22 @@ def _build_view() -> tuple[_View, gr.Button]:
     return _View(status, curve, text, picture, card), watch
 
 
+def _data_hint(task: Task) -> str:
+    return _DATA_HINTS[TASKS[task].trains_on]
+
+
 def _wire(studio: Studio, form: _Form, report: gr.Textbox, view: _View) -> None:
     settings = studio.settings
 
     def switch(task: Task) -> tuple[Any, Any, Any]:
         names = names_here(settings, task)
         picker = gr.update(choices=names, value=names[0] if names else None)
-        return picker, None, gr.update(value=_DATA_HINTS[task])
+        return picker, None, gr.update(value=_data_hint(task))
 
     @ui.shows_errors
     def look(task: Task, files: list[str] | None) -> Any:
         if not files:
-            return _DATA_HINTS[task]
+            return _data_hint(task)
         return _told(check_data(task, tuple(Path(file) for file in files), settings.limits))
 
     form.task.change(switch, [form.task], [form.base, form.data, report], **ui.FREE)

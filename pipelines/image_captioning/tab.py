@@ -76,7 +76,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
         example_pictures(), [given.picture], label="Pictures", api_visibility="private"
     )
     run, inputs, outputs = _handler(studio), [*given], [*shown]
-    shared = {"show_progress": "minimal", "show_progress_on": [shown.status], **compute}
+    shared = ui.run_options(compute, shown.status)
     runs = [
         buttons.describe.click(run, inputs, outputs, **ui.endpoint("describe", run), **shared),
         examples.load_input_event.then(run, inputs, outputs, api_visibility="private", **shared),
@@ -85,13 +85,8 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
 
 
 def _build_given(studio: Studio) -> tuple[_Given, _Buttons]:
-    picture = ui.picture(
-        label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"],
-        height=320, elem_id="describe-picture", image_mode=None,
-    )  # fmt: skip
-    with gr.Row():
-        describe = gr.Button("Describe", variant="primary", elem_id="describe-run", scale=2)
-        stop = gr.Button("Stop", variant="stop", elem_id="describe-stop", scale=1)
+    picture = ui.picture(height=320, elem_id="describe-picture")
+    describe, stop = ui.run_buttons("Describe", "describe")
     status = ui.status_line()
     model = ui.model_picker(studio.settings, "describe", elem_id="describe-model")
     with gr.Accordion("Settings", open=False):

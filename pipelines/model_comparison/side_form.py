@@ -104,20 +104,17 @@ class Page:
 
 def build_given() -> tuple[gr.Radio, gr.Textbox, gr.Image]:
     return (
-        gr.Radio(ui.TASKS, value="write", label="Task", elem_id="compare-task"),
+        ui.task_picker(elem_id="compare-task"),
         ui.textbox(TALE, label="Prompt", lines=3, elem_id="compare-prompt"),
-        ui.picture(
-            label="Picture", type="filepath", sources=["upload", "clipboard", "webcam"],
-            height=280, image_mode=None, elem_id="compare-picture", **_HIDDEN,
-        ),
-    )  # fmt: skip
+        ui.picture(elem_id="compare-picture", **_HIDDEN),
+    )
 
 
 def build_settings(settings: Settings, side: Side) -> SideSettings:
     name, index, limits = NAMES[side], SIDES.index(side), settings.limits
     slug = f"compare-{name.lower()}"
     with gr.Column(min_width=300):
-        model = ui.model_picker(settings, "write", f"Model {name}", index, elem_id=f"{slug}-model")
+        model = ui.model_picker(settings, ui.FIRST, f"Model {name}", index, elem_id=f"{slug}-model")
         return SideSettings(
             model,
             ui.slider(
@@ -181,8 +178,5 @@ def build_findings() -> tuple[Any, ...]:
     notes = ui.notes_box()
     receipt = ui.receipt_box("Card of A and B", elem_id="compare-receipt")
     address = ui.link_box(elem_id="compare-link")
-    files = gr.File(
-        label="To keep and to publish", file_count="multiple", interactive=False, visible=False,
-        elem_id="compare-files",
-    )  # fmt: skip
+    files = ui.files_box(elem_id="compare-files")
     return verdict_line, measures, wipe, notes, receipt, address, files

@@ -86,12 +86,12 @@ def build(studio: Studio, compute: dict[str, Any]) -> Opening:
         return _switch(studio.settings, page, chosen, prompt, models)
 
     # Not whenever the task changes: a card or a link sets models beside it, which have to stay.
-    switched = list(switch("write", ""))
+    switched = list(switch(ui.FIRST, ""))
     given.task.input(switch, [given.task, given.prompt], switched, **ui.FREE)
     chosen = [given.task, given.prompt, *(settings[side].model for side in SIDES)]
     ready = shown.load_input_event.then(switch, chosen, switched, **ui.FREE)
     run, fields, outputs = _handler(studio, page), page.inputs, page.outputs
-    shared = {"show_progress": "minimal", "show_progress_on": page.statuses, **compute}
+    shared = ui.run_options(compute, *page.statuses)
     started = [buttons.compare.click, given.prompt.submit]
     runs = [
         gr.on(started, run, fields, outputs, **ui.endpoint("compare", run), **shared),
@@ -111,9 +111,7 @@ def _build_given(settings: Settings) -> tuple[Given, _Buttons]:
         with gr.Column(scale=3, min_width=300):
             task, prompt, picture = build_given()
         with gr.Column(scale=2, min_width=300):
-            with gr.Row():
-                compare = gr.Button("Compare", variant="primary", elem_id="compare-run", scale=2)
-                stop = gr.Button("Stop", variant="stop", elem_id="compare-stop", scale=1)
+            compare, stop = ui.run_buttons("Compare", "compare")
             card_button = ui.card_button(elem_id="compare-open")
             seed = ui.seed_box(elem_id="compare-seed")
             tokens = ui.slider(
@@ -132,8 +130,7 @@ def _build_examples(settings: Settings, page: Page) -> Any:
         a.temperature, b.temperature, a.steps, b.steps, a.guidance_scale, b.guidance_scale,
         a.method, b.method,
     ]  # fmt: skip
-    tasks: tuple[Task, ...] = ("write", "paint", "describe")
-    pairs = {task: _default_models(settings, task) for task in tasks}
+    pairs = {task: _default_models(settings, task) for task in TASKS}
     rows = _examples(pairs)
     options: dict[str, Any] = {"example_labels": list(rows), "api_visibility": "private"}
     shown = gr.Examples(list(rows.values()), inputs, label="Comparisons", **options)
@@ -264,7 +261,7 @@ def _cleared(page: Page) -> dict[Any, Any]:
 
 
 def _nothing_to_keep(page: Page) -> dict[Any, Any]:
-    return dict.fromkeys([page.link, page.files], gr.update(value=None, visible=False))
+    return dict.fromkeys([page.link, page.files], ui.shown(None))
 
 
 def _event_update(out: Output, request: Any, event: Any) -> dict[Any, Any]:
@@ -290,10 +287,10 @@ def _ending(
     made, parent = card(result), data_dir / "tmp"
     parent.mkdir(parents=True, exist_ok=True)
     ending[page.receipt] = made
-    ending[page.link] = gr.update(value=made["link"], visible=made["link"] is not None)
+    ending[page.link] = ui.shown(made["link"])
     folder = Path(tempfile.mkdtemp(prefix="comparison-", dir=parent))
-    ending[page.files] = gr.update(value=[str(p) for p in write(result, folder)], visible=True)
-    if result.request.task == "paint":
+    ending[page.files] = ui.shown([str(p) for p in write(result, folder)])
+    if TASKS[result.request.task].makes == "pictures":
         ending[page.wipe] = tuple(shown[page.out[side].painting][0] for side in SIDES)
     return ending
 
@@ -313,7 +310,7 @@ def _switch(
     """
     given, record = page.given, TASKS[task]
     own_words = prompt not in (TALE, SCENE)
-    prompt = prompt if own_words else (TALE if task == "write" else SCENE)
+    prompt = prompt if own_words else (TALE if record.makes == "text" else SCENE)
     shown_for: dict[Any, bool] = {
         given.picture: record.takes == "picture",
         given.max_new_tokens: "max_new_tokens" in record.shared,

@@ -7,7 +7,7 @@ Words that come from the Hub (names, licences) are shown in tables and text boxe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from pipelines.hub.sources import Folder
 from pipelines.models.presets import presets_for
 from pipelines.page import ui
 from pipelines.runtime.studio import Studio
-from pipelines.tasks import Task
+from pipelines.tasks import TASKS, Task
 
 _COLUMNS = ["model", "size", "downloads", "likes", "licence"]
 _DISK_COLUMNS = ["name", "kind", "commit", "size", "last used"]
@@ -82,7 +82,7 @@ def build(
 
 
 def _build_finder() -> _Finder:
-    task = gr.Radio(ui.TASKS, value="write", label="Task", elem_id="models-task")
+    task = ui.task_picker(elem_id="models-task")
     with gr.Row():
         query = ui.textbox(
             label="Search", placeholder="fairy tales, llama, anime …", max_lines=1, scale=4,
@@ -96,7 +96,7 @@ def _build_finder() -> _Finder:
         column_widths=["34%", "15%", "20%", "12%", "19%"], max_height=420, wrap=True,
         elem_id="models-results",
     )  # fmt: skip
-    note = gr.Textbox(visible=False, interactive=False, label="Good to know", elem_classes="notes")
+    note = ui.notes_box()
     return _Finder(task, query, look, results, note)
 
 
@@ -197,7 +197,7 @@ def _wire_chosen(
     def use(task: Task, reference: str) -> dict[Any, Any]:
         if not reference.strip():
             raise InvalidValue("No model is chosen. Click one in the table, or type its name.")
-        gr.Info(f"It is chosen in the {task.capitalize()} tab; it loads when it is first run.")
+        gr.Info(f"It is chosen in the {TASKS[task].label} tab; it loads when it is first run.")
         return {pickers[task]: reference.strip()}
 
     checked = [chosen.verdict, chosen.facts]
@@ -304,11 +304,13 @@ def _ago(moment: float) -> str:
     return f"{hours:.0f} hours ago" if hours < 48 else f"{hours / 24:.0f} days ago"
 
 
-def models_panel(studio: Studio) -> None:
-    """The models in memory, with what they take, and a way to let them go.
+def models_panel(studio: Studio, tabs: Iterable[gr.Tab]) -> None:
+    """The models in memory, their sizes, and a button to unload them.
 
-    It is filled when it is opened: it costs the start of a page nothing.
+    It is filled when it is opened, which costs the start of a page nothing, and while it is
+    open again with every turn to another tab.
     """
+    is_open = gr.State(False)
     with gr.Accordion("Models in memory", open=False, elem_id="models-panel") as panel:
         table = gr.Dataframe(
             headers=["model", "memory", "load time", "in use"],
@@ -341,6 +343,14 @@ def models_panel(studio: Studio) -> None:
         return show()
 
     outputs = [table, key, summary]
-    refresh.click(show, None, outputs, api_visibility="private", show_progress="hidden")
-    unload.click(drop, [key], outputs, api_visibility="private", show_progress="hidden")
-    panel.expand(show, None, outputs, api_visibility="private", show_progress="hidden")
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    refresh.click(show, None, outputs, **private)
+    unload.click(drop, [key], outputs, **private)
+    panel.expand(lambda: True, None, [is_open], **ui.FREE)
+    panel.collapse(lambda: False, None, [is_open], **ui.FREE)
+    panel.expand(show, None, outputs, **private)
+
+    def show_again(is_open: bool) -> Any:
+        return show() if is_open else [gr.skip()] * len(outputs)
+
+    gr.on([tab.select for tab in tabs], show_again, [is_open], outputs, **ui.FREE)

@@ -89,7 +89,7 @@ def build(studio: Studio, compute: dict[str, Any], kinds: Sequence[CardKind]) ->
     load.upload(read, [load], [given.text], api_visibility="private")
     started = again.click(
         _handler(studio, kinds), list(given), [status, verdict], api_visibility="private",
-        show_progress="minimal", show_progress_on=[status], **compute,
+        **ui.run_options(compute, status),
     )  # fmt: skip
     ui.wire_stop(stop, [started], [status])
 
@@ -101,8 +101,8 @@ def _build_given() -> _Given:
             placeholder="Paste a receipt or a card, or load a file that has one",
         )  # fmt: skip
         picture = ui.picture(
-            label="The picture, where one was described", type="filepath",
-            sources=["upload", "clipboard"], height=200, image_mode=None, scale=1,
+            label="The picture, where one was described", sources=["upload", "clipboard"],
+            height=200, scale=1,
         )  # fmt: skip
         data = gr.File(
             label="The data set, where an evaluation was of a file", height=200, scale=1,

@@ -88,9 +88,7 @@ def _build_given(studio: Studio) -> _Given:
     prompt = ui.textbox(
         value=EXAMPLES[0][0], label="Prompt", lines=4, elem_id="write-prompt", autofocus=True
     )
-    with gr.Row():
-        write = gr.Button("Write", variant="primary", elem_id="write-run", scale=2)
-        stop = gr.Button("Stop", variant="stop", elem_id="write-stop", scale=1)
+    write, stop = ui.run_buttons("Write", "write")
     status = ui.status_line()
     model = ui.model_picker(studio.settings, "write", elem_id="write-model")
     with gr.Accordion("Settings", open=False):
@@ -205,7 +203,7 @@ def _wire(
     prompted = [given.model, given.prompt, *given.settings]
     written = [given.model, shown.story, *given.settings]
     outputs = shown.outputs
-    shared = {"show_progress": "minimal", "show_progress_on": [shown.status], **compute}
+    shared = ui.run_options(compute, shown.status)
     private = {"api_visibility": "private", **shared}
     started = [given.write.click, given.prompt.submit]
     runs = [

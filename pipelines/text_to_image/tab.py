@@ -80,7 +80,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
             shown = _build_shown(buttons.status)
     examples = gr.Examples(EXAMPLES, [given.prompt], label="Scenes", api_visibility="private")
     wires: list[Any] = [_handler(studio), [*given], [*shown]]
-    shared = {"show_progress": "minimal", "show_progress_on": [shown.status], **compute}
+    shared = ui.run_options(compute, shown.status)
     started = [buttons.paint.click, given.prompt.submit]
     runs = [
         gr.on(started, *wires, **ui.endpoint("paint", wires[0]), **shared),
@@ -89,9 +89,8 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
     ui.wire_stop(buttons.stop, runs, [shown.status])
     settings = [given.steps, given.guidance_scale, given.scheduler]
     given.model.change(
-        lambda model: _own_settings(studio.settings, model), [given.model], settings,
-        api_visibility="private", queue=False, show_progress="hidden",
-    )  # fmt: skip
+        lambda model: _own_settings(studio.settings, model), [given.model], settings, **ui.FREE
+    )
 
 
 def _own_settings(settings: Settings, model: object) -> tuple[int, float, str]:
@@ -109,9 +108,7 @@ def _own_settings(settings: Settings, model: object) -> tuple[int, float, str]:
 def _build_given(studio: Studio) -> tuple[_Given, _Buttons]:
     limits = studio.settings.limits
     prompt = ui.textbox(value=EXAMPLES[0][0], label="Prompt", lines=3, elem_id="paint-prompt")
-    with gr.Row():
-        paint = gr.Button("Paint", variant="primary", elem_id="paint-run", scale=2)
-        stop = gr.Button("Stop", variant="stop", elem_id="paint-stop", scale=1)
+    paint, stop = ui.run_buttons("Paint", "paint")
     status = ui.status_line()
     model = ui.model_picker(studio.settings, "paint", elem_id="paint-model")
     count = ui.slider(1, limits.pictures, 4, step=1, label="Pictures", elem_id="paint-count")

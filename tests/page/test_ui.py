@@ -14,7 +14,7 @@ from gradio.routes import App
 
 from pipelines.errors import InvalidValue
 from pipelines.events import Progress
-from pipelines.page import ui
+from pipelines.page import fields, status, ui
 from pipelines.settings import Settings
 
 
@@ -75,10 +75,10 @@ def test_progress_tells_seconds_left_and_escapes_its_words() -> None:
 def test_stopped_is_said_where_something_ran() -> None:
     """A press of Stop beside a finished run made "Done" into "Stopped"."""
     running = ui.progress_bar(Progress("Writing"))
-    assert ui._say_stopped(running) == ui.done("Stopped")
-    assert ui._say_stopped(ui.done("Done")) == gr.skip()
-    assert ui._say_stopped(ui.done("Ready")) == ui.done("Stopped"), "before its first word"
-    told = ui._say_stopped(ui.done("Done"), running)
+    assert status._say_stopped(running) == ui.done("Stopped")
+    assert status._say_stopped(ui.done("Done")) == gr.skip()
+    assert status._say_stopped(ui.done("Ready")) == ui.done("Stopped"), "before its first word"
+    told = status._say_stopped(ui.done("Done"), running)
     assert told == [gr.skip(), ui.done("Stopped")]
 
 
@@ -123,7 +123,7 @@ def test_a_value_reaches_the_handler_as_it_was_sent_after_an_update_too() -> Non
 
 
 def test_gradio_writes_no_stub_beside_our_source() -> None:
-    assert not Path(ui.__file__).with_suffix(".pyi").exists()
+    assert not Path(fields.__file__).with_suffix(".pyi").exists()
 
 
 def test_our_components_are_drawn_as_gradios_own() -> None:

@@ -1,0 +1,101 @@
+"""Input fields that hand over what was sent, so that the pipeline's own check answers.
+
+Gradio's checks would run before any handler, and their errors have no words for a visitor.
+"""
+
+from __future__ import annotations
+
+from abc import ABCMeta
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self, cast
+
+import gradio as gr
+from gradio.components import Component
+from gradio.data_classes import ImageData
+from pydantic import ConfigDict, ValidationError
+
+from pipelines.errors import InvalidValue
+from pipelines.page.errors import for_people
+
+
+def _handing_over(
+    component: type[Component], preprocess: Callable[..., Any], **members: Any
+) -> Any:
+    """A subclass that hands over what was sent, for the pipeline's own check to answer.
+
+    Gradio's check would run before any handler, and its error has no words for a visitor.
+    It has to be a class: after an update Gradio makes a session's component anew. It is
+    made past Gradio's metaclass, which writes a ``.pyi`` beside the source of every class.
+    """
+    body = {"preprocess": preprocess, "__module__": __name__, "__doc__": component.__doc__}
+    body |= members
+    return ABCMeta.__new__(type(component), component.__name__, (component,), body)
+
+
+def _as_sent(self: Component, payload: Any) -> Any:
+    return payload
+
+
+_NO_UPLOAD = "The picture is no file that was uploaded here. Upload, paste or take one."
+
+
+class _PictureData(ImageData):
+    """What a client sends as a picture; anything else is refused in words."""
+
+    model_config = ConfigDict(title="ImageData")
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        try:
+            return super().model_validate(obj, **options)
+        except ValidationError as error:
+            raise for_people(InvalidValue(_NO_UPLOAD)) from error
+
+
+def _path_of_upload(self: Component, payload: Any) -> str | None:
+    """Gradio looks only at files that a client calls such, and takes other paths as they are."""
+    if payload is None:
+        return None
+    try:
+        path = Path(payload.path or "").resolve()
+        is_upload = path.is_relative_to(Path(self.GRADIO_CACHE).resolve()) and path.is_file()
+    except (OSError, ValueError):  # a name that no disk takes
+        is_upload = False
+    if not is_upload:
+        raise for_people(InvalidValue(_NO_UPLOAD))
+    return str(path)
+
+
+_Slider = _handing_over(gr.Slider, _as_sent)
+_Number = _handing_over(gr.Number, _as_sent)
+_Textbox = _handing_over(gr.Textbox, _as_sent)
+_Image = _handing_over(gr.Image, _path_of_upload, data_model=_PictureData)
+
+
+def slider(*args: Any, **options: Any) -> gr.Slider:
+    """A slider whose value is checked by the pipeline alone."""
+    return cast(gr.Slider, _Slider(*args, **options))
+
+
+def number(*args: Any, **options: Any) -> gr.Number:
+    """A number that is neither rounded nor refused before the pipeline sees it."""
+    return cast(gr.Number, _Number(*args, **options))
+
+
+def textbox(*args: Any, **options: Any) -> gr.Textbox:
+    """A text box; a number sent to it stays a number, and is refused."""
+    return cast(gr.Textbox, _Textbox(*args, **options))
+
+
+def picture(label: str = "Picture", **options: Any) -> gr.Image:
+    """A picture to upload, handed over as the path of the uploaded file, which
+    ``images.open_picture`` opens."""
+    from_visitor = {"type": "filepath", "image_mode": None, "height": 280}
+    sources = ["upload", "clipboard", "webcam"]
+    return cast(gr.Image, _Image(label=label, **{**from_visitor, "sources": sources, **options}))
+
+
+def seed_box(info: str = "-1: a new one each time", **options: Any) -> gr.Number:
+    """-1 for a random seed; the seed that was used is shown with the result."""
+    return number(value=-1, precision=0, label="Seed", info=info, **options)
