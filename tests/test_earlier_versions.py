@@ -241,7 +241,7 @@ def test_kept_samples_are_found_with_their_pictures(store_dir: Path) -> None:
         costs = [key for (key,) in database.execute("SELECT key FROM costs")]
     assert len(keys) == STORED_SAMPLES
     with closing(Store(store_dir)) as store:
-        found = store.found(keys)
+        found = store.load(keys)
         assert len(found) == STORED_SAMPLES
         assert all((cost := store.cost(key)) and cost.peak_bytes > 0 for key in costs)
         painted = {output.picture for output in found.values() if output.picture}

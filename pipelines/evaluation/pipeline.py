@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipelines.datasets.samples import Sample
 from pipelines.device import PeakMemory
-from pipelines.errors import InvalidValue, ModelUnavailable, StudioError, abbreviated
+from pipelines.errors import InvalidValue, ModelUnavailable, StudioError
 from pipelines.evaluation.conclude import concluded, measured
 from pipelines.evaluation.extractors import PictureFeatures, open_extractor
 from pipelines.evaluation.features import (
@@ -26,7 +26,7 @@ from pipelines.evaluation.features import (
 )
 from pipelines.evaluation.generators import GENERATORS, OutputGenerator, Run
 from pipelines.evaluation.outputs import Array, Extractors, Outputs
-from pipelines.evaluation.request import EvaluationRequest, checked
+from pipelines.evaluation.request import EvaluationRequest, check_samples, checked
 from pipelines.evaluation.result import (
     EvaluationResult,
     ModelResult,
@@ -38,7 +38,6 @@ from pipelines.evaluation.scores import METRICS, needs_of
 from pipelines.evaluation.store import Output, RunCost, Store, key_of
 from pipelines.events import Progress
 from pipelines.hub import Snapshot, resolve
-from pipelines.metrics import ptb
 from pipelines.runtime.receipts import identity, versions
 from pipelines.runtime.streaming import Emit, stream
 from pipelines.runtime.studio import Loaded, Studio
@@ -129,7 +128,9 @@ def generate(
         stack.enter_context(keep({request.data.name.partition("@")[2]}))
         todos = yield from _planned(studio, request, samples, order)
         stack.enter_context(keep({commit for todo in todos for commit in _commits(todo)}))
-        yield from stream(lambda emit: _check_samples(studio, request, samples, emit))
+        yield from stream(
+            lambda emit: check_samples(request.task, samples, studio.settings.limits, emit)
+        )
         extractors = yield from _open_extractors(studio, request, stack)
         if extractors.clip is not None:
             request = replace(request, clip=extractors.clip.reference)
@@ -197,23 +198,6 @@ def _todo(
 
 def _device(studio: Studio) -> dict[str, str]:
     return {"kind": studio.device.kind, "dtype": studio.device.dtype_name}
-
-
-def _check_samples(
-    studio: Studio, request: EvaluationRequest, samples: Sequence[Sample], emit: Emit
-) -> None:
-    """Refuses a picture that cannot be read, or an answer without a word, before hours of work."""
-    if request.task != "describe":
-        return
-    for count, sample in enumerate(samples):
-        emit(Progress("Reading the pictures", count / len(samples)))
-        sample.picture(studio.settings.limits)
-        wordless = next((text for text in sample.references if not ptb.words(text)), None)
-        if wordless is not None:
-            raise InvalidValue(
-                f"{sample.name} has the caption {abbreviated(wordless)}, which holds no word, so "
-                "that no answer could match it. Give it words, or leave it out."
-            )
 
 
 def _open_extractors(

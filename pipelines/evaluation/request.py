@@ -7,13 +7,15 @@ from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any
 
 from pipelines import validation
-from pipelines.datasets.samples import DataSet
+from pipelines.datasets.samples import DataSet, Sample
 from pipelines.errors import InvalidValue, abbreviated
 from pipelines.evaluation.clips import EMBEDDED_CLIP
 from pipelines.evaluation.extractors import EXTRACTORS
 from pipelines.evaluation.features import EMBEDDED_EXTRACTOR
 from pipelines.evaluation.scores import METRICS, metrics_of, needs_of
+from pipelines.events import Progress, Report
 from pipelines.image_captioning.pipeline import METHODS
+from pipelines.metrics import ptb
 from pipelines.settings import Limits
 from pipelines.tasks import TASKS, Task
 from pipelines.text_to_image.families import SCHEDULERS
@@ -193,3 +195,25 @@ def _check_fit(request: EvaluationRequest) -> None:
         )
     if request.clip is not None:
         validation.text("clip", request.clip, 200)
+
+
+def check_samples(task: Task, samples: Sequence[Sample], limits: Limits, report: Report) -> None:
+    """Refuses a picture that cannot be read, or an answer without a word, before hours of work.
+
+    Args:
+        report: gets the progress; what it raises ends the check.
+
+    Raises:
+        InvalidValue: naming the first such sample.
+    """
+    if TASKS[task].takes != "picture":
+        return
+    for count, sample in enumerate(samples):
+        report(Progress("Reading the pictures", count / len(samples)))
+        sample.picture(limits)
+        wordless = next((text for text in sample.references if not ptb.words(text)), None)
+        if wordless is not None:
+            raise InvalidValue(
+                f"{sample.name} has the caption {abbreviated(wordless)}, which holds no word, so "
+                "that no answer could match it. Give it words, or leave it out."
+            )
