@@ -16,7 +16,7 @@ from pipelines.datasets.repository import Chosen, Listing, data_errors
 from pipelines.events import Report
 from pipelines.hub.disk import make_room, repository_folder
 from pipelines.hub.download import check_room, prune
-from pipelines.hub.offline_index import entry_of, newest_first, remark, revision_of, write_down
+from pipelines.hub.offline_index import entry_of, newest_first, record_commit, remark, revision_of
 from pipelines.hub.references import Reference
 from pipelines.hub.transfer import Transfer
 from pipelines.settings import Settings
@@ -38,7 +38,7 @@ def download(listing: Listing, chosen: Chosen, settings: Settings, report: Repor
     check_room(listing.where.name, size, settings)
     prune(repository)
     make_room(size, settings, {listing.commit})
-    write_down(repository, listing.where, listing.commit, chosen.files, listing.needs_token)
+    record_commit(repository, listing.where, listing.commit, chosen.files, listing.needs_token)
     transfer = Transfer(listing.where.name, size, report)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         fetching = [pool.submit(_fetch, listing, n, settings, transfer) for n in missing]

@@ -14,15 +14,15 @@ from pipelines.hub.local import local_models, local_names, task_of
 from pipelines.hub.offline import names_here
 from pipelines.hub.preflight import Preflight, preflight
 from pipelines.hub.references import parse_reference
-from pipelines.hub.search import Found, Search, search
+from pipelines.hub.search import ModelRow, SearchResult, search
 from pipelines.hub.snapshots import Adapter, Snapshot, resolve
 
 __all__ = [
     "Adapter",
-    "Found",
+    "ModelRow",
     "Preflight",
     "Report",
-    "Search",
+    "SearchResult",
     "Snapshot",
     "Stored",
     "delete",

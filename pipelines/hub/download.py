@@ -16,7 +16,7 @@ from pipelines.device import mebibytes
 from pipelines.errors import ModelUnavailable
 from pipelines.events import Report
 from pipelines.hub.disk import make_room, missing_files, repository_folder, snapshot_folder
-from pipelines.hub.offline import note
+from pipelines.hub.offline import record
 from pipelines.hub.remote import Repository, hub_errors, is_of_transport
 from pipelines.hub.selection import Selection
 from pipelines.hub.transfer import Transfer
@@ -42,7 +42,7 @@ def download(
     check_room(source.reference, size, settings)
     prune(repository_folder(source.where.repo, settings))
     make_room(size, settings, {*in_use, source.commit})
-    note(source, settings)
+    record(source, settings)
     transfer = Transfer(source.reference, size, report)
     for name in missing:
         _fetch(source, name, settings, transfer)

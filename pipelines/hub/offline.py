@@ -15,9 +15,9 @@ from pipelines.hub.offline_index import (
     entry_of,
     may_be_shown,
     newest_first,
+    record_commit,
     remark,
     revision_of,
-    write_down,
 )
 from pipelines.hub.references import Reference
 from pipelines.hub.remote import Repository
@@ -29,10 +29,10 @@ from pipelines.tasks import Task
 _MOST_NAMED = 3
 
 
-def note(source: Repository, settings: Settings) -> None:
+def record(source: Repository, settings: Settings) -> None:
     """Writes down what a revision stands for and which files it needs, as they are fetched."""
     needed = {name for half in (True, False) for name in select(source.files, half).all}
-    write_down(
+    record_commit(
         repository_folder(source.where.repo, settings),
         source.where,
         source.commit,
@@ -41,7 +41,7 @@ def note(source: Repository, settings: Settings) -> None:
     )
 
 
-def kept(where: Reference, settings: Settings) -> Folder | None:
+def offline_folder(where: Reference, settings: Settings) -> Folder | None:
     """The last whole snapshot of a reference on this disk; None where there is nothing of it.
 
     Raises:
@@ -53,13 +53,13 @@ def kept(where: Reference, settings: Settings) -> Folder | None:
     revision = revision_of(where)
     whole = _whole(where, revision, entry, settings)
     if whole is None:
-        _tell_what_is_here(where, revision, entry, settings)
+        _refuse_with_what_is_here(where, revision, entry, settings)
         return None
     mark_used(where.repo, whole.commit, settings)
     return whole
 
 
-def _tell_what_is_here(
+def _refuse_with_what_is_here(
     where: Reference, revision: str, entry: dict[str, Any], settings: Settings
 ) -> None:
     """Raises ModelUnavailable where there is a part of a model, or another revision of it."""

@@ -1,7 +1,8 @@
-"""What the Hub told of a repository, in a file beside it on this disk.
+"""The offline index: what the Hub said of a repository, in a file beside it on this disk.
 
-It holds which commits the revisions stood for, and the files that were wanted of each: by it
-alone what is here is known to be whole, and a branch has a commit.
+It maps each revision to the commits that it stood for, and each commit to the files that were
+needed of it. Without the Hub, it alone says whether a snapshot is complete and which commit a
+branch means.
 """
 
 from __future__ import annotations
@@ -23,24 +24,24 @@ _SHORT_COMMIT = 12
 _writing = threading.Lock()
 
 
-def write_down(
+def record_commit(
     folder: Path, where: Reference, commit: str, files: Mapping[str, int], needs_token: bool
 ) -> None:
-    """Notes in a repository's folder what a reference stands for now, as it is fetched.
+    """Records which commit a reference stands for, when it is fetched.
 
     Args:
         files: the sizes in bytes of what is wanted of it, by path.
     """
     revision = revision_of(where)
     with _writing:
-        told = read_json(folder / FILE)
-        before = json.dumps(told)
-        entry = told.get(where.name, {"revisions": {}, "files": {}})
+        index = read_json(folder / FILE)
+        before = json.dumps(index)
+        entry = index.get(where.name, {"revisions": {}, "files": {}})
         there = {c: f for c, f in entry["files"].items() if (folder / "snapshots" / c).is_dir()}
         wanted = there | {commit: {name: files[name] for name in sorted(files)}}
         older = [c for c in entry["revisions"].get(revision, []) if c != commit]
         revisions = entry["revisions"] | {revision: [*older, commit]}
-        told[where.name] = {
+        index[where.name] = {
             "needs_token": needs_token,
             "revisions": {
                 name: left
@@ -49,26 +50,26 @@ def write_down(
             },
             "files": wanted,
         }
-        if json.dumps(told) != before:
-            _write(folder / FILE, told)
+        if json.dumps(index) != before:
+            _write(folder / FILE, index)
 
 
-def _write(path: Path, told: dict[str, Any]) -> None:
-    """At once: who reads meanwhile finds the old note or the new one."""
+def _write(path: Path, index: dict[str, Any]) -> None:
+    """In one step: a reader finds either the old index or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
-    new.write_text(json.dumps(told), encoding="utf-8")
+    new.write_text(json.dumps(index), encoding="utf-8")
     new.replace(path)
 
 
 def entry_of(folder: Path, where: Reference, settings: Settings) -> dict[str, Any] | None:
-    """What is noted of a reference; None where that is nothing, or not for everybody."""
+    """The entry of a reference; None where there is none, or it needs a token that is not here."""
     entry: dict[str, Any] | None = read_json(folder / FILE).get(where.name)
     return entry if entry is not None and may_be_shown(entry, settings) else None
 
 
 def may_be_shown(entry: dict[str, Any], settings: Settings) -> bool:
-    """What took a token to fetch is given to nobody without one."""
+    """Whether an entry may be opened: what needed a token is closed to those without one."""
     return not entry["needs_token"] or token_for(settings) is not False
 
 

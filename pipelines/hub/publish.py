@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import InvalidValue, StudioError, abbreviated
+from pipelines.hub import model_cards
+from pipelines.hub.model_cards import CARD
 
-CARD = "README.md"
 ALLOWED = (".safetensors", ".json", ".jsonl", ".md", ".txt", ".png", ".jinja", ".model")
 """Ends of the files that are uploaded; with any other nothing is."""
 
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _PATH_KEYS = ("_name_or_path", "name_or_path", "base_model_name_or_path")
 _LOCAL_PATH = re.compile(r"[/~.\\]|[A-Za-z]:[\\/]")
-_FRONT_BASE = re.compile(r"^base_model:[ \t]*(\S+)", re.MULTILINE)
 _LONGEST_TEXT = 16 * 1024**2
 
 
@@ -105,9 +105,9 @@ def _check_paths(path: Path, folder: Path) -> None:
     if path.suffix == ".json":
         named = named or _local_path(_json(path, text))
     if path.name == CARD:
-        base = _FRONT_BASE.search(text.split("\n---", 1)[0])
-        if base is not None and _LOCAL_PATH.match(base[1].strip("\"'")):
-            named = base[1]
+        base = model_cards.entry(text, "base_model")
+        if base is not None and _LOCAL_PATH.match(base):
+            named = base
     if named is not None:
         raise InvalidValue(
             f"{path.name} names {abbreviated(named)}, a path of this machine that nobody else "

@@ -1,4 +1,4 @@
-"""Finds models of a task by words: those on this machine at once, then those of the Hub."""
+"""Finds models of a task by words: first those on this machine, then those of the Hub."""
 
 from __future__ import annotations
 
@@ -14,22 +14,17 @@ from pipelines.hub.references import Reference, parse_reference
 from pipelines.hub.remote import hub_errors, token_for
 from pipelines.hub.sources import Folder, card_entry
 from pipelines.settings import Settings
-from pipelines.tasks import Task
+from pipelines.tasks import TASKS, Task
 
 _TIMEOUT_SECONDS = 6
 _LIMIT = 20
 _LONGEST_QUERY = 200
-_TAGS: dict[Task, tuple[str, ...]] = {
-    "write": ("text-generation", "text2text-generation", "fill-mask"),
-    "paint": ("text-to-image",),
-    "describe": ("image-to-text", "image-text-to-text"),
-}
 _WIDTHS = {"F64": 8, "F32": 4, "I64": 8, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
 
 
 @dataclass(frozen=True)
-class Found:
-    """One model. What the Hub does not tell, and what a local model has not, is None."""
+class ModelRow:
+    """One model. What the Hub does not say, or a local model does not have, is None."""
 
     reference: str
     downloads: int | None = None
@@ -41,17 +36,17 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Search:
-    """What was found: models on this machine, then the Hub's, most downloaded first.
+class SearchResult:
+    """Models on this machine, then the Hub's, most downloaded first.
 
     ``note`` says why there are none of the Hub, if so.
     """
 
-    found: tuple[Found, ...]
+    models: tuple[ModelRow, ...]
     note: str | None = None
 
 
-def search(task: Task, query: object, settings: Settings) -> Search:
+def search(task: Task, query: object, settings: Settings) -> SearchResult:
     """Models of a task whose names hold the words of the query; an empty one finds the most used.
 
     Raises:
@@ -60,24 +55,26 @@ def search(task: Task, query: object, settings: Settings) -> Search:
     words = validation.text("query", query, _LONGEST_QUERY).strip()
     here = tuple(_local(task, words, settings))
     if not settings.hub_enabled:
-        return Search(here, "This page was started without the Hub; these models are here.")
+        return SearchResult(here, "This page was started without the Hub; these models are here.")
     try:
-        rows = [row for tag in _TAGS[task] for row in _ask(tag, words, settings)]
+        rows = [row for tag in TASKS[task].hub_tags for row in _ask(tag, words, settings)]
     except ModelUnavailable:
-        return Search(here, "The Hub could not be reached; these models are here.")
-    found = {row.reference: row for row in map(_found, rows) if row is not None}
+        return SearchResult(here, "The Hub could not be reached; these models are here.")
+    found = {row.reference: row for row in map(_model_row, rows) if row is not None}
     others = [row for name, row in found.items() if name not in {one.reference for one in here}]
     most = sorted(others, key=lambda row: row.downloads or 0, reverse=True)
-    return Search((*here, *most[:_LIMIT]))
+    return SearchResult((*here, *most[:_LIMIT]))
 
 
-def _local(task: Task, words: str, settings: Settings) -> Iterator[Found]:
+def _local(task: Task, words: str, settings: Settings) -> Iterator[ModelRow]:
     models = models_here(settings)
     for name in names_of(models, task, settings):
         if all(word in name.lower() for word in words.lower().split()):
             folder = Folder(name, models[name])
             size = sum(folder.files.values())
-            yield Found(name, size_bytes=size, licence=card_entry(folder, "license"), is_local=True)
+            yield ModelRow(
+                name, size_bytes=size, licence=card_entry(folder, "license"), is_local=True
+            )
 
 
 def _ask(tag: str, words: str, settings: Settings) -> list[Any]:
@@ -109,7 +106,7 @@ def _ask(tag: str, words: str, settings: Settings) -> list[Any]:
     return rows if isinstance(rows, list) else []
 
 
-def _found(row: object) -> Found | None:
+def _model_row(row: object) -> ModelRow | None:
     """A row of the Hub's answer, if its name is a reference."""
     if not isinstance(row, dict) or not isinstance(row.get("id"), str):
         return None
@@ -117,7 +114,7 @@ def _found(row: object) -> Found | None:
         return None
     card = row.get("cardData")
     licence = card.get("license") if isinstance(card, dict) else None
-    return Found(
+    return ModelRow(
         row["id"],
         _count(row.get("downloads")),
         _count(row.get("likes")),

@@ -26,7 +26,7 @@ from pipelines.hub.checks import Findings, check_access, check_kind, check_memor
 from pipelines.hub.disk import mark_used, missing_files, snapshot_folder
 from pipelines.hub.download import download
 from pipelines.hub.local import content_hash, local_models, what_is_allowed
-from pipelines.hub.offline import kept, note
+from pipelines.hub.offline import offline_folder, record
 from pipelines.hub.references import Part, composed_name, parse_composition, parse_reference
 from pipelines.hub.remote import OutOfReach, Repository, look_up
 from pipelines.hub.selection import select
@@ -197,7 +197,7 @@ def _find(name: str, task: Task, settings: Settings, tell: Report) -> Folder | R
     try:
         return look_up(found, settings)
     except OutOfReach:
-        folder = kept(found, settings)
+        folder = offline_folder(found, settings)
         if folder is None:
             raise
         return folder
@@ -248,7 +248,7 @@ def _fetched(source: Folder | Repository, half: bool, settings: Settings) -> Fol
         return source
     if missing_files(source, select(source.files, half), settings):
         return source
-    note(source, settings)
+    record(source, settings)
     mark_used(source.where.repo, source.commit, settings)
     return Folder(source.reference, snapshot_folder(source, settings), source.commit)
 

@@ -6,13 +6,13 @@ written against this, so that what is told before a download is what would be to
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipelines.hub import model_cards
 from pipelines.hub.families import json_object
 from pipelines.hub.headers import Tensor, read_header
 
@@ -74,11 +74,7 @@ def card_entry(source: Source, key: str) -> str | None:
     """A word from the front matter of a checkpoint's card; the first of a list."""
     if source.files.get("README.md", _LONGEST_CARD + 1) > _LONGEST_CARD:
         return None
-    text = source.read("README.md").decode("utf-8", errors="replace")
-    front = text.split("\n---", 1)[0] if text.startswith("---\n") else ""
-    entry = rf"^{re.escape(key)}:[ \t]*(?:\n[ \t]*-[ \t]*)?([^\s#]+)[ \t]*$"
-    match = re.search(entry, front, re.MULTILINE)
-    return match[1].strip("\"'") if match else None
+    return model_cards.entry(source.read("README.md").decode("utf-8", errors="replace"), key)
 
 
 def configuration_of(source: Source) -> dict[str, Any]:

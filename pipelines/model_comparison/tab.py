@@ -13,7 +13,7 @@ import gradio as gr
 
 from pipelines.events import Progress, with_result
 from pipelines.hub import local_models, local_names, names_here
-from pipelines.hub.claims import claims
+from pipelines.hub.model_cards import claims
 from pipelines.image_captioning.pipeline import METHODS
 from pipelines.model_comparison import link
 from pipelines.model_comparison.card import card

@@ -20,7 +20,7 @@ from pipelines.hub.adapters import is_adapter
 from pipelines.hub.disk import Stored, delete, stored
 from pipelines.hub.offline import models_here
 from pipelines.hub.preflight import Preflight, preflight
-from pipelines.hub.search import Found, search
+from pipelines.hub.search import ModelRow, search
 from pipelines.hub.sources import Folder
 from pipelines.models.presets import presets_for
 from pipelines.page import ui
@@ -137,7 +137,7 @@ def _wire_finder(
             query: words of a name or a subject; none for what is here and what is suggested.
         """
         answer = search(task, query, studio.settings)
-        return [_row(found) for found in answer.found], ui.notes_text(
+        return [_row(found) for found in answer.models], ui.notes_text(
             [answer.note] if answer.note else []
         )
 
@@ -223,7 +223,7 @@ def _adapters(studio: Studio, task: Task) -> Any:
     return gr.update(choices=choices, value=None)
 
 
-def _row(found: Found) -> list[str]:
+def _row(found: ModelRow) -> list[str]:
     numbers = ["" if n is None else f"{n:,}" for n in (found.downloads, found.likes)]
     size = "" if found.size_bytes is None else mebibytes(found.size_bytes)
     gated = " (gated)" if found.is_gated else ""

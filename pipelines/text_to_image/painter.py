@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,21 +61,6 @@ def memory_plan(weight_bytes: int, free_bytes: int) -> MemoryPlan:
     return MemoryPlan(offloads=left < _WORKING_BYTES // 2, tiles=left < _WORKING_BYTES)
 
 
-def variant_of(files: Iterable[str], dtype_name: str) -> str | None:
-    """Which of a repository's weights to load: ``"fp16"``, or None for those without a name.
-
-    Args:
-        files: paths of its safetensors files, ``unet/diffusion_pytorch_model.fp16.safetensors``.
-    """
-    folders: dict[str, set[bool]] = {}
-    for file in files:
-        folder, _, name = file.rpartition("/")
-        folders.setdefault(folder, set()).add(".fp16." in name or ".fp16-" in name)
-    has_fp16 = any(True in kinds for kinds in folders.values())
-    has_all_plain = all(False in kinds for kinds in folders.values())
-    return "fp16" if has_fp16 and (dtype_name == "float16" or not has_all_plain) else None
-
-
 def load_painter(snapshot: Snapshot, device: Device) -> Painter:
     """The pipeline of a snapshot on the device, without a safety checker's second model.
 
@@ -89,11 +73,10 @@ def load_painter(snapshot: Snapshot, device: Device) -> Painter:
     if kind is None:
         raise WrongTask(f"{snapshot.reference} is a {snapshot.family}, which is not known here.")
     device = fitting_device(device, kind)
-    files = [f.relative_to(snapshot.path).as_posix() for f in snapshot.path.rglob("*.safetensors")]
     pipeline = DiffusionPipeline.from_pretrained(
         str(snapshot.path),
         dtype=device.dtype,
-        variant=variant_of(files, device.dtype_name),
+        variant=snapshot.variant,
         use_safetensors=True,
         local_files_only=True,
         trust_remote_code=False,

@@ -242,13 +242,13 @@ def test_search_shows_what_is_here_with_the_hub_and_without(
     writer.facts |= {"pipeline_tag": "text-generation", "downloads": 5}
     resolve("ada/writer", "write", online)
     with_hub = search("write", "", online)
-    assert [f.reference for f in with_hub.found] == ["tiny-writer", "ada/writer"]
-    assert all(f.is_local for f in with_hub.found)
+    assert [f.reference for f in with_hub.models] == ["tiny-writer", "ada/writer"]
+    assert all(f.is_local for f in with_hub.models)
     power.close()
     without = search("write", "", online)
-    assert without.found == with_hub.found
+    assert without.models == with_hub.models
     assert without.note is not None
-    assert [f.reference for f in search("paint", "", online).found] == ["tiny-painter"]
+    assert [f.reference for f in search("paint", "", online).models] == ["tiny-painter"]
 
 
 def test_a_page_without_the_hub_lists_its_own_models_alone(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.errors import InvalidValue
-from pipelines.hub import Found, search
+from pipelines.hub import ModelRow, search
 from pipelines.settings import Settings
 from tests.loopback_hub import Hub, Repository
 
@@ -33,19 +33,19 @@ def shop(online: Settings, hub: Hub) -> Settings:
 
 
 def test_models_of_the_task_are_found_with_what_there_is_to_know(shop: Settings) -> None:
-    local, first, second = search("write", "", shop).found
+    local, first, second = search("write", "", shop).models
     assert (local.reference, local.is_local, local.downloads) == ("tiny-writer", True, None)
     assert local.size_bytes is not None
     assert local.size_bytes > 10_000
-    assert first == Found("ada/t5-writer", 90, 3, 408, "mit")
-    assert second == Found("ada/small-writer", 5, 3, 200, "mit")
+    assert first == ModelRow("ada/t5-writer", 90, 3, 408, "mit")
+    assert second == ModelRow("ada/small-writer", 5, 3, 200, "mit")
 
 
 def test_words_choose_among_them(shop: Settings) -> None:
-    assert [f.reference for f in search("write", " small ", shop).found] == ["ada/small-writer"]
-    found = search("paint", "PAINTER", shop).found
+    assert [f.reference for f in search("write", " small ", shop).models] == ["ada/small-writer"]
+    found = search("paint", "PAINTER", shop).models
     assert [f.reference for f in found] == ["tiny-painter"]
-    assert search("paint", "ada", shop).found[0].is_gated
+    assert search("paint", "ada", shop).models[0].is_gated
 
 
 def test_offline_it_shows_what_is_here_with_a_note(
@@ -53,14 +53,14 @@ def test_offline_it_shows_what_is_here_with_a_note(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     result = search("describe", "", shop)
-    assert [f.reference for f in result.found] == ["tiny-captioner"]
+    assert [f.reference for f in result.models] == ["tiny-captioner"]
     assert result.note == "The Hub could not be reached; these models are here."
 
 
 def test_without_the_hub_nothing_is_asked(settings: Settings, hub: Hub) -> None:
     hub.requests.clear()
     result = search("write", "tiny", settings)
-    assert [f.reference for f in result.found] == ["tiny-writer"]
+    assert [f.reference for f in result.models] == ["tiny-writer"]
     assert "started without the Hub" in str(result.note)
     assert hub.requests == []
 

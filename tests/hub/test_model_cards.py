@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import EvalResult, ModelCardData
 
-from pipelines.hub.claims import Claim, claims
+from pipelines.hub.model_cards import Claim, claims
 
 HUGE = "0x" + "f" * 300
 INDEX = "[{results: [{metrics: [{name: loss, value: 1}]}]}]"
