@@ -21,7 +21,7 @@ from pipelines.hub.references import Reference
 from pipelines.hub.transfer import Transfer
 from pipelines.settings import Settings
 
-_AT_ONCE = 8  # pictures are small, and of each the Hub is asked twice
+_AT_ONCE = 8  # pictures are small, and each takes two requests
 
 
 def download(listing: Listing, chosen: Chosen, settings: Settings, report: Report) -> Path:

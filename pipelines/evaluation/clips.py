@@ -66,7 +66,7 @@ def resolve_clip(
 def _found(
     name: str, settings: Settings, report: Report
 ) -> tuple[Folder | Repository, tuple[str, ...]]:
-    """Where it is, and remarks on how it was found."""
+    """Its folder or repository, and remarks on the search."""
     here = _local_clips(settings)
     if name in here:
         return Folder(name, here[name], content_hash(here[name])), ()
@@ -117,7 +117,7 @@ def _local_clips(settings: Settings) -> dict[str, Path]:
 def _is_clip_folder(path: Path) -> bool:
     try:
         return _is_clip(read_json(path / "config.json"))
-    except ModelUnavailable:  # a broken folder is of no kind; who asks for it by name is told
+    except ModelUnavailable:  # a broken folder is no CLIP; by name it is refused with the reason
         return False
 
 

@@ -60,7 +60,7 @@ def concluded(
     request: EvaluationRequest, samples: Sequence[Sample], models: tuple[ModelResult, ...],
     device: Mapping[str, str], report: Report,
 ) -> EvaluationResult:  # fmt: skip
-    """The models held against the first of them.
+    """The models compared with the first of them.
 
     Args:
         device: what of it the samples depend on; the result names the hardware beside it.

@@ -1,6 +1,6 @@
 """Fine-tunes as processes of their own, each in a folder that outlives the page.
 
-A job's folder holds what was asked (``job.json``), the training's log and state, what it
+A job's folder holds the request (``job.json``), the training's log and state, what it
 printed, and its output. The process is the same command that a person would type; a
 closed tab or a page that is started anew changes nothing for it. When it has ended well,
 its output becomes a model of the page, by one rename.

@@ -27,7 +27,6 @@ def corpus_bleu(
     hypotheses: Sequence[str],
     references: Sequence[Sequence[str]],
     tokenize: str = "13a",
-    lowercase: bool = False,
     seed: int = 0,
 ) -> Score:
     """BLEU-4 over all sentences at once, from 0 to 100; 100 at best.
@@ -47,7 +46,7 @@ def corpus_bleu(
             reference, or an unknown tokeniser.
     """
     seed = whole_number("seed", seed, 0, MAX_SEED)
-    metric, hypotheses, references = _prepared(hypotheses, references, tokenize, lowercase)
+    metric, hypotheses, references = _prepared(hypotheses, references, tokenize)
     value = metric.corpus_score(hypotheses, list(zip_longest(*references))).score
     signature = str(metric.get_signature())
     if tokenize == "ptb":
@@ -82,7 +81,6 @@ def bleu_statistics(
     hypotheses: Sequence[str],
     references: Sequence[Sequence[str]],
     tokenize: str = "13a",
-    lowercase: bool = False,
 ) -> interval.Array:
     """Of each sentence, both lengths, and for n from 1 to 4 its n-grams that match, then
     all: ``(N, 10)``.
@@ -90,7 +88,7 @@ def bleu_statistics(
     Raises:
         InvalidValue: as ``corpus_bleu``.
     """
-    return _statistics(*_prepared(hypotheses, references, tokenize, lowercase))
+    return _statistics(*_prepared(hypotheses, references, tokenize))
 
 
 def bleu_of_sums(sums: interval.Array) -> interval.Array:
@@ -112,14 +110,13 @@ def _prepared(
     hypotheses: Sequence[str],
     references: Sequence[Sequence[str]],
     tokenize: str,
-    lowercase: bool,
 ) -> tuple[BLEU, Sequence[str], Sequence[Sequence[str]]]:
     from sacrebleu.metrics.bleu import BLEU  # half a second that the page need not wait for
 
     tokenize = choice("tokenize", tokenize, TOKENIZERS)
     if tokenize != "ptb":
         check_pairs(hypotheses, references)
-        return BLEU(lowercase=lowercase, tokenize=tokenize), hypotheses, references
+        return BLEU(tokenize=tokenize), hypotheses, references
     pairs = caption_words(hypotheses, references)
     return (
         BLEU(lowercase=True, tokenize="none"),

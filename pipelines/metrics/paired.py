@@ -130,8 +130,8 @@ def compared_sets(
     rows = np.concatenate([of_values(moved), of_values(np.zeros(samples))], axis=1)
     drawn = _bootstrap(rows, interval.ratio, np.random.default_rng((seed, 0)), resamples)
     swapped = _exchanged(score, samples, np.random.default_rng((seed, 1)), resamples)
-    told = f"bootstrap-{resamples}-of-jackknife"
-    return _concluded(values, drawn, swapped, samples, told, seed)
+    drawing = f"bootstrap-{resamples}-of-jackknife"
+    return _concluded(values, drawn, swapped, samples, drawing, seed)
 
 
 def canonical_order(*rows: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

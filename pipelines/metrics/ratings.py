@@ -102,10 +102,10 @@ def bradley_terry(votes: Sequence[Vote], prior: float = PRIOR, seed: int = 0) ->
     drawn = _resampled(cells, fitted, pairs, seed)
     resampled = _points(_fitted(drawn, pairs, prior))
     low, high = np.quantile(resampled, (0.025, 0.975), axis=0)
-    told = zip(_points(fitted)[0].tolist(), low.tolist(), high.tolist(), strict=True)
+    points_of = zip(_points(fitted)[0].tolist(), low.tolist(), high.tolist(), strict=True)
     ratings = [
         _rating(name, *points, cells[pairs[:, 0] == i], cells[pairs[:, 1] == i], bad[name])
-        for i, (name, points) in enumerate(zip(names, told, strict=True))
+        for i, (name, points) in enumerate(zip(names, points_of, strict=True))
     ]
     total, ties = int(cells.sum()), int(cells[:, 2].sum())
     return Ratings(

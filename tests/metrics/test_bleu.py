@@ -87,7 +87,8 @@ def test_the_seed_moves_the_interval_alone() -> None:
 
 def test_case_and_tokens_are_as_asked() -> None:
     assert corpus_bleu([CAT.upper()] * 2, [[CAT]] * 2).value == 0
-    assert corpus_bleu([CAT.upper()] * 2, [[CAT]] * 2, lowercase=True).value == pytest.approx(100)
+    lower = corpus_bleu([CAT.upper()] * 2, [[CAT]] * 2, tokenize="ptb")
+    assert lower.value == pytest.approx(100)
     cut, whole = ["a cat, asleep ."] * 2, [["a cat , asleep."]] * 2
     assert corpus_bleu(cut, whole).value == pytest.approx(100)
     assert corpus_bleu(cut, whole, tokenize="none").value < 100
@@ -125,9 +126,9 @@ def test_scores_of_many_sums_are_sacrebleus() -> None:
 
 
 def test_a_signature_is_sacrebleus_with_the_counts() -> None:
-    score = corpus_bleu(HYPOTHESES, REFERENCES, lowercase=True, seed=7)
+    score = corpus_bleu(HYPOTHESES, REFERENCES, seed=7)
     assert score.signature == (
-        "BLEU|sentences:3|ci:bootstrap-1000|seed:7|nrefs:var|case:lc|eff:no|tok:13a|smooth:exp"
+        "BLEU|sentences:3|ci:bootstrap-1000|seed:7|nrefs:var|case:mixed|eff:no|tok:13a|smooth:exp"
         f"|version:{sacrebleu.__version__}|numpy:{np.__version__}"
     )
     assert "|nrefs:2|" in corpus_bleu([CAT, CAT], [[CAT, CAT]] * 2).signature
