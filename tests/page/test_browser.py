@@ -137,6 +137,17 @@ def test_the_models_in_memory_are_listed_and_unloaded(page: Page) -> None:
     expect(page.locator("#loaded-models")).not_to_contain_text(chosen)
 
 
+def test_models_in_memory_are_listed_anew_with_a_turn_to_another_tab(page: Page) -> None:
+    """The list stayed as it was when it was opened, until Refresh."""
+    page.get_by_role("button", name="Models in memory").click()
+    expect(page.locator("#loaded-models")).to_be_visible()
+    page.get_by_role("tab", name="Paint", exact=True).click()
+    page.locator("#paint-run").click()
+    expect_status(page, "Done")
+    page.get_by_role("tab", name="Write", exact=True).click()
+    expect(page.locator("#loaded-models")).to_contain_text("painter")
+
+
 def test_a_page_opens_without_an_error(page: Page) -> None:
     """What a load handler raised was a toast that no other test looked for."""
     expect(page.locator("#device-line")).to_contain_text("Runs on")
