@@ -105,11 +105,12 @@ def _build_settings(limits: Limits) -> tuple[Any, ...]:
             list(METHODS), value=_DEFAULT.method, label="Method",
             info="Beams find the likeliest, samples vary",
         ),
-        ui.slider(1, limits.captions, _DEFAULT.count, step=1, label="Captions"),
-        ui.slider(
-            0, 2, _DEFAULT.temperature, step=0.05, label="Temperature", info="For sampling only"
+        ui.setting(_DEFAULT, "count", limits, step=1, label="Captions"),
+        ui.setting(
+            _DEFAULT, "temperature", limits, maximum=2, step=0.05, label="Temperature",
+            info="For sampling only",
         ),
-        ui.slider(1, limits.caption_tokens, _DEFAULT.max_new_tokens, step=1, label="New tokens"),
+        ui.setting(_DEFAULT, "max_new_tokens", limits, step=1, label="New tokens"),
         ui.seed_box(),
         prompt,
     )  # fmt: skip

@@ -17,6 +17,8 @@ from pydantic import ConfigDict, ValidationError
 
 from pipelines.errors import InvalidValue
 from pipelines.page.errors import for_people
+from pipelines.settings import Limits
+from pipelines.validation import OWN, Number, Whole, bound, rule_of
 
 
 def _handing_over(
@@ -76,6 +78,23 @@ _Image = _handing_over(gr.Image, _path_of_upload, data_model=_PictureData)
 def slider(*args: Any, **options: Any) -> gr.Slider:
     """A slider whose value is checked by the pipeline alone."""
     return cast(gr.Slider, _Slider(*args, **options))
+
+
+def setting(request: Any, name: str, limits: Limits, **options: Any) -> gr.Slider:
+    """A slider for a field of a request, which has its value, within the field's own bounds.
+
+    Args:
+        options: those of a slider; ``value`` and ``maximum`` take the place of the request's own.
+    """
+    rule = rule_of(type(request), name)
+    assert isinstance(rule, Whole | Number), f"{name} is not a number"
+    high = bound(rule.high, limits)
+    own = {
+        "minimum": OWN if rule.or_own else rule.low,
+        "maximum": int(high) if isinstance(rule, Whole) else high,
+        "value": getattr(request, name),
+    }
+    return slider(**{**own, **options})
 
 
 def number(*args: Any, **options: Any) -> gr.Number:

@@ -98,19 +98,21 @@ def _build_given(studio: Studio) -> _Given:
 
 def _build_settings(limits: Limits) -> _Settings:
     return _Settings(
-        ui.slider(
-            1, limits.new_tokens, _DEFAULT.max_new_tokens, step=1, label="New tokens",
+        ui.setting(
+            _DEFAULT, "max_new_tokens", limits, step=1, label="New tokens",
             info="At most so many; a word is one or two",
         ),
-        ui.slider(
-            0, 2, _DEFAULT.temperature, step=0.05, label="Temperature",
+        ui.setting(
+            _DEFAULT, "temperature", limits, maximum=2, step=0.05, label="Temperature",
             info="0: always the likeliest",
         ),
-        ui.slider(
-            0, 1, _DEFAULT.top_p, step=0.01, label="Top-p", info="Keep the likeliest of this total"
+        ui.setting(
+            _DEFAULT, "top_p", limits, step=0.01, label="Top-p",
+            info="Keep the likeliest of this total",
         ),
-        ui.slider(
-            0, 200, _DEFAULT.top_k, step=1, label="Top-k", info="Keep so many tokens; 0: all"
+        ui.setting(
+            _DEFAULT, "top_k", limits, maximum=200, step=1, label="Top-k",
+            info="Keep so many tokens; 0: all",
         ),
         ui.seed_box(info="-1: a new one each time, as Regenerate takes"),
     )  # fmt: skip

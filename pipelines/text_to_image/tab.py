@@ -27,6 +27,8 @@ EXAMPLES = [
     ["a castle next to a tree on a cyan background"],
 ]
 _SMALL_WORLD = SMALL_WORLD.steps, SMALL_WORLD.guidance_scale, "DDIM"
+_DEFAULT = PaintRequest("", "", "", *_SMALL_WORLD, count=4)
+"""What the tab begins with."""
 Updates = Iterator[tuple[Any, ...]]
 
 
@@ -111,7 +113,7 @@ def _build_given(studio: Studio) -> tuple[_Given, _Buttons]:
     paint, stop = ui.run_buttons("Paint", "paint")
     status = ui.status_line()
     model = ui.model_picker(studio.settings, "paint", elem_id="paint-model")
-    count = ui.slider(1, limits.pictures, 4, step=1, label="Pictures", elem_id="paint-count")
+    count = ui.setting(_DEFAULT, "count", limits, step=1, label="Pictures", elem_id="paint-count")
     with gr.Accordion("Settings", open=False):
         settings = _build_settings(limits)
         with gr.Row():
@@ -124,16 +126,16 @@ def _build_settings(limits: Limits) -> tuple[Any, Any, Any, Any, Any]:
     """From ``negative_prompt`` to ``seed``."""
     return (
         ui.textbox(value="", label="Negative prompt", lines=1, info="What to stay away from"),
-        ui.slider(
-            OWN, limits.steps, _SMALL_WORLD[0], step=1, label="Steps",
+        ui.setting(
+            _DEFAULT, "steps", limits, step=1, label="Steps",
             info="More take longer; -1: the model's own",
         ),
-        ui.slider(
-            OWN, limits.guidance_scale, _SMALL_WORLD[1], step=0.5,
-            label="Guidance scale", info="1 or less: not guided; -1: the model's own",
+        ui.setting(
+            _DEFAULT, "guidance_scale", limits, step=0.5, label="Guidance scale",
+            info="1 or less: not guided; -1: the model's own",
         ),
         gr.Dropdown(
-            list(SCHEDULERS), value=_SMALL_WORLD[2], label="Scheduler", interactive=True
+            list(SCHEDULERS), value=_DEFAULT.scheduler, label="Scheduler", interactive=True
         ),
         ui.seed_box(),
     )  # fmt: skip

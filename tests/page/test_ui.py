@@ -15,7 +15,8 @@ from gradio.routes import App
 from pipelines.errors import InvalidValue
 from pipelines.events import Progress
 from pipelines.page import fields, status, ui
-from pipelines.settings import Settings
+from pipelines.settings import Limits, Settings
+from pipelines.text_to_image.pipeline import PaintRequest
 
 
 def test_an_error_of_ours_is_shown_as_it_reads() -> None:
@@ -120,6 +121,14 @@ def test_a_value_reaches_the_handler_as_it_was_sent_after_an_update_too() -> Non
             )
             assert answer.status_code == 200, answer.text
     assert reached == [tuple(sent)] * 2
+
+
+def test_a_setting_has_the_bounds_and_the_value_of_its_field() -> None:
+    limits = Limits(steps=40)
+    steps = ui.setting(PaintRequest("", "", steps=7), "steps", limits)
+    assert (steps.minimum, steps.maximum, steps.value) == (-1, 40, 7), "-1: the model's own"
+    count = ui.setting(PaintRequest("", "", count=2), "count", limits, maximum=3, value=1)
+    assert (count.minimum, count.maximum, count.value) == (1, 3, 1)
 
 
 def test_gradio_writes_no_stub_beside_our_source() -> None:
