@@ -19,7 +19,9 @@ from pipelines.settings import Settings
 
 def main() -> None:
     task = json.load(sys.stdin)
-    paths = {name: Path(task["settings"].pop(name)) for name in ("models_dir", "data_dir")}
+    paths: dict[str, Any] = {
+        name: Path(task["settings"].pop(name)) for name in ("models_dir", "data_dir")
+    }
     settings = Settings(**paths, **task["settings"])
     answers = [answer(reference, kind, settings) for reference, kind in task["references"]]
     json.dump(answers, sys.stdout)

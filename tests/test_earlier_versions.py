@@ -108,7 +108,7 @@ def described() -> Image.Image:
 
 def flat(recorded: dict[str, Any]) -> dict[str, Any]:
     """A comparison's fields of the version before under the names that links have."""
-    return recorded["shared"] | {"A": recorded["left"], "B": recorded["right"]}
+    return {**recorded["shared"], "A": recorded["left"], "B": recorded["right"]}
 
 
 def holds(recorded: dict[str, Any], fields: dict[str, Any]) -> bool:

@@ -205,7 +205,7 @@ def make_text_lora(path: Path, base: Path, seed: int = 0, **options: Any) -> Pat
     wanted = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "down_proj"], **options}
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     config = LoraConfig(**wanted, task_type="CAUSAL_LM", init_lora_weights=False)
-    get_peft_model(model, config).save_pretrained(path)
+    get_peft_model(model, config).save_pretrained(str(path))
     configuration = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))
     _write_json(path / "adapter_config.json", {**configuration, "init_lora_weights": True})
     return path
@@ -230,7 +230,7 @@ def make_picture_lora(path: Path, base: Path, seed: int = 0, *, as_peft: bool = 
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
                 parameter.data.mul_(2)  # so that half of alpha comes to the same
-        model.save_pretrained(path)
+        model.save_pretrained(str(path))
         configuration = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))
         _write_json(path / "adapter_config.json", {**configuration, "init_lora_weights": True})
         return path

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from pipelines.arena import open_duels
-from pipelines.arena.duel import AT_WORK, Duel, DuelRequest, Output, Played
+from pipelines.arena.duel import AT_WORK, Duel, DuelRequest, Output, Played, generate
 from pipelines.arena.log import LogUnavailable, VoteLog
 from pipelines.arena.open_duels import OpenDuels, Shown
 from pipelines.errors import InvalidValue
@@ -162,7 +162,7 @@ class TestVotes:
         self, log: VoteLog, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         orders = []
-        played = open_duels.generate
+        played = generate
 
         def spied(studio: Studio, request: DuelRequest) -> Generator[Progress, None, Duel]:
             orders.append("".join(request.models))

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg  # type: ignore[import-untyped]
+from scipy import linalg
 
 from pipelines.metrics.frechet import frechet_distance
 

@@ -161,7 +161,7 @@ def test_two_runs_may_unpack_one_archive_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = zipped(make_scenes(tmp_path / "scenes", 3), tmp_path / "scenes.zip")
-    unpack = archive.unpack
+    unpack = vars(archive)["unpack"]
     others: list[DataSet] = []
 
     def unpack_late(*given: Any) -> None:

@@ -14,10 +14,10 @@ from pipelines.datasets.samples import read_folder
 from pipelines.evaluation.card import card
 from pipelines.evaluation.diff import results
 from pipelines.evaluation.pipeline import generate
-from pipelines.evaluation.report import as_json
 from pipelines.evaluation.request import Describing, EvaluationRequest
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
+from pipelines.sharing.documents import as_json
 from tests.running import finished
 
 Card = dict[str, Any]

@@ -37,7 +37,7 @@ from pipelines.evaluation.tables import (
 )
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
-from pipelines.sharing import documents
+from pipelines.sharing import documents, figures
 from pipelines.sharing.documents import as_json
 from pipelines.sharing.reading import read_object
 from tests.running import finished
@@ -95,7 +95,7 @@ def test_numbers_that_json_has_not_become_nothing(described: EvaluationResult) -
     assert found["models"][0]["scores"]["cider"]["value"] is None
     assert "–" in score_table(found)[1][0][1]
     assert json.loads(as_json(found)) == found
-    assert plots.as_png(plots.quality_against_cost(found)).startswith(b"\x89PNG")
+    assert figures.as_png(plots.quality_against_cost(found)).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_curves_of_training_are_shown_where_there_are_logs(described: Evaluation
         [[0, 3], [9, 1]],
     ]
     assert [len(field.lines) for field in shown[1:]] == [1, 1, 1]
-    assert plots.as_png(figure).startswith(b"\x89PNG")
+    assert figures.as_png(figure).startswith(b"\x89PNG")
     assert plots.TRAINING in plots.drawn(found)
     count = html_report(described).count("data:image/png;base64,")
     assert html_report(result).count("data:image/png;base64,") == count + 1
@@ -309,7 +309,7 @@ def test_plots_have_what_there_is(described: EvaluationResult) -> None:
     for model in found["models"]:
         model["values"], model["name"] = {}, r"$\frac{"
     assert plots.distribution(found) is None
-    assert plots.as_png(plots.quality_against_cost(found)).startswith(b"\x89PNG")
+    assert figures.as_png(plots.quality_against_cost(found)).startswith(b"\x89PNG")
 
 
 def test_files_are_written_with_safe_names(described: EvaluationResult, tmp_path: Path) -> None:

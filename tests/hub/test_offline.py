@@ -197,7 +197,7 @@ def test_what_the_hub_refuses_is_not_opened_from_the_disk(
      (408, True), (429, True), (500, True), (503, True)],
 )  # fmt: skip
 def test_only_no_answer_is_out_of_reach(status: int, is_out_of_reach: bool) -> None:
-    from huggingface_hub.utils import hf_raise_for_status
+    from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]
 
     request = httpx2.Request("GET", "http://127.0.0.1/api/models/ada/writer")
     with pytest.raises(ModelUnavailable) as caught, hub_errors(Reference("ada/writer")):

@@ -26,8 +26,8 @@ from tests.loopback_hub import MAIN, Hub, Repository
 CPU = Device("cpu", "float32", "")
 GPU = Device("cuda", "float16", "")
 LOADERS: dict[str, tuple[Task, Any]] = {
-    "tiny-writer": ("write", writing.load_writer),
-    "tiny-painter": ("paint", painting.load_painter),
+    "tiny-writer": ("write", writing.load),
+    "tiny-painter": ("paint", painting.load),
     "tiny-captioner": ("describe", describing.load_captioner),
 }
 

@@ -26,7 +26,7 @@ def shop(online: Settings, hub: Hub) -> Settings:
             "downloads": downloads,
             "likes": 3,
             "gated": "manual" if name == "ada/painter" else False,
-            "safetensors": parameters and {"parameters": parameters},
+            "safetensors": {"parameters": parameters} if parameters else None,
         }
         hub.repositories[name] = Repository(online.models_dir, card={"license": "mit"}, facts=facts)
     return online

@@ -90,7 +90,7 @@ FOREIGN = {
     "noise": noise(60),
     "faint noise": noise(5),
     "stripes": Image.fromarray(
-        np.tile(np.uint8([[[200, 30, 30]] * 16 + [[250] * 3] * 16]), (256, 8, 1))
+        np.tile(np.array([[[200, 30, 30]] * 16 + [[250] * 3] * 16], np.uint8), (256, 8, 1))
     ),
     "texture": texture(),
     "red disc": drawn("white", lambda pen: pen.ellipse((70, 70, 186, 186), fill=(220, 20, 20))),

@@ -264,7 +264,7 @@ def test_a_stopped_run_disturbs_no_other(studio: Studio) -> None:
 # What is refused
 
 
-BAD_FIELDS = [
+BAD_FIELDS: list[tuple[str, list[Any]]] = [
     ("picture", [None, "/etc/passwd", "http://127.0.0.1/a.png", b"\x89PNG", 7, True, ["a.png"]]),
     ("method", ["", "beam", None, 0, True, ["beams"]]),
     ("count", [0, -1, 10_000, True, None, "3", 1.5, math.nan]),

@@ -20,7 +20,7 @@ CHAT = (
     "{% else %}{{ part['text'] }} {% endif %}{% endfor %}{% endfor %}"
     "{% if add_generation_prompt %}assistant{% endif %}"
 )
-_NARROW = {
+_NARROW: dict[str, Any] = {
     "hidden_size": 16,
     "intermediate_size": 32,
     "num_hidden_layers": 1,
@@ -189,7 +189,7 @@ def make_idefics3(path: Path, seed: int = 0) -> Path:
         text_config=_llama(tokenizer),
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         scale_factor=1,
-        pad_token_id=0,
+        pad_token_id=0,  # type: ignore[call-arg]
     )
     images = Idefics3ImageProcessorPil(
         size={"longest_edge": EDGE}, max_image_size={"longest_edge": EDGE}
@@ -210,7 +210,7 @@ def make_paligemma(path: Path, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     tokenizer = _tokenizer(["<image>"])
     images = SiglipImageProcessorPil(size={"height": EDGE, "width": EDGE})
-    images.image_seq_length = 4
+    images.image_seq_length = 4  # type: ignore[attr-defined]
     processor = PaliGemmaProcessor(images, tokenizer)  # adds tokens of its own
     text = {**_llama(tokenizer), "model_type": "gemma", "head_dim": 8}
     config = PaliGemmaConfig(
@@ -243,7 +243,7 @@ def make_caption_lora(path: Path, base: Path, seed: int = 0) -> Path:
         init_lora_weights=False,
         fan_in_fan_out=True,
     )
-    get_peft_model(model, config).save_pretrained(path)
+    get_peft_model(model, config).save_pretrained(str(path))
     file = path / "adapter_config.json"
     options = {**json.loads(file.read_text()), "init_lora_weights": True}
     options["base_model_name_or_path"] = base.name

@@ -28,6 +28,7 @@ from pipelines.recipes.captioner.familiarity import fit_familiarity
 from pipelines.recipes.captioner.model import Familiarity, build, build_tokenizer, flatness, traits
 from pipelines.recipes.captioner.reading import Reader, Reading, names_all, place_is_true
 from pipelines.recipes.emoji_scenes.data import (
+    Box,
     Item,
     Scene,
     World,
@@ -140,7 +141,7 @@ def test_a_cell_holds_the_emoji_over_its_centre(
         ([(40, 64, 56), (24, 0, 40)], ["below", "above"]),
     ],
 )
-def test_a_thing_plays_the_part_of_where_it_stands(boxes: list[data.Box], parts: list[str]) -> None:
+def test_a_thing_plays_the_part_of_where_it_stands(boxes: list[Box], parts: list[str]) -> None:
     assert [data.PARTS[part] for part in data.parts_of(boxes)] == parts
 
 
@@ -377,7 +378,7 @@ def scores_of(saved: Path) -> dict[str, float]:
     """Of a smoke run's checkpoint, but for the cells': the aid that reads them is not saved."""
     world = world_named("everyday", smoke=True)
     known = AutoTokenizer.from_pretrained(saved)
-    captioner = AutoModelForImageTextToText.from_pretrained(saved, dtype=torch.float32)
+    captioner: Any = AutoModelForImageTextToText.from_pretrained(saved, dtype=torch.float32)
     rng = np.random.default_rng(train.HELD_OUT_SEED)
     batch = data.draw_batch(world, known, 8, rng, held_out=True)
     lesson = train.Lesson(captioner, len(world.emoji))

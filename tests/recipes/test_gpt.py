@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -169,7 +170,7 @@ def test_a_smoke_run_leaves_a_checkpoint_and_samples(tmp_path: Path) -> None:
     assert lines[-1]["step"] == 3
     assert lines[-1]["held_out_bits_per_byte"] > 0
     glances = [line for line in lines if "glance_bits_per_byte" in line]
-    saved = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)
+    saved: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)
     known = AutoTokenizer.from_pretrained(tmp_path / "model")
     _, (text,) = data.read_texts(tmp_path, ["second.txt"])
     _, bits = train.held_out_scores(saved, [data.passage(known, text)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -10,9 +12,9 @@ from pipelines.recipes.muon import MuonWithAdamW
 from pipelines.recipes.training import BETAS
 
 
-def small_model() -> nn.Sequential:
+def small_model() -> Any:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 4, 3, padding=1))
+    model: Any = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 4, 3, padding=1))
     return model.to(memory_format=torch.channels_last)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from pipelines.recipes.diffusion.model import (
     build_unet,
 )
 from pipelines.recipes.diffusion.words import teach_words
-from pipelines.recipes.emoji_scenes.data import World, scene_words, world_named
+from pipelines.recipes.emoji_scenes.data import World, scene_words, to_signed, world_named
 from pipelines.recipes.emoji_scenes.vocabulary import everyday
 from pipelines.recipes.extractor import extractor_at_hand
 from pipelines.recipes.muon import MuonWithAdamW
@@ -59,7 +60,7 @@ def test_the_autoencoder_overfits_one_batch(world: World) -> None:
     vae = build((16, 16, 16, 16))
     rng = np.random.default_rng(0)
     crops = np.stack([vae_recipe.crop_around_item(world, rng) for _ in range(2)])
-    images = torch.from_numpy(vae_recipe.to_signed(crops))
+    images = torch.from_numpy(to_signed(crops))
     optimizer = torch.optim.AdamW(vae.parameters(), lr=3e-3)
     losses = []
     for _ in range(40):
@@ -251,7 +252,7 @@ def test_captions_are_padded_to_the_longest_or_as_the_pipeline_pads_them(world: 
 
 def test_what_meets_latents_and_words_is_left_to_adamw(monkeypatch: pytest.MonkeyPatch) -> None:
     """And all is, where bf16 is only emulated: Muon would be slower than it learns."""
-    painter = Painter(build_text_encoder(9, 32, 1), build_unet((16, 16), text_width=32))
+    painter: Any = Painter(build_text_encoder(9, 32, 1), build_unet((16, 16), text_width=32))
     painter.to(memory_format=torch.channels_last)
     monkeypatch.setattr(training, "precision", lambda: "bf16")
     both = diffusion.build_optimizer(painter, 1e-3, 0.01)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ def test_a_smoke_run_leaves_a_checkpoint_and_a_score(tmp_path: Path) -> None:
     assert lines[-1]["step"] == 3
     assert (tmp_path / "model" / TRAINING_LOG).is_file()
     assert 0 < lines[-1]["held_out_loss"] < math.log(len(set(PAGE))) + 0.2
-    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)
     known = AutoTokenizer.from_pretrained(tmp_path / "model")
     _, held_out = shakespeare.split(np.asarray(known.encode(PAGE), dtype=np.int64))
     again = shakespeare.held_out_loss(loaded, held_out)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from pipelines.hub.selection import TRAINING_LOG
 from pipelines.recipes import training
 
 
@@ -170,5 +171,5 @@ def test_the_curves_are_drawn_from_the_log(options: training.Options) -> None:
     options.output.mkdir()
     training.keep_log(options)
     assert Image.open(options.run_dir / "curves.png").height > height
-    kept = (options.output / training.TRAINING_LOG).read_text()
+    kept = (options.output / TRAINING_LOG).read_text()
     assert kept == (options.run_dir / training.LOG_FILE).read_text()

@@ -87,7 +87,7 @@ def merged(models_dir: Path, *adapters: Adapter) -> torch.Tensor:
             if ".lora_A." not in key:
                 continue
             up = state[key.replace(".lora_A.", ".lora_B.")]
-            layer = model.get_submodule(
+            layer: Any = model.get_submodule(
                 key.removeprefix("base_model.model.")[: -len(".lora_A.weight")]
             )
             layer.weight.data += one.weight * 8 / 4 * (up @ down)

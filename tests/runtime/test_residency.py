@@ -23,7 +23,8 @@ from pipelines.runtime.residency import Lease, Residency
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.text_generation import pipeline as writing
-from pipelines.text_generation.pipeline import TextRequest, Writer, load_writer
+from pipelines.text_generation.pipeline import TextRequest
+from pipelines.text_generation.writer import Writer, load_writer
 from pipelines.text_to_image import pipeline as painting
 
 SIZE = 100
@@ -151,9 +152,12 @@ def test_room_is_made_before_the_load_where_the_size_is_known() -> None:
     residency = Residency(2 * SIZE)
     take(residency, "a").release()
     seen = []
-    lease = residency.lease(
-        "b", lambda: seen.append(names(residency)) or Model("b"), size_of, expected_bytes=2 * SIZE
-    )  # type: ignore[func-returns-value]
+
+    def load() -> Model:
+        seen.append(names(residency))
+        return Model("b")
+
+    lease = residency.lease("b", load, size_of, expected_bytes=2 * SIZE)
     ready(lease)
     assert seen == [[]]
 

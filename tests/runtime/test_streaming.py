@@ -104,7 +104,12 @@ def test_a_stream_leaves_no_thread_behind() -> None:
         return [thread.name for thread in threading.enumerate()]
 
     list(stream(lambda emit: emit(1)))
-    half = stream(lambda emit: [emit(i) for i in range(100)])
+
+    def count(emit: Emit) -> None:
+        for number in range(100):
+            emit(number)
+
+    half = stream(count)
     next(half)
     half.close()
     assert "triptych-run" not in names()
@@ -139,7 +144,12 @@ def test_runs_one_after_another_share_a_thread() -> None:
 
 def test_runs_at_the_same_time_have_threads_of_their_own() -> None:
     meet = threading.Barrier(3, timeout=10)
-    runs = [stream(lambda emit: (emit("begun"), meet.wait())[1]) for _ in range(3)]
+
+    def work(emit: Emit) -> int:
+        emit("begun")
+        return meet.wait()
+
+    runs = [stream(work) for _ in range(3)]
     assert [next(run) for run in runs] == ["begun"] * 3
     places = [list(with_result(run))[-1] for run in runs]
     assert sorted(places) == [0, 1, 2]

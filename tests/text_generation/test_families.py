@@ -66,7 +66,7 @@ def test_an_answer_grows_token_by_token_and_its_receipt_repeats_it(
 def test_the_answer_is_that_of_the_library(studio: Studio, folder: Path) -> None:
     result = write(studio, "t5", temperature=0.0)
     tokenizer = AutoTokenizer.from_pretrained(folder / "t5")
-    model = T5ForConditionalGeneration.from_pretrained(folder / "t5")
+    model: Any = T5ForConditionalGeneration.from_pretrained(folder / "t5")
     inputs = tokenizer(REQUEST.prompt, return_tensors="pt", return_token_type_ids=False)
     raw = model.generate(**inputs, max_new_tokens=8, do_sample=False)[0]
     assert result.text == tokenizer.decode(raw, skip_special_tokens=True)

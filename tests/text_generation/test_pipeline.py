@@ -271,7 +271,7 @@ def test_runs_at_the_same_time_give_what_they_give_alone(studio: Studio) -> None
 # What is refused
 
 
-BAD_FIELDS = [
+BAD_FIELDS: list[tuple[str, list[Any]]] = [
     ("prompt", [None, 7, True, ["Once"], b"Once", math.nan, "x" * 100_000]),
     ("max_new_tokens", [0, -1, 10_000, True, None, "20", 5.5, math.nan, math.inf]),
     ("temperature", [-0.1, 5.1, True, None, "0.8", math.nan, math.inf]),

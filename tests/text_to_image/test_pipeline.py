@@ -18,8 +18,8 @@ from PIL import Image
 from pipelines.errors import InvalidValue, ModelUnavailable, WrongTask
 from pipelines.events import Progress, with_result
 from pipelines.runtime.studio import Studio
+from pipelines.text_to_image.families import SCHEDULERS
 from pipelines.text_to_image.pipeline import (
-    SCHEDULERS,
     PaintRequest,
     PaintResult,
     Preview,
@@ -286,7 +286,7 @@ def test_threads_take_turns_at_the_tokenizer(
 # What is refused
 
 
-BAD_FIELDS = [
+BAD_FIELDS: list[tuple[str, list[Any]]] = [
     ("prompt", [None, 7, True, ["a cat"], math.nan, "x" * 100_000]),
     ("negative_prompt", [None, 7, False, "x" * 100_000]),
     ("steps", [0, -2, 10_000, True, "20", 5.5, math.nan, math.inf]),
