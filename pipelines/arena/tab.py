@@ -99,7 +99,7 @@ def _wire_task(
 
     @ui.shows_errors
     def look(chosen: Task) -> dict[Any, Any]:
-        return _told(page, leaderboard(log.ballots(chosen), chosen))
+        return _board_updates(page, leaderboard(log.ballots(chosen), chosen))
 
     def lacking(chosen: Task) -> dict[str, Any]:
         return ui.notes_text(what_is_lacking(settings, chosen))
@@ -235,7 +235,7 @@ def _after_vote(page: Page, cast: Cast, log: VoteLog) -> dict[Any, Any]:
     closed = dict.fromkeys(page.buttons.values(), gr.update(interactive=False))
     return {
         **closed,
-        **_told(page, board),
+        **_board_updates(page, board),
         **_linked(page, cast.receipt),
         page.token: "",
         page.status: ui.done("Counted. Below is who was who."),
@@ -251,7 +251,7 @@ def _linked(page: Page, receipt: dict[str, Any]) -> dict[Any, Any]:
     return {page.link: ui.shown(opened_by), page.notes: ui.notes_text([why_not] if why_not else [])}
 
 
-def _told(page: Page, board: Leaderboard) -> dict[Any, Any]:
+def _board_updates(page: Page, board: Leaderboard) -> dict[Any, Any]:
     """The leaderboard. Its warning quotes names of models, so it is no Markdown."""
     counts = ui.facts(
         ("votes", str(board.votes)), ("ties", str(board.ties)), ("all bad", str(board.all_bad))

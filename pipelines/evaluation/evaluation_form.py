@@ -77,7 +77,7 @@ class Found:
 
 
 def build_choice(settings: Settings) -> tuple[gr.Radio, gr.Dropdown, gr.File, gr.Dropdown]:
-    sets = [*((_told(name), name) for name in EMBEDDED), ("A file of mine", UPLOAD)]
+    sets = [*((_label_of(name), name) for name in EMBEDDED), ("A file of mine", UPLOAD)]
     return (
         ui.task_picker(elem_id="evaluate-task"),
         gr.Dropdown(
@@ -98,7 +98,7 @@ def build_choice(settings: Settings) -> tuple[gr.Radio, gr.Dropdown, gr.File, gr
     )  # fmt: skip
 
 
-def _told(name: str) -> str:
+def _label_of(name: str) -> str:
     kind = "pictures with captions" if EMBEDDED[name].is_dir() else "texts"
     return f"Embedded: {name} ({kind})"
 

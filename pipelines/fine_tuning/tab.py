@@ -174,13 +174,13 @@ def _wire(studio: Studio, form: _Form, report: gr.Textbox, view: _View) -> None:
     def look(task: Task, files: list[str] | None) -> Any:
         if not files:
             return _data_hint(task)
-        return _told(check_data(task, tuple(Path(file) for file in files), settings.limits))
+        return _data_report(check_data(task, tuple(Path(file) for file in files), settings.limits))
 
     form.task.change(switch, [form.task], [form.base, form.data, report], **ui.FREE)
     form.data.change(look, [form.task, form.data], [report], **ui.FREE)
 
 
-def _told(report: TextReport | DataReport) -> str:
+def _data_report(report: TextReport | DataReport) -> str:
     if isinstance(report, TextReport):
         files = "1 file" if report.files == 1 else f"{report.files} files"
         lines = [f"{files}, {report.words:,} words, {report.characters:,} characters"]

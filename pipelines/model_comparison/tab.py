@@ -134,9 +134,9 @@ def _build_examples(settings: Settings, page: Page) -> Any:
     rows = _examples(pairs)
     options: dict[str, Any] = {"example_labels": list(rows), "api_visibility": "private"}
     shown = gr.Examples(list(rows.values()), inputs, label="Comparisons", **options)
-    told = _told_by_cards(settings, pairs)
-    if told:
-        gr.Markdown(told, elem_id="compare-claims", elem_classes="facts")
+    claimed = _claims_of_cards(settings, pairs)
+    if claimed:
+        gr.Markdown(claimed, elem_id="compare-claims", elem_classes="facts")
     return shown
 
 
@@ -171,15 +171,15 @@ def _example(
     return [task, prompt, picture, 1, a, b, *temperatures, *steps, *guidance, *METHODS]
 
 
-def _told_by_cards(settings: Settings, pairs: Mapping[Task, _Pair]) -> str:
+def _claims_of_cards(settings: Settings, pairs: Mapping[Task, _Pair]) -> str:
     """What the cards of the fine-tunes in the examples say of them, beside their bases."""
     models = local_models(settings)
-    told = []
+    lines = []
     for base, tuned in (pairs["write"], pairs["paint"]):
         found = claims(models[tuned]) if tuned is not None and tuned != base else []
         if found:
-            told.append(ui.facts((f"{tuned}, by its card:", " · ".join(map(str, found)))))
-    return "  \n".join(told)
+            lines.append(ui.facts((f"{tuned}, by its card:", " · ".join(map(str, found)))))
+    return "  \n".join(lines)
 
 
 def _handler(studio: Studio, page: Page) -> Callable[..., Iterator[dict[Any, Any]]]:

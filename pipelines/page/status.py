@@ -115,8 +115,10 @@ def _end_lines(when: Callable[..., Any], statuses: list[gr.HTML]) -> None:
 def _say_stopped(*lines: object) -> Any:
     """What has ended stays as it is; a run may be stopped before its first word arrives."""
     ready = done("Ready")
-    told = [done("Stopped") if _BAR in str(line) or line == ready else gr.skip() for line in lines]
-    return told if len(told) > 1 else told[0]
+    updates = [
+        done("Stopped") if _BAR in str(line) or line == ready else gr.skip() for line in lines
+    ]
+    return updates if len(updates) > 1 else updates[0]
 
 
 def status_line() -> gr.HTML:

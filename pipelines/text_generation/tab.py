@@ -168,7 +168,7 @@ def _updates(request: TextRequest, events: Iterator[Any]) -> Updates:
     """What each event changes on the page, in the order of the outputs."""
     pace = ui.Pace()
     for number, item in enumerate(events):
-        if number == 0:  # the request is valid: what was told of the last text goes
+        if number == 0:  # the request is valid: the notes on the last text go
             yield (
                 gr.skip(), gr.skip(), ui.notes_text([]), gr.update(visible=False), "", None
             )  # fmt: skip
@@ -183,8 +183,8 @@ def _updates(request: TextRequest, events: Iterator[Any]) -> Updates:
             line = ui.progress_bar(bar)
             yield item.whole(request.prompt), line, gr.skip(), gr.skip(), spent, gr.skip()
         else:
-            told = ui.notes_text(item.notes), _candidates(item), _facts(item)
-            yield item.whole(item.prompt), ui.done(_ending(item)), *told, item.receipt
+            about = ui.notes_text(item.notes), _candidates(item), _facts(item)
+            yield item.whole(item.prompt), ui.done(_ending(item)), *about, item.receipt
 
 
 def _wire(

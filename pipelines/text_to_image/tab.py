@@ -189,7 +189,7 @@ def _updates(events: Iterator[Any], data_dir: Path) -> Updates:
     """What each event changes on the page, in the order of ``_Shown``."""
     pace = ui.Pace()
     for number, item in enumerate(events):
-        if number == 0:  # the request is valid: what was told of the last pictures goes
+        if number == 0:  # the request is valid: the notes on the last pictures go
             yield gr.skip(), gr.skip(), ui.notes_text([]), "", None
         if isinstance(item, Progress):
             yield gr.skip(), ui.progress_bar(item), gr.skip(), gr.skip(), gr.skip()
