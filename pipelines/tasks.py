@@ -56,6 +56,12 @@ class TaskRecord:
     """Fields of a request that make a tiny run of it."""
 
     @property
+    def families(self) -> Mapping[str, Any]:
+        """What can be opened for this task, by the names that ``hub.families`` gives."""
+        families: Mapping[str, Any] = import_module(f"{self.slice}.families").FAMILIES
+        return families
+
+    @property
     def pipeline(self) -> Pipeline:
         """The slice's ``pipeline`` module."""
         return cast("Pipeline", import_module(f"{self.slice}.pipeline"))

@@ -1,7 +1,8 @@
 """What a checkpoint is, read from its configuration: its family, and the task it is for.
 
-A family is what has to be known to load and use it: which class, which inputs. Nothing
-here imports a library that computes; what is not on these lists is not opened.
+A family is what has to be known to load and use it: which class, which inputs. Each slice has
+the table of its families in ``families.py``; what is in none of them is not opened. Nothing here
+imports a library that computes.
 """
 
 from __future__ import annotations
@@ -11,42 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import ModelUnavailable
-from pipelines.tasks import Task
-
-PAINTERS = frozenset(
-    {
-        "AmusedPipeline",
-        "AuraFlowPipeline",
-        "ChromaPipeline",
-        "CogView3PlusPipeline",
-        "CogView4Pipeline",
-        "Flux2KleinPipeline",
-        "Flux2Pipeline",
-        "FluxPipeline",
-        "HunyuanDiTPipeline",
-        "IFPipeline",
-        "Kandinsky3Pipeline",
-        "KandinskyCombinedPipeline",
-        "KandinskyV22CombinedPipeline",
-        "LatentConsistencyModelPipeline",
-        "Lumina2Pipeline",
-        "LuminaPipeline",
-        "OvisImagePipeline",
-        "PRXPipeline",
-        "PixArtAlphaPipeline",
-        "PixArtSigmaPipeline",
-        "QwenImagePipeline",
-        "SanaPipeline",
-        "SanaSprintPipeline",
-        "StableCascadeCombinedPipeline",
-        "StableDiffusion3Pipeline",
-        "StableDiffusionPipeline",
-        "StableDiffusionXLPipeline",
-        "WuerstchenCombinedPipeline",
-        "ZImagePipeline",
-    }
-)
-"""The diffusers pipelines that paint from words alone."""
+from pipelines.tasks import TASKS, Task
 
 _SEQ2SEQ = frozenset(
     {
@@ -85,7 +51,6 @@ _CAPTIONERS = {
     "Blip2ForConditionalGeneration": "blip-2",
     "GitForCausalLM": "git",
 }
-_WRITE = frozenset({"causal", "seq2seq", "fill-mask"})
 
 
 def family_of(source: Path | dict[str, Any]) -> str | None:
@@ -100,7 +65,7 @@ def family_of(source: Path | dict[str, Any]) -> str | None:
     config = configuration(source) if isinstance(source, Path) else source
     pipeline = config.get("_class_name")
     if isinstance(pipeline, str):
-        return pipeline if pipeline in PAINTERS else None
+        return pipeline if pipeline in TASKS["paint"].families else None
     if config.get("model_type") == "vision-encoder-decoder":
         return "vision-encoder-decoder"
     match config.get("architectures"):
@@ -123,11 +88,7 @@ def _transformers_family(name: str, config: dict[str, Any]) -> str | None:
 
 def task_of_family(family: str | None) -> Task | None:
     """The task that a family is for."""
-    if family is None:
-        return None
-    if family in PAINTERS:
-        return "paint"
-    return "write" if family in _WRITE else "describe"
+    return next((name for name, task in TASKS.items() if family in task.families), None)
 
 
 def configuration(folder: Path) -> dict[str, Any]:

@@ -13,17 +13,13 @@ from pipelines.device import Device
 from pipelines.errors import InvalidValue
 from pipelines.hub import Snapshot
 from pipelines.runtime.loading import OFFLINE, load_model
+from pipelines.text_generation.families import FAMILIES
 
 if TYPE_CHECKING:
     import torch
 
 _JOIN_TOKENS = 4
 """So much of the prompt's end is decoded with the text, to have the space between right."""
-_AUTO_CLASSES = {
-    "causal": "AutoModelForCausalLM",
-    "seq2seq": "AutoModelForSeq2SeqLM",
-    "fill-mask": "AutoModelForMaskedLM",
-}
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ def load_writer(snapshot: Snapshot, device: Device) -> Writer:
     """The model and tokenizer of a snapshot, on the device, ready to generate."""
     import transformers
 
-    auto_class = getattr(transformers, _AUTO_CLASSES[snapshot.family])
+    auto_class = getattr(transformers, FAMILIES[snapshot.family])
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(snapshot.path), **OFFLINE)
     model = load_model(auto_class, snapshot, device, attn_implementation="sdpa")
     context = min(*_position_limits(model), tokenizer.model_max_length)

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from pipelines.hub import family_of, resolve, task_of
-from pipelines.hub.families import PAINTERS
 from pipelines.settings import Settings
-from pipelines.tasks import Task
+from pipelines.tasks import TASKS, Task
 from tests.hub.checkpoints import checkpoint
 
 SEES: dict[str, Any] = {"vision_config": {"model_type": "x"}}
@@ -57,11 +56,17 @@ def test_the_family_and_its_task_are_read_from_the_configuration(
 def test_every_painter_is_a_pipeline_that_diffusers_knows() -> None:
     import diffusers
 
-    for name in PAINTERS:
+    assert "StableDiffusionPipeline" in TASKS["paint"].families
+    for name in TASKS["paint"].families:
         assert hasattr(diffusers, name), name
         assert family_of({"_class_name": name}) == name
     assert family_of({"_class_name": "StableDiffusionInpaintPipeline"}) is None
     assert family_of({"_class_name": ["StableDiffusionPipeline"]}) is None
+
+
+def test_a_family_is_of_one_task() -> None:
+    families = [name for task in TASKS.values() for name in task.families]
+    assert len(families) == len(set(families))
 
 
 def test_the_snapshot_knows_its_family(settings: Settings) -> None:

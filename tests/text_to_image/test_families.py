@@ -13,7 +13,6 @@ from diffusers import DiffusionPipeline, LCMScheduler
 from pipelines.device import Device
 from pipelines.errors import InvalidValue
 from pipelines.events import with_result
-from pipelines.hub.families import PAINTERS
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.text_to_image.families import FAMILIES, OWN_SCHEDULER, setting_notes
@@ -127,10 +126,6 @@ def test_an_adapter_changes_the_picture_and_the_base_paints_as_before(
     ]
     alone = [pixels(finished(generate, studio, request)) for request in requests]
     assert [pixels(r) for r in finished_together(generate, studio, requests)] == alone
-
-
-def test_every_kind_that_is_let_in_has_a_row() -> None:
-    assert set(FAMILIES) == PAINTERS
 
 
 @pytest.mark.parametrize("name", KINDS)
