@@ -17,7 +17,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import pytest
 
 from pipelines.runtime.studio import Studio
-from pipelines.settings import Settings
+from pipelines.settings import ROOT, Settings
 from tests import tiny_models
 
 _SLOW_FOLDERS = {"page", "recipes"}
@@ -27,7 +27,7 @@ _SLOW_FOLDERS = {"page", "recipes"}
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what ``tests/run --fast`` leaves out."""
     for item in items:
-        if _SLOW_FOLDERS & set(item.path.parts):
+        if _SLOW_FOLDERS & set(item.path.relative_to(ROOT).parts):
             item.add_marker("slow")
 
 

@@ -75,10 +75,16 @@ def imports(tree: Tree) -> list[Import]:
 
 
 @cache
+def _parsed(text: str) -> ast.Module:
+    """Once for each text: trees differ in a file or two."""
+    return ast.parse(text)
+
+
+@cache
 def _imports_of(path: str, text: str) -> list[tuple[int, str, str, bool, bool]]:
     """Line, module, imported name, whether at import, and whether for types alone."""
     found = []
-    pending: list[tuple[ast.AST, bool, bool]] = [(ast.parse(text), True, False)]
+    pending: list[tuple[ast.AST, bool, bool]] = [(_parsed(text), True, False)]
     while pending:
         node, at_import, for_types = pending.pop()
         found += [(node.lineno, *names, at_import, for_types) for names in _names(node, path)]  # type: ignore[attr-defined]
@@ -176,17 +182,24 @@ def recipes_in_service(tree: Tree) -> list[str]:
 
 def environment_read(tree: Tree) -> list[str]:
     """Where the environment is read or imported outside of ``app.py`` and commands' mains."""
-    wrong = []
-    for path, text in tree.items():
-        if path == "app.py" or (path.endswith("__main__.py") and "/recipes/" in path):
-            continue
-        for node in ast.walk(ast.parse(text)):
-            is_attribute = isinstance(node, ast.Attribute) and node.attr in _ENVIRONMENT
-            is_import = isinstance(node, ast.ImportFrom) and node.module == "os"
-            names = {a.name for a in node.names} if isinstance(node, ast.ImportFrom) else set()
-            if is_attribute or (is_import and names & (_ENVIRONMENT | {"*"})):
-                wrong.append(f"{path}:{getattr(node, 'lineno', 0)} reads the environment")
-    return wrong
+    return [
+        f"{path}:{line} reads the environment"
+        for path, text in tree.items()
+        if path != "app.py" and not (path.endswith("__main__.py") and "/recipes/" in path)
+        for line in _environment_lines(text)
+    ]
+
+
+@cache
+def _environment_lines(text: str) -> list[int]:
+    lines = []
+    for node in ast.walk(_parsed(text)):
+        is_attribute = isinstance(node, ast.Attribute) and node.attr in _ENVIRONMENT
+        is_import = isinstance(node, ast.ImportFrom) and node.module == "os"
+        names = {a.name for a in node.names} if isinstance(node, ast.ImportFrom) else set()
+        if is_attribute or (is_import and names & (_ENVIRONMENT | {"*"})):
+            lines.append(getattr(node, "lineno", 0))
+    return lines
 
 
 def circles_of_files(tree: Tree) -> list[list[str]]:

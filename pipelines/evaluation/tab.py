@@ -29,13 +29,7 @@ from pipelines.evaluation.evaluation_form import (
 )
 from pipelines.evaluation.pipeline import generate
 from pipelines.evaluation.replay import EVALUATION
-from pipelines.evaluation.request import (
-    Describing,
-    EvaluationRequest,
-    Generation,
-    Painting,
-    Writing,
-)
+from pipelines.evaluation.request import EvaluationRequest, Generation, settings_from
 from pipelines.evaluation.result import EvaluationResult, PartialScores
 from pipelines.evaluation.scores import needs_of
 from pipelines.evaluation.setup import UPLOAD, Setup, setup_of
@@ -133,7 +127,11 @@ def _handler(studio: Studio, found: Found) -> Callable[..., Iterator[dict[Any, A
             extractor: for KID, FID and diversity: "emoji-captioner", or "InceptionV3-2015-12-05"
                 where its weights are on this machine; none for the first.
         """
-        settings = _settings(task, max_new_tokens, temperature, method, steps, guidance_scale)
+        settings = _settings(
+            task,
+            max_new_tokens=max_new_tokens, temperature=temperature, method=method, steps=steps,
+            guidance_scale=guidance_scale,
+        )  # fmt: skip
 
         def whole() -> Generator[Any, None, EvaluationResult]:
             request = EvaluationRequest(
@@ -157,16 +155,12 @@ def _listed(name: str, values: Any) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _settings(
-    task: object, max_new_tokens: int, temperature: float, method: str, steps: int,
-    guidance_scale: float,
-) -> Generation | None:  # fmt: skip
-    """Those of the task; None where there is no such task, which the request's check tells."""
-    if task == "write":
-        return Writing(max_new_tokens=max_new_tokens, temperature=temperature)
-    if task == "describe":
-        return Describing(method, temperature, max_new_tokens)
-    return Painting(steps, guidance_scale) if task == "paint" else None
+def _settings(task: object, **fields: Any) -> Generation | None:
+    """The settings of the task; None for an unknown one, which the request's check refuses."""
+    record = next((each for name, each in TASKS.items() if name == task), None)
+    if record is None:
+        return None
+    return settings_from(record.name, {name: fields[name] for name in record.evaluated})
 
 
 def _data(name: object, upload: str | None, settings: Settings) -> Generator[Any, None, DataSet]:

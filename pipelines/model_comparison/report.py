@@ -19,7 +19,7 @@ from pipelines.model_comparison.pipeline import (
     Side,
 )
 from pipelines.runtime.receipts import fields_of
-from pipelines.tasks import TASKS
+from pipelines.tasks import TASKS, TaskRecord
 
 NOTICEABLE_RATIO = 1.1
 """Speeds nearer to each other than this are called alike: one run each cannot tell."""
@@ -47,15 +47,15 @@ def verdict(result: ComparisonResult) -> str:
     """
     names = [name.replace("_", " ") for name in differing_settings(result.request)]
     given = f"A and B differ in {listed(names)}" if names else "A and B are the same"
-    speed = _faster(result.request.task, result.left.measures, result.right.measures)
+    speed = _faster(TASKS[result.request.task], result.left.measures, result.right.measures)
     outputs = "identical" if result.is_identical else "different"
     return f"{given}. In one run each, {speed}; the outputs are {outputs}."
 
 
-def _faster(task: str, left: Measures, right: Measures) -> str:
+def _faster(task: TaskRecord, left: Measures, right: Measures) -> str:
     if max(left.seconds, right.seconds) < SHORTEST_SECONDS:
         return "both ended too soon to compare speeds"
-    if task == "write":
+    if task.makes == "text":
         speeds, what = (left.rate, right.rate), "wrote {} times as many tokens per second"
     else:
         speeds, what = (1 / left.seconds, 1 / right.seconds), "was {} times as fast"
