@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 CARD, REPORT = "card.json", "report.html"
 _TEMPLATES = Path(__file__).parent / "templates"
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|#!~&$])")
+_AT_LINE_START = re.compile(r"^(\d{0,9})([-+=.)])(?=[\s=-]|$)")
+"""What begins a list, a rule or a heading: a sign, or a number with one."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,8 @@ def _cell(of: str | Cell) -> str:
 
 def escaped(text: str) -> str:
     """One line of others' text, with what Markdown reads as its own taken literally."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+    line = _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+    return _AT_LINE_START.sub(r"\1\\\2", line)
 
 
 def model_index(model: str, task: Task, data: tuple[str, str], measured: Iterable[Measured]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from pipelines.arena import open_duels
-from pipelines.arena.duel import AT_WORK, Duel, DuelRequest, Output, Played, generate
+from pipelines.arena.duel import AT_WORK, Duel, DuelRequest, Output, Played
 from pipelines.arena.log import LogUnavailable, VoteLog
 from pipelines.arena.open_duels import OpenDuels, Shown
 from pipelines.errors import InvalidValue
@@ -162,11 +162,11 @@ class TestVotes:
         self, log: VoteLog, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         orders = []
-        played = generate
+        played: Any = vars(open_duels)["generate"]  # the fixture's
 
         def spied(studio: Studio, request: DuelRequest) -> Generator[Progress, None, Duel]:
             orders.append("".join(request.models))
-            return played(studio, request)
+            return (yield from played(studio, request))
 
         monkeypatch.setattr(open_duels, "generate", spied)
         duels = OpenDuels(log, random.Random(1))

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -79,10 +80,14 @@ def writers(**changed: Any) -> EvaluationRequest:
 
 
 class Spy:
-    """Counts what is computed, and how."""
+    """Counts what is computed, and how; after a batch it may pause, for a reader to catch up."""
 
     def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, name: str, at_once: int | None = None
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        name: str,
+        at_once: int | None = None,
+        pause_seconds: float = 0.0,
     ) -> None:
         self.alone: list[tuple[str, int, int]] = []
         self.batches: list[list[int]] = []
@@ -96,6 +101,7 @@ class Spy:
             outputs = kind.several(run, samples, seeds)
             if outputs is not None:
                 self.batches.append([sample.index for sample in samples])
+                time.sleep(pause_seconds)
             return outputs
 
         # Other batches are other samples: the batch is part of what they are kept by.
@@ -389,7 +395,7 @@ def test_closing_keeps_what_is_finished_and_frees_the_models(
 ) -> None:
     requests = {"describe": captioners(scenes), "paint": painters(scenes), "write": writers()}
     names = {"describe": "caption", "paint": "picture", "write": "continuation"}
-    spy = Spy(monkeypatch, names[task], at_once=3)
+    spy = Spy(monkeypatch, names[task], at_once=3, pause_seconds=0.2)
     run = generate(studio, requests[task])
     for _ in run:
         if spy.alone and len(spy.batches) == 1:
@@ -526,6 +532,8 @@ def test_the_first_model_is_what_others_are_held_against(
     raw = sorted(c.difference.randomisation_p for c in result.comparisons if c.difference)
     held = min(c.difference.corrected_p for c in result.comparisons if c.difference)
     assert held == pytest.approx(min(1.0, 8 * raw[0])), "all eight comparisons count"
+    both = finished(generate, studio, captioners(scenes, models=models[:2]))
+    assert both.differing == (), "on no sample do a model and its copy differ"
 
 
 def test_samples_that_differ_most_come_first(studio: Studio, scenes: DataSet) -> None:

@@ -379,3 +379,13 @@ def test_a_report_tells_how_to_open_it_and_to_run_it_again(described: Evaluation
     setup = decode(address.replace("\\", ""), Limits())
     assert setup.data == "emoji-scenes"
     assert setup.request.models == described.request.models
+
+
+@pytest.mark.parametrize(("difference", "verdict"), [(0.5, "better"), (-0.5, "worse")])
+def test_a_difference_that_is_shown_is_told_by_its_direction(
+    described: EvaluationResult, difference: float, verdict: str
+) -> None:
+    found = card(described)
+    shown = {**found["comparisons"][0], "is_shown": True, "difference": difference}
+    assert found["metrics"][shown["metric"]]["higher_is_better"]
+    assert comparison_table({**found, "comparisons": [shown]})[1][0][-1] == verdict

@@ -14,6 +14,8 @@ import pytest
 from pipelines.device import Device
 from pipelines.errors import ModelUnavailable
 from pipelines.hub import delete, names_here, preflight, resolve, search
+from pipelines.hub.families import read_json
+from pipelines.hub.offline_index import FILE, newest_first, record_commit
 from pipelines.hub.references import Reference
 from pipelines.hub.remote import OutOfReach, hub_errors
 from pipelines.runtime.studio import Studio
@@ -256,3 +258,15 @@ def test_a_page_without_the_hub_lists_its_own_models_alone(
 ) -> None:
     resolve("ada/writer", "write", online)
     assert names_here(replace(online, hub_enabled=False), "write") == ["tiny-writer"]
+
+
+def test_a_commit_that_is_fetched_again_stands_in_the_index_once_and_last(tmp_path: Path) -> None:
+    """A branch that went back to an older commit opens at that one."""
+    where = Reference("ada/writer")
+    for commit in (V1, MAIN):
+        (tmp_path / "snapshots" / commit).mkdir(parents=True)
+    for commit in (V1, MAIN, V1, V1):
+        record_commit(tmp_path, where, commit, {"config.json": 1}, needs_token=False)
+    entry = read_json(tmp_path / FILE)["ada/writer"]
+    assert entry["revisions"] == {"main": [MAIN, V1]}
+    assert newest_first("main", entry) == [V1, MAIN]

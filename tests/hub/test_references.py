@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.errors import ModelUnavailable, StudioError
 from pipelines.hub import parse_reference, resolve
-from pipelines.hub.references import Reference
+from pipelines.hub.references import Reference, composed_name
 from pipelines.settings import Settings
 from tests.loopback_hub import MAIN
 
@@ -175,3 +175,11 @@ def test_every_refusal_is_for_the_visitors_eyes(online: Settings, no_download: l
     for given in MALICIOUS:
         with pytest.raises(StudioError):
             resolve(given, "describe", online)
+
+
+def test_a_step_upwards_inside_a_reference_is_none() -> None:
+    assert parse_reference("a/b/sub..folder") is None
+
+
+def test_a_composition_leaves_out_weights_of_one_alone() -> None:
+    assert composed_name("a", [("b", 1.0), ("c", 0.5), ("d", 0.0)]) == "a + b + c:0.5 + d:0"

@@ -62,6 +62,7 @@ def test_what_one_run_cannot_tell_is_not_told() -> None:
     alike, short = replace(MEASURES, seconds=2.1), replace(MEASURES, seconds=0.4)
     assert "equally fast" in said("paint", PAINT, PAINT, alike)
     assert "too soon" in said("paint", PAINT, PAINT, replace(short, seconds=0.1), short)
+    assert "times as fast" in said("paint", PAINT, PAINT, short), "one of both took long enough"
     assert "too little" in said("write", TEXT, TEXT, replace(MEASURES, rate=0.0))
 
 

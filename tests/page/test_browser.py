@@ -277,7 +277,9 @@ def test_a_model_is_checked_and_chosen_for_its_tab(page: Page) -> None:
 
 def test_a_model_that_is_not_there_is_told_in_words(page: Page) -> None:
     open_tab(page, "Models")
-    page.locator("#models-reference textarea").fill("no such model")
+    reference = page.locator("#models-reference textarea")
+    reference.fill("no such model")
+    reference.press("Tab")
     page.locator("#models-check").click()
     expect(page.get_by_test_id("toast-body")).to_contain_text("There is no model")
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import re
+from html import escape
 
+import pytest
 import yaml
+from markdown_it import MarkdownIt
 
 from pipelines.sharing.documents import (
     Cell,
@@ -18,6 +21,7 @@ from pipelines.sharing.documents import (
     Table,
     as_html,
     as_markdown,
+    escaped,
     model_index,
 )
 
@@ -52,6 +56,20 @@ def test_nothing_in_a_document_is_markup() -> None:
         assert re.search(rf"(?<!\\){re.escape(mark.strip())}", markdown) is None, mark
 
 
+@pytest.mark.parametrize("line", ["- a", "+ a", "1. a", "12) a", "---", "===", "=", "-"])
+def test_a_line_of_others_begins_no_list_rule_or_heading(line: str) -> None:
+    """What a model wrote became a heading where its second line was of equals signs."""
+    renderer = MarkdownIt()
+    document = Document("T", "", [Section("S", [line, Quote(f"Foo\n{line}"), Items([line])])])
+    html = renderer.render(as_markdown(document))
+    assert html.count("<li>") == 1
+    assert not [tag for tag in ("<ol", "<hr", "<h1>Foo", "<h2>Foo") if tag in html]
+        tag for tag in ("<ol", "<hr", "<h1>Foo", "<h2>Foo") if tag in html
+    }
+    assert html.count(escape(line)) == 3
+    assert escaped("-0.5") == "-0.5", "a number stays as it is"
+
+
 def test_the_title_of_a_page_is_text() -> None:
     told = as_html(Document("<b>", "", []))
     assert "<title>&lt;b&gt;</title>" in told
@@ -72,7 +90,7 @@ def test_markdown_names_its_pictures_as_files() -> None:
     assert DOCUMENT.pictures == {"a-1.png": PNG}
     assert "| name | value |\n| --- | --- |\n| " in markdown
     assert markdown.startswith(
-        "# A \\& B\n\nA was \\*faster\\*.\n\n## Out\n\n> One\\\n> \\\n> - two"
+        "# A \\& B\n\nA was \\*faster\\*.\n\n## Out\n\n> One\\\n> \\\n> \\- two"
     )
     assert markdown.count("\n- ") == 2
 

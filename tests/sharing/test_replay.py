@@ -167,3 +167,9 @@ def test_hardware_counts_where_the_older_one_names_it() -> None:
     old["device"]["hardware"] = "b"
     lines = {line.text: line.is_equal for line in same_machine(old, new)}
     assert not lines["device hardware: was b, is a"]
+
+
+def test_a_replay_is_equal_where_every_line_is() -> None:
+    same, other = Line(True, "same"), Line(False, "other")
+    assert Replayed({}, (same, same)).is_equal
+    assert not Replayed({}, (same, other)).is_equal

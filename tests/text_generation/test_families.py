@@ -14,6 +14,7 @@ from pipelines.errors import InvalidValue
 from pipelines.events import with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
+from pipelines.text_generation.gaps import Candidate, _with_best
 from pipelines.text_generation.pipeline import TextDelta, TextRequest, TextResult, generate
 from tests import tiny_models
 from tests.running import finished, finished_together
@@ -197,3 +198,8 @@ def test_who_waits_for_another_adapters_run_can_stop(studio: Studio) -> None:
     waiting.close()
     *_, result = with_result(long)
     assert result.new_tokens == 50
+
+
+def test_the_rest_of_a_word_is_joined_to_its_beginning() -> None:
+    candidates = [[Candidate("##s", 0.9)], [Candidate("run", 0.8)]]
+    assert _with_best("the wolf [MASK] [MASK] away", "[MASK]", candidates) == "the wolfs run away"

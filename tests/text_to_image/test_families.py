@@ -15,7 +15,7 @@ from pipelines.errors import InvalidValue
 from pipelines.events import with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
-from pipelines.text_to_image.families import FAMILIES, OWN_SCHEDULER, setting_notes
+from pipelines.text_to_image.families import FAMILIES, OWN_SCHEDULER, family_of, setting_notes
 from pipelines.text_to_image.painter import (
     MemoryPlan,
     fitting_device,
@@ -260,3 +260,11 @@ def test_a_scheduler_of_few_steps_is_told_from_the_configuration(studio: Studio)
     with loaded(studio) as painter:
         assert type(painter.pipeline.scheduler) is LCMScheduler
         assert painter.family.steps == 4
+
+
+def test_a_family_that_needs_few_steps_keeps_its_own_guidance() -> None:
+    """A distilled model's name says nothing new of a family that is distilled already."""
+    kind = type("Flux2KleinPipeline", (), {"scheduler": None, "config": {}})
+    assert family_of(kind(), "ada/klein-turbo", is_small_world=False).guidance_scale == 1.0
+    slow = type("StableDiffusionXLPipeline", (), {"scheduler": None, "config": {}})
+    assert family_of(slow(), "ada/xl-turbo", is_small_world=False).steps == 4
