@@ -64,8 +64,6 @@ def test_a_line_of_others_begins_no_list_rule_or_heading(line: str) -> None:
     html = renderer.render(as_markdown(document))
     assert html.count("<li>") == 1
     assert not [tag for tag in ("<ol", "<hr", "<h1>Foo", "<h2>Foo") if tag in html]
-        tag for tag in ("<ol", "<hr", "<h1>Foo", "<h2>Foo") if tag in html
-    }
     assert html.count(escape(line)) == 3
     assert escaped("-0.5") == "-0.5", "a number stays as it is"
 
