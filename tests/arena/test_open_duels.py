@@ -166,7 +166,8 @@ class TestVotes:
 
         def spied(studio: Studio, request: DuelRequest) -> Generator[Progress, None, Duel]:
             orders.append("".join(request.models))
-            return (yield from played(studio, request))
+            duel: Duel = yield from played(studio, request)
+            return duel
 
         monkeypatch.setattr(open_duels, "generate", spied)
         duels = OpenDuels(log, random.Random(1))
