@@ -20,10 +20,8 @@ from transformers import (
 from pipelines.errors import LoadFailed
 from pipelines.hub.selection import TRAINING_LOG
 from pipelines.recipes import training
-from pipelines.recipes.captioner import data, familiarity, foreign, train
-from pipelines.recipes.captioner import ood_report as alarms
-from pipelines.recipes.captioner import ood_test as strangers
-from pipelines.recipes.captioner.augment import WEARS
+from pipelines.recipes.captioner import data, familiarity, foreign, ood_report, ood_test, train
+from pipelines.recipes.captioner.augment import AUGMENTATIONS
 from pipelines.recipes.captioner.familiarity import fit_familiarity
 from pipelines.recipes.captioner.model import Familiarity, build, build_tokenizer, flatness, traits
 from pipelines.recipes.captioner.reading import Reader, Reading, names_all, place_is_true
@@ -293,9 +291,9 @@ def test_traits_are_the_cells_mean_and_spread() -> None:
     assert traits(cells).tolist() == [[3, 5, 2, 0]]
 
 
-@pytest.mark.parametrize("kind", [*foreign.KINDS, *strangers.KINDS])
+@pytest.mark.parametrize("kind", [*foreign.KINDS, *ood_test.KINDS])
 def test_foreign_pictures_are_varied_and_repeatable(kind: str) -> None:
-    paint = {**foreign.KINDS, **strangers.KINDS}[kind]
+    paint = {**foreign.KINDS, **ood_test.KINDS}[kind]
     first, second = paint(np.random.default_rng(0)), paint(np.random.default_rng(1))
     assert first.shape == (128, 128, 3)
     assert first.dtype == np.uint8
@@ -305,15 +303,15 @@ def test_foreign_pictures_are_varied_and_repeatable(kind: str) -> None:
 
 
 def test_nothing_is_learned_from_the_kinds_that_test_it() -> None:
-    assert not set(foreign.KINDS) & set(strangers.KINDS)
+    assert not set(foreign.KINDS) & set(ood_test.KINDS)
 
 
-@pytest.mark.parametrize("name", WEARS)
+@pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_worn_scenes_stay_what_they_are(world: World, name: str) -> None:
     rng = np.random.default_rng(2)
     scene = world.sample(rng)
     drawn = world.draw(scene, arrange(scene, rng))
-    worn = WEARS[name](Image.fromarray(drawn), np.random.default_rng(0))
+    worn = AUGMENTATIONS[name](Image.fromarray(drawn), np.random.default_rng(0))
     assert worn.mode == "RGB"
     assert (np.asarray(worn.resize((128, 128))) == drawn).all() == (name == "untouched")
     assert min(worn.size) >= 64
@@ -322,8 +320,10 @@ def test_worn_scenes_stay_what_they_are(world: World, name: str) -> None:
 
 
 def test_scenes_come_worn_in_every_way_and_from_their_own_side(world: World) -> None:
-    pictures = familiarity.worn_scenes(world, 2 * len(WEARS), np.random.default_rng(0), True)
-    assert len(pictures) == 2 * len(WEARS)
+    pictures = familiarity.augmented_scenes(
+        world, 2 * len(AUGMENTATIONS), np.random.default_rng(0), True
+    )
+    assert len(pictures) == 2 * len(AUGMENTATIONS)
     assert len({picture.size for picture in pictures}) > 3
 
 
@@ -354,7 +354,7 @@ def test_a_smoke_run_leaves_a_checkpoint_with_its_world(tmp_path: Path) -> None:
     assert again == pytest.approx({name: last[name] for name in again}, abs=1e-5)
 
 
-def test_alarms_fit_a_checkpoint_anew_and_count(
+def test_the_report_fits_a_checkpoint_anew_and_count(
     tokenizer: PreTrainedTokenizerBase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train.save(build(tokenizer, 32, (1, 1), 1), tokenizer, tmp_path)
@@ -362,14 +362,14 @@ def test_alarms_fit_a_checkpoint_anew_and_count(
     photographs.mkdir()
     Image.linear_gradient("L").save(photographs / "one.png")
     options = ["--smoke", "--model", str(tmp_path), "--photographs", str(photographs)]
-    alarms.main([*options, "--fit"])
+    ood_report.main([*options, "--fit"])
     printed = capsys.readouterr().out
     shares = dict(line.split() for line in printed.splitlines())
-    kinds = [f"foreign_{kind}" for kind in (*foreign.KINDS, *strangers.KINDS)]
-    assert list(shares) == [*(f"scene_{name}" for name in WEARS), *kinds, "photographs"]
+    kinds = [f"foreign_{kind}" for kind in (*foreign.KINDS, *ood_test.KINDS)]
+    assert list(shares) == [*(f"scene_{name}" for name in AUGMENTATIONS), *kinds, "photographs"]
     assert all(share.endswith("%") for share in shares.values())
     world = (tmp_path / "world.json").read_bytes()
-    alarms.main(options)
+    ood_report.main(options)
     assert capsys.readouterr().out == printed
     assert (tmp_path / "world.json").read_bytes() == world
 

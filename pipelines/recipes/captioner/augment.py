@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageFilter
 
-Wear = Callable[[Image.Image, np.random.Generator], Image.Image]
+Augmentation = Callable[[Image.Image, np.random.Generator], Image.Image]
 _FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
 
 
@@ -55,7 +55,7 @@ def blurred(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     return picture.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.3, 1.5))))
 
 
-WEARS: dict[str, Wear] = {
+AUGMENTATIONS: dict[str, Augmentation] = {
     "untouched": untouched,
     "jpeg": jpeg,
     "webp": webp,

@@ -1,7 +1,7 @@
 """What the captioner's world looks like to its encoder, so that it can tell a stranger.
 
 Fitted at the end of training: a small network learns scenes from foreign pictures, and
-``model.Familiarity`` applies it. ``alarms`` says how well, and fits a checkpoint anew.
+``model.Familiarity`` applies it. ``ood_report`` measures how well, and fits a checkpoint again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn import functional
 from transformers import VisionEncoderDecoderModel
 
 from pipelines.recipes.captioner import foreign
-from pipelines.recipes.captioner.augment import WEARS
+from pipelines.recipes.captioner.augment import AUGMENTATIONS
 from pipelines.recipes.captioner.model import (
     FAR,
     Familiarity,
@@ -133,11 +133,11 @@ def _rounded(values: torch.Tensor) -> list[float]:
     return [float(f"{value:.5g}") for value in values.tolist()]
 
 
-def worn_scenes(
+def augmented_scenes(
     world: World, count: int, rng: np.random.Generator, held_out: bool
 ) -> list[Image.Image]:
-    """Scenes as visitors bring them: as many of each wear."""
-    wears = list(WEARS.values())
+    """Scenes as visitors bring them: as many of each augmentation."""
+    wears = list(AUGMENTATIONS.values())
     scenes = [world.sample(rng, held_out=held_out) for _ in range(count)]
     drawn = [Image.fromarray(world.draw(scene, arrange(scene, rng))) for scene in scenes]
     return [wears[i % len(wears)](picture, rng) for i, picture in enumerate(drawn)]
@@ -155,10 +155,10 @@ def on_foreign_ground(world: World, rng: np.random.Generator) -> foreign.Pixels:
 def describe_world(model: VisionEncoderDecoderModel, world: World, count: int) -> dict[str, Any]:
     """The content of ``world.json``: all names, and what is familiar."""
     rng = np.random.default_rng(_SEED)
-    seen, _ = looks_of(model, worn_scenes(world, count, rng, held_out=False))
-    held_out, flat = looks_of(model, worn_scenes(world, count // 4, rng, held_out=True))
+    seen, _ = looks_of(model, augmented_scenes(world, count, rng, held_out=False))
+    held_out, flat = looks_of(model, augmented_scenes(world, count // 4, rng, held_out=True))
     easy = [each for each in foreign.KINDS.values() if each not in foreign.HARD]
-    kinds: list[foreign.Painter] = [
+    kinds: list[foreign.Draw] = [
         *easy,
         partial(on_foreign_ground, world),
         *HARDER * foreign.HARD,

@@ -1,7 +1,7 @@
 """Pictures that are no emoji scenes, from which the captioner learns what is foreign.
 
 All are drawn by formula, so that they need no data: ``(128, 128, 3)`` uint8. Whether what was
-learned holds for others, ``strangers`` tells: its kinds are never learned from.
+learned holds for other kinds is measured on those of ``ood_test``, which are never learned from.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LARGE = 2 * EDGE
 """Edge of the sheet for pictures that are drawn large and then made small, for smooth edges."""
 
 Pixels = npt.NDArray[np.uint8]
-Painter = Callable[[np.random.Generator], Pixels]
+Draw = Callable[[np.random.Generator], Pixels]
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
@@ -127,7 +127,7 @@ def letters(rng: np.random.Generator) -> Pixels:
     return shrunk(picture)
 
 
-KINDS: dict[str, Painter] = {
+KINDS: dict[str, Draw] = {
     "gradient": gradient,
     "stripes": stripes,
     "noise": noise,

@@ -18,7 +18,7 @@ from PIL import Image
 from transformers import VisionEncoderDecoderModel
 
 from pipelines.recipes.captioner import foreign, ood_test
-from pipelines.recipes.captioner.augment import WEARS
+from pipelines.recipes.captioner.augment import AUGMENTATIONS
 from pipelines.recipes.captioner.familiarity import SCENES, describe_world, looks_of, write_world
 from pipelines.recipes.captioner.model import Familiarity
 from pipelines.recipes.emoji_scenes.data import add_world_option, world_named
@@ -32,7 +32,7 @@ _PARTS = 16
 def foreign_shares(
     model: VisionEncoderDecoderModel, familiarity: Familiarity, count: int
 ) -> dict[str, float]:
-    """Of each kind of foreign picture, the share that is told to be foreign."""
+    """Of each kind of foreign picture, the share that is called foreign."""
     shares = {}
     for kind, paint in {**foreign.KINDS, **ood_test.KINDS}.items():
         rng = np.random.default_rng(_SEED)
@@ -44,11 +44,11 @@ def foreign_shares(
 def scene_shares(
     model: VisionEncoderDecoderModel, familiarity: Familiarity, scenes: Sequence[Image.Image]
 ) -> dict[str, float]:
-    """Of the scenes, worn in each way, the share that is told to be foreign, and should not."""
+    """Of the scenes, augmented in each way, the share that is wrongly called foreign."""
     rng = np.random.default_rng(_SEED)
     return {
-        f"scene_{name}": share_beyond(model, familiarity, [wear(each, rng) for each in scenes])
-        for name, wear in WEARS.items()
+        f"scene_{name}": share_beyond(model, familiarity, [augment(each, rng) for each in scenes])
+        for name, augment in AUGMENTATIONS.items()
     }
 
 

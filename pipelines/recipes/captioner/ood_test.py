@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from pipelines.recipes.captioner.foreign import (
     EDGE,
     LARGE,
-    Painter,
+    Draw,
     Pixels,
     Point,
     any_colour,
@@ -168,7 +168,7 @@ def village(rng: np.random.Generator) -> Pixels:
     return shrunk(picture)
 
 
-KINDS: dict[str, Painter] = {
+KINDS: dict[str, Draw] = {
     "glow": glow,
     "clouds": clouds,
     "wood": wood,
