@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,13 +37,17 @@ class Claim:
 
 def front_matter(text: str) -> dict[str, Any]:
     """The YAML between the first two lines of ``---``; empty where it cannot be read."""
+    start = text[:_LONGEST_FRONT].replace("\r\n", "\n")
+    return _parsed(start.split("\n---\n", 1)[0]) if start.startswith("---\n") else {}
+
+
+@lru_cache(maxsize=64)
+def _parsed(front: str) -> dict[str, Any]:
+    """Once for each text: pickers read the same cards whenever a tab is opened."""
     import yaml
 
-    start = text[:_LONGEST_FRONT].replace("\r\n", "\n")
-    if not start.startswith("---\n"):
-        return {}
     try:
-        loader = yaml.SafeLoader(start.split("\n---\n", 1)[0])
+        loader = yaml.SafeLoader(front)
         loader.flatten_mapping = lambda node: None  # no merges
         data = loader.get_single_data()
     except Exception:  # YAML's errors have no common class; a broken card says nothing
