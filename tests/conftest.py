@@ -20,14 +20,21 @@ from pipelines.runtime.studio import Studio
 from pipelines.settings import ROOT, Settings
 from tests import tiny_models
 
-_SLOW_FOLDERS = {"page", "recipes"}
-"""Where a browser is opened, or something is trained."""
+_SLOW_PLACES = {
+    "page", "recipes", "fine_tuning", "test_app.py", "test_tab.py", "test_ood.py", "test_ratings.py",
+    "test_set_tests.py", "test_earlier_versions.py", "test_command_line.py",
+}  # fmt: skip
+"""Where a browser or the page is started, or something is trained or simulated."""
+_SLOW_FIXTURES = {"models_dir", "studio", "hub"}
+"""What makes models, or serves them as the Hub does."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what ``tests/run --fast`` leaves out."""
     for item in items:
-        if _SLOW_FOLDERS & set(item.path.relative_to(ROOT).parts):
+        places = set(item.path.relative_to(ROOT).parts)
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if _SLOW_PLACES & places or _SLOW_FIXTURES & fixtures:
             item.add_marker("slow")
 
 
