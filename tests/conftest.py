@@ -21,7 +21,8 @@ from pipelines.settings import ROOT, Settings
 from tests import tiny_models
 
 _SLOW_PLACES = {
-    "page", "recipes", "fine_tuning", "test_app.py", "test_tab.py", "test_ood.py", "test_ratings.py",
+    "page", "recipes", "fine_tuning", "test_app.py", "test_tab.py", "test_ood.py",
+    "test_ratings.py",
     "test_set_tests.py", "test_earlier_versions.py", "test_command_line.py",
 }  # fmt: skip
 """Where a browser or the page is started, or something is trained or simulated."""
