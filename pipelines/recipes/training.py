@@ -260,6 +260,21 @@ def draw_curves(run_dir: Path) -> None:
     figure.savefig(run_dir / "curves.png", dpi=110)
 
 
+def check_words(known: Any, wanted: Any, init_from: Path) -> None:
+    """Refuses a checkpoint of ``--init-from`` whose tokenizer has other words.
+
+    Raises:
+        SystemExit: it has.
+    """
+    if known.get_vocab() != wanted.get_vocab():
+        raise SystemExit(f"--init-from: {init_from} has the words of another world")
+
+
+def bfloat16(device: torch.device) -> torch.autocast:
+    """bfloat16 in a block, where the device computes it by itself."""
+    return torch.autocast(device.type, torch.bfloat16, precision() == "bf16")
+
+
 def keep_log(options: Options) -> None:
     """Draws the run's curves, and copies its log beside the checkpoint, where an evaluation
     finds them. The last that a recipe does, so that the saved files' scores are in both."""

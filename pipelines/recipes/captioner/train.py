@@ -167,8 +167,7 @@ def begin_with(
         torch.manual_seed(options.seed)
         return build(tokenizer, 32, (1, 1), 1) if options.smoke else build(tokenizer)
     known = PreTrainedTokenizerFast.from_pretrained(options.init_from)
-    if known.get_vocab() != tokenizer.get_vocab():
-        raise SystemExit(f"--init-from: {options.init_from} has the words of another world")
+    training.check_words(known, tokenizer, options.init_from)
     return VisionEncoderDecoderModel.from_pretrained(options.init_from, dtype=torch.float32)
 
 

@@ -168,8 +168,7 @@ def begin_with(
     """
     if options.init_from is not None:
         known = PreTrainedTokenizerFast.from_pretrained(options.init_from)
-        if known.get_vocab() != tokenizer.get_vocab():
-            raise SystemExit(f"--init-from: {options.init_from} has the words of another world")
+        training.check_words(known, tokenizer, options.init_from)
         model = VisionTextDualEncoderModel.from_pretrained(options.init_from, dtype=torch.float32)
         return model, False  # both towers know each other, so neither needs to wait
     torch.manual_seed(options.seed)

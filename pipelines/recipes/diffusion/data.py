@@ -147,7 +147,7 @@ def _encode(
             images = torch.from_numpy(to_signed(pixels)).to(
                 vae.device, memory_format=torch.channels_last
             )
-            with torch.autocast(vae.device.type, torch.bfloat16, training.precision() == "bf16"):
+            with training.bfloat16(vae.device):
                 parts.append(vae.encode(images).latent_dist.mode().half())
     latents = torch.cat(parts).cpu().contiguous() if stored is None else stored
     if latents.shape[0] != count:

@@ -136,7 +136,7 @@ def held_out_loss(
     device = painter.unet.device
     latents = scenes.latents.float().to(device)
     timesteps = spread_timesteps(len(latents), generator=generator).to(device)
-    with torch.autocast(device.type, torch.bfloat16, training.precision() == "bf16"):
+    with training.bfloat16(device):
         loss = velocity_loss(
             painter, build_scheduler(), latents, ids.to(device), timesteps, generator=generator
         )
@@ -179,8 +179,7 @@ def build_painter(options: training.Options, tokenizer: PreTrainedTokenizerFast)
     pipeline = StableDiffusionPipeline.from_pretrained(
         options.init_from, vae=None, dtype=torch.float32
     )
-    if pipeline.tokenizer.get_vocab() != tokenizer.get_vocab():
-        raise SystemExit(f"--init-from: {options.init_from} has the words of another world")
+    training.check_words(pipeline.tokenizer, tokenizer, options.init_from)
     return Painter(pipeline.text_encoder, pipeline.unet)
 
 

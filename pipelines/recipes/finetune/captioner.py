@@ -18,7 +18,6 @@ from pipelines.files.imagefolder import DataLimits, Pair, usable_pairs
 from pipelines.metrics import interval
 from pipelines.metrics.bleu import corpus_bleu
 from pipelines.metrics.score import Score
-from pipelines.recipes import training
 from pipelines.recipes.finetune import lora
 from pipelines.recipes.finetune.plan import Plan, split, to_device
 from pipelines.runtime.loading import OFFLINE, load_model
@@ -50,15 +49,10 @@ class Captioner:
         self._held_out = [pairs[index] for index in held_out]
         self._tokenizer: Any = AutoTokenizer.from_pretrained(plan.base.path, **OFFLINE)
         self._processor: Any = AutoImageProcessor.from_pretrained(plan.base.path, **OFFLINE)
-        self.model: Any = self.open_base()
-        self._config = self.model.config
+        base = self.open_base()
+        self._config = base.config
         self._check_lengths(pairs)
-        if plan.rank is not None:
-            self.model = lora.add_adapter(self.model, plan.rank, plan.options.seed)
-        # Not before: peft would hook the inputs, which only reentrant checkpointing needs.
-        if plan.gradient_checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
-        to_device(self.model)
+        self.model: Any = lora.prepared(base, plan)
 
     @property
     def data_sha256(self) -> str:
@@ -73,11 +67,7 @@ class Captioner:
         return load_model(AutoModelForImageTextToText, self._plan.base, self._plan.device)
 
     def open_tuned(self, base: Any, folder: Path) -> Any:
-        """The saved fine-tune: the base under the adapter, or a whole model."""
-        if self._plan.rank is not None:
-            return lora.load_adapter(base, folder)
-        model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32, **OFFLINE)
-        return to_device(model)
+        return lora.tuned(AutoModelForImageTextToText, base, self._plan, folder)
 
     def _check_lengths(self, pairs: Sequence[Pair]) -> None:
         """Refuses a caption that would be cut."""
@@ -174,14 +164,7 @@ class Captioner:
         }
 
     def save(self, folder: Path) -> None:
-        """The adapter, or the whole model with tokenizer and processor; in half precision."""
-        if self._plan.rank is not None:
-            lora.save_adapter(self.model, folder, self._plan.base.reference)
-            return
-        self.model.half().save_pretrained(folder, max_shard_size="8MB")
-        self._tokenizer.save_pretrained(folder)
-        self._processor.save_pretrained(folder)
-        training.forget_paths(folder)
+        lora.save(self.model, self._plan, folder, self._tokenizer, self._processor)
 
     def show(self, model: Any) -> list[str]:
         """Captions of the first held-out pictures."""

@@ -12,14 +12,9 @@ from huggingface_hub import EvalResult, ModelCardData
 from pipelines.device import hardware
 from pipelines.hub.sources import Folder, card_entry
 from pipelines.metrics.score import Score
-from pipelines.recipes.finetune.plan import Plan
+from pipelines.recipes.finetune.plan import MODES, Plan
 from pipelines.recipes.finetune.tuning import Tuned
 
-PIPELINE_TAGS = {
-    "writer": "text-generation",
-    "painter": "text-to-image",
-    "captioner": "image-to-text",
-}
 METRICS = {
     "bits_per_byte": "bits per byte",
     "denoising_loss": "denoising loss, fixed noise",
@@ -65,7 +60,7 @@ def front_matter(plan: Plan, facts: Facts, name: str) -> ModelCardData:
     return ModelCardData(
         license=licence_of(plan.base.path),
         library_name=library,
-        pipeline_tag=PIPELINE_TAGS[plan.mode],
+        pipeline_tag=MODES[plan.mode].hub_tags[0],
         base_model=plan.base.reference,
         base_model_relation="adapter" if is_adapter else "finetune",
         tags=tags,
@@ -77,7 +72,7 @@ def front_matter(plan: Plan, facts: Facts, name: str) -> ModelCardData:
 def _result(plan: Plan, facts: Facts, comparison: Comparison) -> EvalResult:
     score = comparison.tuned
     return EvalResult(
-        task_type=PIPELINE_TAGS[plan.mode],
+        task_type=MODES[plan.mode].hub_tags[0],
         dataset_type="text" if plan.mode == "writer" else "imagefolder",
         dataset_name=f"{plan.data.name}, held-out share of {plan.validation:g}",
         dataset_revision=facts.data_sha256,

@@ -15,6 +15,10 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from peft.utils import SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import save_file
 
+from pipelines.recipes import training
+from pipelines.recipes.finetune.plan import Plan, to_device
+from pipelines.runtime.loading import OFFLINE
+
 UNET_LAYERS = (
     *("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2"),
     *("conv1", "conv2", "conv_shortcut", "conv"),
@@ -27,6 +31,34 @@ def add_adapter(model: Any, rank: int, seed: int, task: str | None = None) -> Pe
     torch.manual_seed(seed)
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules="all-linear", task_type=task)
     return get_peft_model(model, config)
+
+
+def prepared(model: Any, plan: Plan, task: str | None = None) -> Any:
+    """The base on its device, ready to train: under a fresh adapter, or with every weight."""
+    if plan.rank is not None:
+        model = add_adapter(model, plan.rank, plan.options.seed, task)
+    # Not before: peft would hook the inputs, which only reentrant checkpointing needs.
+    if plan.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return to_device(model)
+
+
+def tuned(auto_class: Any, base: Any, plan: Plan, folder: Path) -> Any:
+    """A saved fine-tune: the base under the adapter, or a whole model."""
+    if plan.rank is not None:
+        return load_adapter(base, folder)
+    return to_device(auto_class.from_pretrained(folder, dtype=torch.float32, **OFFLINE))
+
+
+def save(model: Any, plan: Plan, folder: Path, *readers: Any) -> None:
+    """The adapter, or the whole model with its tokenizer and processor; in half precision."""
+    if plan.rank is not None:
+        save_adapter(model, folder, plan.base.reference)
+        return
+    model.half().save_pretrained(folder, max_shard_size="8MB")
+    for reader in readers:
+        reader.save_pretrained(folder)
+    training.forget_paths(folder)
 
 
 def add_unet_adapter(unet: Any, rank: int, seed: int) -> None:

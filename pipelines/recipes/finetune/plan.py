@@ -17,9 +17,11 @@ from pipelines.errors import InvalidValue, abbreviated
 from pipelines.hub import Snapshot, resolve
 from pipelines.recipes import training
 from pipelines.settings import Settings
-from pipelines.tasks import Task
+from pipelines.tasks import TASKS
 
-TASKS: dict[str, Task] = {"writer": "write", "painter": "paint", "captioner": "describe"}
+MODES = {record.maker: record for record in TASKS.values()}
+"""What can be trained, by the word for it on the command line: writer, painter, captioner."""
+
 LEAST_HELD_OUT = 2
 """Samples, below which no score has an interval."""
 
@@ -86,9 +88,9 @@ def open_base(reference: str, mode: str, name: str | None = None) -> Snapshot:
     if folder.is_dir():
         folder = folder.resolve()
         settings = Settings(models_dir=folder.parent, hub_enabled=False)
-        base = resolve(folder.name, TASKS[mode], settings)
+        base = resolve(folder.name, MODES[mode].name, settings)
     else:
-        base = resolve(reference, TASKS[mode], Settings())
+        base = resolve(reference, MODES[mode].name, Settings())
     if base.adapters:
         raise InvalidValue(f"--base is {abbreviated(reference)}, with an adapter; give its base.")
     return base if name is None else replace(base, reference=name)

@@ -14,7 +14,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from pipelines.errors import InvalidValue
 from pipelines.metrics.likelihood import bits_per_byte
 from pipelines.metrics.score import Score
-from pipelines.recipes import training
 from pipelines.recipes.finetune import lora
 from pipelines.recipes.finetune.data import Texts, encode, read_texts
 from pipelines.recipes.finetune.plan import Plan, to_device
@@ -46,13 +45,7 @@ class Writer:
         self._plan = plan
         self._tokenizer: Any = AutoTokenizer.from_pretrained(plan.base.path, **OFFLINE)
         self.texts: Texts = read_texts(plan.data, plan.validation, plan.options.seed)
-        self.model: Any = self.open_base()
-        if plan.rank is not None:
-            self.model = lora.add_adapter(self.model, plan.rank, plan.options.seed, "CAUSAL_LM")
-        # Not before: peft would hook the inputs, which only reentrant checkpointing needs.
-        if plan.gradient_checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
-        to_device(self.model)
+        self.model: Any = lora.prepared(self.open_base(), plan, "CAUSAL_LM")
         self._row = encode(self._tokenizer, self.texts.seen)
 
     @property
@@ -68,11 +61,7 @@ class Writer:
         return load_model(AutoModelForCausalLM, self._plan.base, self._plan.device)
 
     def open_tuned(self, base: Any, folder: Path) -> Any:
-        """The saved fine-tune: the base under the adapter, or a whole model."""
-        if self._plan.rank is not None:
-            return lora.load_adapter(base, folder)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **OFFLINE)
-        return to_device(model)
+        return lora.tuned(AutoModelForCausalLM, base, self._plan, folder)
 
     @cached_property
     def _context(self) -> int:
@@ -121,13 +110,7 @@ class Writer:
         return bits_per_byte(nats, sizes, f"held-out-passages@{self.texts.sha256[:16]}")
 
     def save(self, folder: Path) -> None:
-        """The adapter, or the whole model with its tokenizer; in half precision."""
-        if self._plan.rank is not None:
-            lora.save_adapter(self.model, folder, self._plan.base.reference)
-            return
-        self.model.half().save_pretrained(folder, max_shard_size="8MB")
-        self._tokenizer.save_pretrained(folder)
-        training.forget_paths(folder)
+        lora.save(self.model, self._plan, folder, self._tokenizer)
 
     @torch.no_grad()
     def show(self, model: Any) -> list[str]:
