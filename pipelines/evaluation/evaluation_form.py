@@ -54,8 +54,8 @@ class Given(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Found:
-    """Where the findings go."""
+class Results:
+    """Where the results are shown."""
 
     status: gr.HTML
     verdict: gr.Textbox
@@ -117,7 +117,8 @@ def build_settings(settings: Settings) -> list[Any]:
             gr.Dropdown(
                 _metric_choices(ui.FIRST), value=_default_metrics(ui.FIRST),
                 multiselect=True, allow_custom_value=True, interactive=True, label="Metrics",
-                elem_id="evaluate-metrics", info="Models are told apart by the first",
+                elem_id="evaluate-metrics",
+                info="The first decides which samples are shown as differing most",
             ),
             ui.number(
                 value=0, precision=0, label="Seed", info="Draws the samples, and what models draw",
@@ -150,7 +151,7 @@ def build_settings(settings: Settings) -> list[Any]:
         ]  # fmt: skip
 
 
-def build_findings() -> Found:
+def build_results() -> Results:
     tables: dict[str, Any] = {"datatype": "str", "interactive": False, "wrap": True}
     status = ui.status_line()
     verdict = gr.Textbox(
@@ -163,7 +164,7 @@ def build_findings() -> Found:
         looks = {**ui.PICTURES, "visible": False, "elem_classes": "figure"}
         quality = gr.Image(label="Quality against cost", elem_id="evaluate-quality", **looks)
         spread = gr.Image(label="Score distribution", elem_id="evaluate-distribution", **looks)
-    training = gr.Image(label="How they learned", elem_id="evaluate-training", **looks)
+    training = gr.Image(label="Training curves", elem_id="evaluate-training", **looks)
     comparisons = gr.Dataframe(
         label="Differences from the first model", visible=False, elem_id="evaluate-differences",
         **tables,
@@ -178,7 +179,7 @@ def build_findings() -> Found:
     )
     address = ui.link_box(elem_id="evaluate-link")
     to_keep = ui.files_box(elem_id="evaluate-files")
-    return Found(
+    return Results(
         status, verdict, scores, notes, quality, spread, comparisons, costs, gallery, differing,
         to_keep, training, address,
     )  # fmt: skip

@@ -17,10 +17,10 @@ from pipelines.errors import InvalidValue, abbreviated
 from pipelines.evaluation import link, plots, report
 from pipelines.evaluation.card import card
 from pipelines.evaluation.evaluation_form import (
-    Found,
     Given,
+    Results,
     build_choice,
-    build_findings,
+    build_results,
     build_settings,
     build_size,
     fitting_data,
@@ -62,7 +62,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> Opening:
     """
     lead = (
         "Several models on the same samples: scores with intervals, and whether the models differ "
-        "from the first. What is computed is kept; stop and go on when you like."
+        "from the first. Finished samples are stored: stop at any time and go on later."
     )
     gr.Markdown(lead, elem_classes="lead")
     with gr.Row(equal_height=False):
@@ -74,13 +74,13 @@ def build(studio: Studio, compute: dict[str, Any]) -> Opening:
             size = build_size()
             *settings, extractor = build_settings(studio.settings)
     given = Given._make([task, data, models, size, *settings, upload, extractor])
-    found = build_findings()
-    evaluate = _handler(studio, found)
+    results = build_results()
+    evaluate = _handler(studio, results)
     started = run.click(
-        evaluate, list(given), found.outputs, **ui.endpoint("evaluate", evaluate),
-        **ui.run_options(compute, found.status),
+        evaluate, list(given), results.outputs, **ui.endpoint("evaluate", evaluate),
+        **ui.run_options(compute, results.status),
     )  # fmt: skip
-    ui.wire_stop(stop, [started], [found.status])
+    ui.wire_stop(stop, [started], [results.status])
     data.change(lambda name: gr.update(visible=name == UPLOAD), [data], [upload], **ui.FREE)
     # Not whenever the task changes: a card or a link sets models beside it, which have to stay.
     task.input(
@@ -91,14 +91,14 @@ def build(studio: Studio, compute: dict[str, Any]) -> Opening:
     )  # fmt: skip
 
     def fill(setup: Setup) -> dict[Any, Any]:
-        cleared = _cleared(found, "Ready")
-        notes = {found.notes: ui.notes_text(list(setup.notes))}
+        cleared = _cleared(results, "Ready")
+        notes = {results.notes: ui.notes_text(list(setup.notes))}
         return {**opened(studio.settings, given, setup), **cleared, **notes}
 
-    return Opening(EVALUATION, fill, [*given, *found.outputs], card_button)
+    return Opening(EVALUATION, fill, [*given, *results.outputs], card_button)
 
 
-def _handler(studio: Studio, found: Found) -> Callable[..., Iterator[dict[Any, Any]]]:
+def _handler(studio: Studio, results: Results) -> Callable[..., Iterator[dict[Any, Any]]]:
     @ui.shows_errors
     def run(
         task: Any, data: str, models: list[str], sample_size: int, metrics: list[str], seed: int,
@@ -142,7 +142,7 @@ def _handler(studio: Studio, found: Found) -> Callable[..., Iterator[dict[Any, A
             return (yield from generate(studio, request))
 
         with closing(with_result(whole())) as events:
-            yield from _updates(found, events, studio.settings)
+            yield from _updates(results, events, studio.settings)
 
     return run
 
@@ -173,28 +173,30 @@ def _data(name: object, upload: str | None, settings: Settings) -> Generator[Any
     return (yield from stream(lambda emit: in_file(path, settings, emit), may_go_on=True))
 
 
-def _updates(found: Found, events: Iterator[Any], settings: Settings) -> Iterator[dict[Any, Any]]:
+def _updates(
+    results: Results, events: Iterator[Any], settings: Settings
+) -> Iterator[dict[Any, Any]]:
     """What each event changes on the page, and at the end the whole of it."""
     partial: dict[str, PartialScores] = {}
     pace = ui.Pace(0.25)
-    yield _cleared(found, "Getting ready")
+    yield _cleared(results, "Getting ready")
     for item in events:
         if isinstance(item, EvaluationResult):
-            yield _ending(found, item, settings)
+            yield _ending(results, item, settings)
         elif isinstance(item, PartialScores):
             partial[item.model] = item
-            yield {found.scores: gr.update(value=_as_value(partial_table(partial)), visible=True)}
+            yield {results.scores: gr.update(value=_as_value(partial_table(partial)), visible=True)}
         elif isinstance(item, Progress) and (item.fraction is None or pace.is_due()):
-            yield {found.status: ui.progress_bar(item)}
+            yield {results.status: ui.progress_bar(item)}
 
 
-def _cleared(found: Found, status: str) -> dict[Any, Any]:
+def _cleared(results: Results, status: str) -> dict[Any, Any]:
     """Nothing of an earlier evaluation stays beside the new one."""
-    cleared: dict[Any, Any] = dict.fromkeys(found.outputs, ui.shown(None))
-    return cleared | {found.status: ui.done(status), found.notes: ui.notes_text([])}
+    cleared: dict[Any, Any] = dict.fromkeys(results.outputs, ui.shown(None))
+    return cleared | {results.status: ui.done(status), results.notes: ui.notes_text([])}
 
 
-def _ending(found: Found, result: EvaluationResult, settings: Settings) -> dict[Any, Any]:
+def _ending(results: Results, result: EvaluationResult, settings: Settings) -> dict[Any, Any]:
     made = card(result)
     folder = settings.temporary_dir
     folder.mkdir(parents=True, exist_ok=True)
@@ -206,19 +208,19 @@ def _ending(found: Found, result: EvaluationResult, settings: Settings) -> dict[
     )
     differing = _as_value(differing_table(made))
     return {
-        found.status: ui.done(f"Done · {computed} samples computed now"),
-        found.verdict: ui.shown(result.verdict),
-        found.scores: ui.shown(_as_value(score_table(made))),
-        found.notes: ui.notes_text([*result.notes, *([why_not] if why_not else [])]),
-        found.quality: ui.shown(kept.get(plots.QUALITY)),
-        found.distribution: ui.shown(kept.get(plots.DISTRIBUTION)),
-        found.comparisons: ui.shown(_as_value(comparison_table(made))),
-        found.costs: ui.shown(_as_value(cost_table(made))),
-        found.gallery: ui.shown(_pictures(result)),
-        found.differing: ui.shown(differing) | {"column_widths": _widths(differing)},
-        found.to_keep: ui.shown(list(kept.values())),
-        found.training: ui.shown(kept.get(plots.TRAINING)),
-        found.address: ui.shown(opened_by),
+        results.status: ui.done(f"Done · {computed} samples computed now"),
+        results.verdict: ui.shown(result.verdict),
+        results.scores: ui.shown(_as_value(score_table(made))),
+        results.notes: ui.notes_text([*result.notes, *([why_not] if why_not else [])]),
+        results.quality: ui.shown(kept.get(plots.QUALITY)),
+        results.distribution: ui.shown(kept.get(plots.DISTRIBUTION)),
+        results.comparisons: ui.shown(_as_value(comparison_table(made))),
+        results.costs: ui.shown(_as_value(cost_table(made))),
+        results.gallery: ui.shown(_pictures(result)),
+        results.differing: ui.shown(differing) | {"column_widths": _widths(differing)},
+        results.to_keep: ui.shown(list(kept.values())),
+        results.training: ui.shown(kept.get(plots.TRAINING)),
+        results.address: ui.shown(opened_by),
     }
 
 
