@@ -84,7 +84,10 @@ def _is_adapter(path: Path) -> bool:
 
 def what_is_allowed(task: Task, settings: Settings) -> str:
     """The end of a message on a bad reference."""
-    names = ", ".join(local_names(settings, task)) or "none"
+    names = ", ".join(local_names(settings, task))
+    if not names and not settings.hub_enabled:
+        return "there is none here for this task. Put a checkpoint into a folder for --model-dir."
+    names = names or "none"
     hub = (
         ", or a model of the Hub as owner/repo or owner/repo@revision"
         if settings.hub_enabled

@@ -87,7 +87,7 @@ def test_fine_tunes_made_on_the_page_are_listed_with_their_base(settings: Settin
 def test_a_model_directory_that_is_not_there_is_as_an_empty_one(settings: Settings) -> None:
     none = replace(settings, models_dir=Path("/nowhere"), extra_models_dir=Path("/nowhere/else"))
     assert local_models(none) == {}
-    with pytest.raises(ModelUnavailable, match=r"choose one that is here \(none\)"):
+    with pytest.raises(ModelUnavailable, match=r"there is none here for this task"):
         resolve("tiny-writer", "write", none)
 
 

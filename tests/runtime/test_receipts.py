@@ -205,6 +205,7 @@ def test_a_field_that_there_was_not_yet_takes_its_default() -> None:
 
 def test_differences_name_what_changed_and_leave_timings_out() -> None:
     old = {
+        "task": "write",
         "model": {"reference": "m", "commit": "1"},
         "device": {"kind": "cpu"},
         "versions": {"torch": "2.12"},
@@ -213,6 +214,7 @@ def test_differences_name_what_changed_and_leave_timings_out() -> None:
         "output_sha256": "aa",
     }
     new = {
+        "task": "write",
         "model": {"reference": "m", "commit": "2"},
         "device": {"kind": "cuda", "dtype": "float16"},
         "versions": {"torch": "2.13"},
@@ -228,6 +230,17 @@ def test_differences_name_what_changed_and_leave_timings_out() -> None:
         "device kind: was cpu, is cuda",
         "the output itself",
     ]
+
+
+def test_a_field_that_requests_did_not_have_yet_had_its_default(studio: Studio) -> None:
+    """A new setting made every older receipt of its task differ, though nothing had changed."""
+    request = writing.TextRequest("tiny-writer", "Once", max_new_tokens=3, seed=0)
+    snapshot = resolve("tiny-writer", "write", studio.settings)
+    new = make_receipt("write", snapshot, request, 0, studio.device, {}, "aa")
+    fields = {name: value for name, value in new["request"].items() if name != "top_k"}
+    assert differences({**new, "request": fields}, new) == []
+    other = {**new, "request": {**new["request"], "top_k": 7}}
+    assert differences({**new, "request": fields}, other) == ["request top_k: was 50, is 7"]
 
 
 def test_the_hardware_counts_where_the_receipt_tells_it(studio: Studio) -> None:
