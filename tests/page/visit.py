@@ -59,9 +59,13 @@ def field(page: Page, label: str) -> Locator:
 
 
 def fill(page: Page, label: str, value: str) -> None:
-    """As a visitor does: types, and goes on to the next field."""
+    """As a visitor does: types or pastes, and goes on to the next field.
+
+    A number is pasted: typed by a machine, "2.5" became 52 where the page drew "2." anew as 2.
+    """
     box = field(page, label)
-    if box.get_attribute("type") == "number":  # to be filled, it takes numbers alone
+    is_number = re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value) is not None
+    if box.get_attribute("type") == "number" and not is_number:
         box.fill("")
         box.press_sequentially(value)
     else:
