@@ -14,7 +14,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
 
@@ -24,7 +25,7 @@ os.environ.setdefault("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # its downloads cannot be stopped halfway
 
 from pipelines.errors import StudioError
-from pipelines.files.expiry import forget_old_files
+from pipelines.files.temporary import forget_old_files
 from pipelines.settings import OPTIONS, Settings, check_places
 
 
@@ -62,7 +63,7 @@ def _settings_or_exit(arguments: Sequence[str]) -> Settings:
 SETTINGS = _settings_or_exit(sys.argv[1:] if __name__ == "__main__" else [])
 os.environ.setdefault("GRADIO_TEMP_DIR", str(SETTINGS.temporary_dir))
 
-gc.disable()  # until the page is built: a sixth of the start went into garbage that is not there
+gc.disable()  # while much is made and nothing thrown away: a sixth of the start
 
 import gradio as gr  # noqa: E402 - reads the environment when it is imported
 
@@ -83,6 +84,8 @@ from pipelines.sharing.cards import CardKind, Opening  # noqa: E402
 from pipelines.tasks import TASKS, Task  # noqa: E402
 from pipelines.text_generation import tab as write_tab  # noqa: E402
 from pipelines.text_to_image import tab as paint_tab  # noqa: E402
+
+gc.enable()
 
 _TABS: dict[Task, Any] = {"write": write_tab, "paint": paint_tab, "describe": describe_tab}
 _PICKERS: dict[str, str] = {
@@ -121,7 +124,22 @@ class _Page(gr.Blocks):
 
 def build_app(settings: Settings) -> gr.Blocks:
     """The page, ready to launch. Loads no model and no torch."""
-    studio = Studio(settings)
+    with _without_collection():
+        return _built(Studio(settings))
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """No garbage is collected in the block, and what it has made is never looked at again."""
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
+
+
+def _built(studio: Studio) -> gr.Blocks:
     # One queue for all that computes: what is timed runs alone, and people see their place.
     compute = {"concurrency_id": "compute", "concurrency_limit": 1}
     forgets = (3600, _KEPT_SECONDS)
@@ -142,8 +160,6 @@ def build_app(settings: Settings) -> gr.Blocks:
         sharing_tab.build(studio, compute, [opening.kind for opening in openings])
         _keep_pickers_fresh(studio, page, made)
         _wire_load(studio, page, device_line, [tabs, panels], openings)
-    gc.enable()
-    gc.freeze()  # what is there now stays: no collection needs to look at it again
     return cast(gr.Blocks, page)
 
 

@@ -88,13 +88,12 @@ class Settings:
         Raises:
             StudioError: a value that cannot be read; the message names the variable or option.
         """
-        given: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for option in OPTIONS:
-            for source, name, text in option.texts(environ, arguments or {}):
-                if text or source == "argument":
-                    given[option.field] = option.read(text, name)
-                    break
-        return cls(**given)
+            given = option.given(environ, arguments or {})
+            if given is not None:
+                values[option.field] = option.read(*given)
+        return cls(**values)
 
 
 def gibibytes(text: str, name: str) -> int:
@@ -151,15 +150,18 @@ class Option:
     def is_switch(self) -> bool:
         return self.read is _flag
 
-    def texts(
+    def given(
         self, environ: Mapping[str, str], arguments: Mapping[str, str]
-    ) -> list[tuple[str, str, str]]:
-        """Where it stands, its name there and its text, in the order in which they count."""
-        found = []
+    ) -> tuple[str, str] | None:
+        """The text that counts and the name that it stands under; None where it is not set.
+
+        An empty variable is as if not set, and so is a switch of blanks.
+        """
         if self.flag is not None and self.field in arguments:
-            found.append(("argument", self.flag, arguments[self.field]))
-        named = [name for name in self.variables if name in environ]
-        return found + [("variable", name, environ[name]) for name in named]
+            return arguments[self.field], self.flag
+        named = ((environ.get(name, ""), name) for name in self.variables)
+        is_set = str.strip if self.is_switch else str
+        return next(((text, name) for text, name in named if is_set(text)), None)
 
 
 def _option(

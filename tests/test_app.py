@@ -65,8 +65,11 @@ def test_the_page_can_be_imported_as_gradio_expects(tmp_path: Path) -> None:
     """``gradio app.py`` imports ``demo`` with a command line that is not ours."""
     script = (
         "import sys; sys.argv = ['gradio', '--nonsense'];"
-        "import app, gradio as gr; assert isinstance(app.demo, gr.Blocks);"
+        "import app, gc, gradio as gr;"
+        "assert gc.isenabled(), 'it is off only while Gradio is imported';"
+        "assert isinstance(app.demo, gr.Blocks);"
         "assert not app.demo.api_open; assert app.demo._queue.max_size == 64;"
+        "assert gc.isenabled(), 'it is off only while the page is built';"
         "options = app.launch_options(app.SETTINGS);"
         "assert options['auth']('anybody', 'sesame');"
         "assert not options['auth']('anybody', 'sesam')"

@@ -56,6 +56,11 @@ def test_an_empty_variable_is_as_if_not_set(empty: str) -> None:
     assert Settings.from_env({empty: ""}) == Settings()
 
 
+def test_blanks_set_no_switch_and_are_a_password() -> None:
+    assert Settings.from_env({"TRIPTYCH_SHARE": " "}) == Settings()
+    assert Settings.from_env({"TRIPTYCH_PASSWORD": " "}).password == " "
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -26,6 +26,7 @@ from pipelines.sharing.documents import (
     publish,
 )
 from pipelines.sharing.figures import COLOURS, as_png, fields, plain
+from pipelines.sharing.reading import with_commits
 from pipelines.tasks import TASKS
 
 MARKDOWN, LOG, FIGURE = "card.md", "votes.jsonl", "ratings.png"
@@ -91,10 +92,7 @@ def _made(found: Card) -> list[str]:
     """What another needs to work out the same ratings."""
     log = found["log"]
     lines = [f"votes from {log['first']} to {log['last']}", f"{LOG}, sha256 {log['sha256']}"]
-    for model in found["models"]:
-        adapters = [f"{a['reference']}@{a['commit']}:{a['weight']:g}" for a in model["adapters"]]
-        parts = [f"{model['reference']}@{model['commit']}", *adapters]
-        lines.append(f"{model['name']}: {' + '.join(parts)}")
+    lines += [f"{model['name']}: {with_commits(model)}" for model in found["models"]]
     if found.get("link") is not None:  # cards of earlier versions have none
         lines.append(f"to open its task and models, add to the page's address: {found['link']}")
     return [

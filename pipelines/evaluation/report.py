@@ -40,6 +40,7 @@ from pipelines.sharing.documents import (
     publish,
 )
 from pipelines.sharing.links import address
+from pipelines.sharing.reading import with_commits
 from pipelines.tasks import TASKS
 
 MARKDOWN = "report.md"
@@ -81,7 +82,8 @@ def markdown(found: Card, figures: Iterable[str] = ()) -> str:
             they are shown.
     """
     names = set(figures)
-    samples: list[Part] = [Table(*differing_table(found))]
+    by = Note(f"By {found['differing']['by']}, whose values are in brackets.")
+    samples: list[Part] = [by, Table(*differing_table(found))]
     if contact_sheet.FILE in names:
         samples.append(Picture(contact_sheet.FILE, b"", contact_sheet.TITLE))
         samples.append(_SHEETS[TASKS[found["task"]].makes])
@@ -98,30 +100,24 @@ def html_report(result: EvaluationResult, figures: Mapping[str, bytes] | None = 
     found = card(result)
     shown = plots.drawn(found) if figures is None else figures
     headers = ["sample", *(model["name"] for model in found["models"])]
-    told = found["differing"]["samples"]
-    rows = [
-        _sample_row(result, differing, sample["values"])
-        for differing, sample in zip(result.differing, told, strict=True)
-    ]
-    return as_html(_document(found, shown, [Table(headers, rows)]))
+    differing = zip(result.differing, found["differing"]["samples"], strict=True)
+    rows = [_sample_row(result, each, sample["values"]) for each, sample in differing]
+    by = Note(f"By {found['differing']['by']}.")
+    return as_html(_document(found, shown, [by, Table(headers, rows)]))
 
 
 def _document(found: Card, figures: Mapping[str, bytes], samples: Sequence[Part]) -> Document:
     """What both forms say: ``samples`` shows those on which the models are farthest apart."""
     pictures = [Picture(name, png, plots.TITLES[name]) for name, png in figures.items()]
-    sections = [
-        Section("Scores", [Table(*score_table(found)), Note(HOW_TO_READ), *pictures]),
-        Section("Differences", [Table(*comparison_table(found)), Note(HOW_TO_READ_DIFFERENCES)]),
-        Section("Cost", [Table(*cost_table(found))]),
-        Section(
-            "Samples that differ most",
-            [Note(f"By {found['differing']['by']}, whose values are in brackets."), *samples],
-        ),
-        Section("How it was made", [Items(_made(found))]),
-    ]
-    has = {"Differences": found["comparisons"], sections[3].heading: found["differing"]["samples"]}
-    kept = [section for section in sections if has.get(section.heading, True)]
-    return Document(_heading(found), found["verdict"], kept)
+    sections = [Section("Scores", [Table(*score_table(found)), Note(HOW_TO_READ), *pictures])]
+    if found["comparisons"]:
+        tests: list[Part] = [Table(*comparison_table(found)), Note(HOW_TO_READ_DIFFERENCES)]
+        sections.append(Section("Differences", tests))
+    sections.append(Section("Cost", [Table(*cost_table(found))]))
+    if found["differing"]["samples"]:
+        sections.append(Section("Samples that differ most", samples))
+    sections.append(Section("How it was made", [Items(_made(found))]))
+    return Document(_heading(found), found["verdict"], sections)
 
 
 def _sample_row(
@@ -200,7 +196,7 @@ def _made(found: Card) -> list[str]:
     return [
         f"data {found['data']['name']}, sha256 {found['data']['sha256']}",
         f"{len(found['samples'])} samples, {_asked(found)}",
-        *(_model_line(model) for model in found["models"]),
+        *(f"{model['name']}: {with_commits(model)}" for model in found["models"]),
         f"device {', '.join(found['device'].values())}",
         ", ".join(f"{name} {version}" for name, version in found["versions"].items()),
         *_signatures(found),
@@ -228,8 +224,3 @@ def _signatures(found: Card) -> list[str]:
     """Those of all scores, each once."""
     scores = (score for model in found["models"] for score in model["scores"].values())
     return list(dict.fromkeys(score["signature"] for score in scores))
-
-
-def _model_line(model: dict[str, Any]) -> str:
-    adapters = [f"{a['reference']}@{a['commit']}:{a['weight']:g}" for a in model["adapters"]]
-    return f"{model['name']}: {' + '.join([model['reference'] + '@' + model['commit'], *adapters])}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -42,6 +41,7 @@ from pipelines.evaluation.tables import (
     score_table,
 )
 from pipelines.events import Progress, with_result
+from pipelines.files.temporary import new_folder
 from pipelines.page import ui
 from pipelines.runtime.streaming import stream
 from pipelines.runtime.studio import Studio
@@ -198,9 +198,7 @@ def _cleared(results: Results, status: str) -> dict[Any, Any]:
 
 def _ending(results: Results, result: EvaluationResult, settings: Settings) -> dict[Any, Any]:
     made = card(result)
-    folder = settings.temporary_dir
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = report.write(result, Path(tempfile.mkdtemp(prefix="evaluation-", dir=folder)))
+    paths = report.write(result, new_folder(settings.temporary_dir, "evaluation"))
     kept = {path.name: str(path) for path in paths}
     computed = sum(model.computed for model in result.models)
     opened_by, why_not = address(

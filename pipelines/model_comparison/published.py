@@ -33,6 +33,7 @@ from pipelines.sharing.documents import (
     model_index,
     publish,
 )
+from pipelines.sharing.reading import with_commits
 from pipelines.tasks import TASKS
 from pipelines.text_to_image.pipeline import PaintResult
 
@@ -133,7 +134,7 @@ def _made(made: Card) -> list[str]:
     for side in SIDES:
         receipt = made["receipts"][side]
         asked = {k: v for k, v in made["request"][side].items() if k not in ("model", "prompt")}
-        lines.append(f"{NAMES[side]}: {_commits(receipt['model'])}")
+        lines.append(f"{NAMES[side]}: {with_commits(receipt['model'])}")
         lines.append(f"{NAMES[side]}: {', '.join(f'{k} {v}' for k, v in asked.items())}")
         lines.append(f"{NAMES[side]}: output sha256 {receipt['output_sha256']}")
     lines.append(f"device {', '.join(made['device'].values())}")
@@ -141,8 +142,3 @@ def _made(made: Card) -> list[str]:
     if made["link"] is not None:
         lines.append(f"to open it, add to the page's address: {made['link']}")
     return [*lines, f"to run it again: python -m pipelines.model_comparison replay {CARD}"]
-
-
-def _commits(model: dict[str, Any]) -> str:
-    adapters = [f"{a['reference']}@{a['commit']}:{a['weight']:g}" for a in model["adapters"]]
-    return " + ".join([f"{model['reference']}@{model['commit']}", *adapters])

@@ -58,11 +58,11 @@ class Output:
     painting: gr.Gallery
     table: gr.Dataframe
 
-    def show(self, result: Any, data_dir: Path) -> dict[Any, Any]:
+    def show(self, result: Any, temporary_dir: Path) -> dict[Any, Any]:
         if isinstance(result, TextResult):
             return {self.text: result.whole(result.prompt)}
         if isinstance(result, PaintResult):
-            return {self.painting: save_png(result, data_dir)}
+            return {self.painting: save_png(result, temporary_dir)}
         return {self.table: [[c.text, f"{100 * c.probability:.1f} %"] for c in result.captions]}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from pipelines.events import Progress, with_result
+from pipelines.files.temporary import new_folder
 from pipelines.hub import local_models, local_names, names_here
 from pipelines.hub.model_cards import claims
 from pipelines.image_captioning.pipeline import METHODS
@@ -223,13 +223,13 @@ def _handler(studio: Studio, page: Page) -> Callable[..., Iterator[dict[Any, Any
         shared = {"task": task, "prompt": prompt, "seed": seed, "max_new_tokens": max_new_tokens}
         request = link.request_of({**shared, **sides}, picture, studio.settings.limits)
         with closing(with_result(generate(studio, request))) as events:
-            yield from _updates(page, request, events, studio.settings.data_dir)
+            yield from _updates(page, request, events, studio.settings.temporary_dir)
 
     return run
 
 
 def _updates(
-    page: Page, request: CompareRequest, events: Iterator[Any], data_dir: Path
+    page: Page, request: CompareRequest, events: Iterator[Any], temporary_dir: Path
 ) -> Iterator[dict[Any, Any]]:
     """What each event changes on the page, and at the end the whole of it."""
     done: dict[Side, Measures] = {}
@@ -244,11 +244,11 @@ def _updates(
         elif isinstance(item, SideDone):
             out = page.out[item.side]
             done[item.side] = item.outcome.measures
-            shown |= {out.status: ui.done("Done"), **out.show(item.outcome.result, data_dir)}
+            shown |= {out.status: ui.done("Done"), **out.show(item.outcome.result, temporary_dir)}
             shown[page.measures] = measures_table(request, done)
             yield dict(shown)
         else:
-            yield shown | _ending(page, item, shown, data_dir)
+            yield shown | _ending(page, item, shown, temporary_dir)
 
 
 def _cleared(page: Page) -> dict[Any, Any]:
@@ -276,7 +276,7 @@ def _event_update(out: Output, request: Any, event: Any) -> dict[Any, Any]:
 
 
 def _ending(
-    page: Page, result: ComparisonResult, shown: dict[Any, Any], data_dir: Path
+    page: Page, result: ComparisonResult, shown: dict[Any, Any], temporary_dir: Path
 ) -> dict[Any, Any]:
     notes = [
         f"{name}: {note}"
@@ -284,11 +284,10 @@ def _ending(
         for note in getattr(side.result, "notes", [])
     ]
     ending = {page.verdict: verdict(result), page.notes: ui.notes_text(notes)}
-    made, parent = card(result), data_dir / "tmp"
-    parent.mkdir(parents=True, exist_ok=True)
+    made = card(result)
     ending[page.receipt] = made
     ending[page.link] = ui.shown(made["link"])
-    folder = Path(tempfile.mkdtemp(prefix="comparison-", dir=parent))
+    folder = new_folder(temporary_dir, "comparison")
     ending[page.files] = ui.shown([str(p) for p in write(result, folder)])
     if TASKS[result.request.task].makes == "pictures":
         ending[page.wipe] = tuple(shown[page.out[side].painting][0] for side in SIDES)

@@ -80,6 +80,12 @@ def pinned(model: dict[str, Any]) -> str:
     return composed_name(_at(model), adapters)
 
 
+def with_commits(model: dict[str, Any]) -> str:
+    """A receipt's or card's model as people read it: every part with its commit."""
+    adapters = [f"{a['reference']}@{a['commit']}:{a['weight']:g}" for a in model["adapters"]]
+    return " + ".join([f"{model['reference']}@{model['commit']}", *adapters])
+
+
 def _at(part: dict[str, Any]) -> str:
     reference = str(part["reference"])
     return f"{reference}@{part['commit']}" if "/" in reference else reference

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL.PngImagePlugin import PngInfo
 
+from pipelines.files.temporary import new_folder
 from pipelines.runtime.receipts import PNG_KEY
 
 if TYPE_CHECKING:
     from pipelines.text_to_image.pipeline import PaintResult
 
 
-def save_png(result: PaintResult, data_dir: Path) -> list[str]:
+def save_png(result: PaintResult, temporary_dir: Path) -> list[str]:
     """One PNG for each picture of the result, in a new folder; their paths.
 
     Each file has the receipt of the whole run, with its own place in it: a picture that is
     painted in a batch can differ by a level here and there from the same one painted alone.
     """
-    pictures_dir = data_dir / "tmp"
-    pictures_dir.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="paint-", dir=pictures_dir))
+    folder = new_folder(temporary_dir, "paint")
     paths = []
     for index, picture in enumerate(result.pictures):
         info = PngInfo()

@@ -180,12 +180,12 @@ def _handler(studio: Studio) -> Callable[..., Updates]:
             height,
         )  # fmt: skip
         with closing(with_result(generate(studio, request))) as events:
-            yield from _updates(events, studio.settings.data_dir)
+            yield from _updates(events, studio.settings.temporary_dir)
 
     return run
 
 
-def _updates(events: Iterator[Any], data_dir: Path) -> Updates:
+def _updates(events: Iterator[Any], temporary_dir: Path) -> Updates:
     """What each event changes on the page, in the order of ``_Shown``."""
     pace = ui.Pace()
     for number, item in enumerate(events):
@@ -199,7 +199,7 @@ def _updates(events: Iterator[Any], data_dir: Path) -> Updates:
             shown = item.pictures or gr.skip()
             yield shown, ui.progress_bar(item.progress), gr.skip(), gr.skip(), gr.skip()
         else:
-            notes, files = ui.notes_text(item.notes), save_png(item, data_dir)
+            notes, files = ui.notes_text(item.notes), save_png(item, temporary_dir)
             yield files, ui.done("Done"), notes, _facts(item), item.receipt
 
 

@@ -150,6 +150,8 @@ def test_the_report_is_one_file_without_scripts_or_links(described: EvaluationRe
     assert all(model.name in page for model in described.models)
     assert described.models[0].scores["cider"].signature in page
     assert described.differing[0].sample.text in page
+    assert "in brackets" not in page, "values stand under the outputs here"
+    assert f"By {described.differing_by}." in page
 
 
 def test_words_of_models_and_data_are_escaped(described: EvaluationResult) -> None:

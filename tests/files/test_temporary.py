@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from pipelines.files.expiry import forget_old_files
+from pipelines.files.temporary import forget_old_files
 
 DAY = 24 * 3600
 

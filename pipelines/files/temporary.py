@@ -1,10 +1,17 @@
-"""Deletes temporary files when their time is over."""
+"""Temporary files: a folder for each thing that is made, deleted when its time is over."""
 
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import time
 from pathlib import Path
+
+
+def new_folder(temporary_dir: Path, prefix: str) -> Path:
+    """A new folder among the temporary files, which are made where there are none yet."""
+    temporary_dir.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=temporary_dir))
 
 
 def forget_old_files(folder: Path, seconds: float) -> None:
