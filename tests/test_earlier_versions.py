@@ -153,7 +153,7 @@ def test_a_receipt_is_run_again(studio: Studio, name: str, output: str) -> None:
     picture = described() if old["task"] == "describe" else None
     again = done(replay(studio, old, picture))
     assert again.is_equal or has_reason(again), again.lines
-    assert set(again.made) == set(old)
+    assert set(again.made) >= set(old)
 
 
 def test_a_painted_file_carries_its_receipt(studio: Studio) -> None:

@@ -18,7 +18,7 @@ from pipelines.image_captioning.pipeline import METHODS
 from pipelines.metrics import ptb
 from pipelines.settings import Limits
 from pipelines.tasks import TASKS, Task
-from pipelines.text_to_image.families import SCHEDULERS
+from pipelines.text_to_image.schedulers import SCHEDULERS
 from pipelines.validation import Choice, Number, Rule, Unchecked, Whole
 
 MOST_MODELS = 8

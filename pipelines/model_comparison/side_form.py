@@ -13,9 +13,10 @@ from pipelines.model_comparison.pipeline import NAMES, SIDES, Side
 from pipelines.page import ui
 from pipelines.settings import Settings
 from pipelines.text_generation.pipeline import TextResult
-from pipelines.text_to_image.families import OWN_SCHEDULER, SCHEDULERS, SMALL_WORLD
+from pipelines.text_to_image.families import SMALL_WORLD
 from pipelines.text_to_image.files import save_png
 from pipelines.text_to_image.pipeline import PaintResult
+from pipelines.text_to_image.schedulers import OWN_SCHEDULER, SCHEDULERS
 from pipelines.validation import OWN
 
 CAPTION = CaptionRequest(model="")

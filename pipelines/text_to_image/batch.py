@@ -43,8 +43,9 @@ def paint_batch(
 
     first = with_own_values(painter, requests[0])
     assert first.guidance_scale is not None
+    assert first.steps is not None
     with applied(painter.pipeline, adapters, wait):
-        pipeline = own_pipeline(painter, first.scheduler)
+        pipeline = own_pipeline(painter, first.scheduler, first.steps)
         options = call_options(
             pipeline,
             painter.family,

@@ -1,4 +1,4 @@
-"""What each kind of painter takes for its own: steps, guidance, schedulers, sizes.
+"""What each kind of painter takes for its own: steps, guidance, sizes, whether any scheduler.
 
 The table is for people: a new diffusers pipeline is a row in it. What can be read from a
 pipeline's own signature and configuration is read from there.
@@ -11,18 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipelines.errors import InvalidValue
-
-OWN_SCHEDULER = "Model's own"
-SCHEDULERS: dict[str, tuple[str | None, dict[str, Any]]] = {
-    OWN_SCHEDULER: (None, {}),
-    "DDIM": ("DDIMScheduler", {}),
-    "Euler": ("EulerDiscreteScheduler", {}),
-    "Euler ancestral": ("EulerAncestralDiscreteScheduler", {}),
-    "DPM++ 2M": ("DPMSolverMultistepScheduler", {}),
-    "DPM++ 2M Karras": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
-    "UniPC": ("UniPCMultistepScheduler", {}),
-}
-"""Names that people know, diffusers' classes, and what sets them apart."""
+from pipelines.text_to_image.schedulers import OWN_SCHEDULER
 
 
 @dataclass(frozen=True)
@@ -125,24 +114,17 @@ def family_of(pipeline: Any, name: str, *, is_small_world: bool) -> Family:
     return family
 
 
-def own_scheduler(pipeline: Any, family: Family, wanted: str) -> Any:
-    """A scheduler for one run: the pipeline's own anew, or another made from its settings.
+def check_scheduler(pipeline: Any, family: Family, wanted: str) -> None:
+    """Refuses a scheduler that does not fit the way in which this model denoises.
 
     Raises:
-        InvalidValue: it does not fit the way in which this model denoises.
+        InvalidValue: naming the one that does.
     """
-    import diffusers
-
-    shared = pipeline.scheduler
-    class_name, options = SCHEDULERS[wanted]
-    if class_name is None:
-        return type(shared).from_config(shared.config)
-    if not family.takes_schedulers:
+    if wanted != OWN_SCHEDULER and not family.takes_schedulers:
         raise InvalidValue(
             f"scheduler is {wanted!r}; this model ({type(pipeline).__name__}) denoises in a way "
             f"of its own and takes none but {OWN_SCHEDULER!r}. Choose that."
         )
-    return getattr(diffusers, class_name).from_config(shared.config, **options)
 
 
 def check_size(family: Family, width: int, height: int) -> None:

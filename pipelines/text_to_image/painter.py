@@ -18,10 +18,11 @@ from pipelines.text_to_image.families import (
     FAMILIES,
     Family,
     call_parameters,
+    check_scheduler,
     family_of,
-    own_scheduler,
 )
 from pipelines.text_to_image.preview import LatentPreview
+from pipelines.text_to_image.schedulers import own_scheduler
 from pipelines.text_to_image.world import World
 
 _GIB = 1024**3
@@ -154,11 +155,25 @@ def _give_lock(tokenizer: Any) -> None:
     tokenizer.__class__ = type(kind.__name__, (kind,), members)
 
 
-def own_pipeline(painter: Painter, scheduler: str) -> Any:
-    """A pipeline over the shared weights with schedulers of its own: about a millisecond.
+def scheduler_for(painter: Painter, wanted: str, steps: int) -> tuple[Any, str | None]:
+    """A scheduler for one run, and a note where it is another than the one wanted.
 
     Raises:
         InvalidValue: the scheduler does not fit this kind of painter.
+        LoadFailed: the model's own scheduler does not run.
+    """
+    shared = painter.pipeline.scheduler
+    check_scheduler(painter.pipeline, painter.family, wanted)
+    if not painter.family.takes_schedulers:
+        return type(shared).from_config(shared.config), None
+    return own_scheduler(shared, wanted, steps)
+
+
+def own_pipeline(painter: Painter, scheduler: str, steps: int) -> Any:
+    """A pipeline over the shared weights with schedulers of its own: about a millisecond.
+
+    Raises:
+        StudioError: as ``scheduler_for``.
     """
     from diffusers import SchedulerMixin
 
@@ -167,7 +182,7 @@ def own_pipeline(painter: Painter, scheduler: str) -> Any:
     for name, part in parts.items():
         if isinstance(part, SchedulerMixin):
             parts[name] = type(part).from_config(part.config)
-    parts["scheduler"] = own_scheduler(shared, painter.family, scheduler)
+    parts["scheduler"], _ = scheduler_for(painter, scheduler, steps)
     for name in inspect.signature(type(shared).__init__).parameters:
         if name not in parts and name in shared.config:
             parts[name] = shared.config[name]

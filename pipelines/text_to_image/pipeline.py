@@ -22,15 +22,20 @@ from pipelines.runtime.streaming import Emit, stream
 from pipelines.runtime.studio import Loaded, Studio, parameter_bytes
 from pipelines.settings import Limits
 from pipelines.text_to_image.families import (
-    OWN_SCHEDULER,
-    SCHEDULERS,
     call_options,
     call_parameters,
     check_size,
     setting_notes,
 )
-from pipelines.text_to_image.painter import Painter, dropped_words, load_painter, own_pipeline
+from pipelines.text_to_image.painter import (
+    Painter,
+    dropped_words,
+    load_painter,
+    own_pipeline,
+    scheduler_for,
+)
 from pipelines.text_to_image.preview import LatentPreview, clean_estimates
+from pipelines.text_to_image.schedulers import OWN_SCHEDULER, SCHEDULERS
 from pipelines.validation import Choice, Number, Rule, Seed, Text, Unchecked, Whole
 
 if TYPE_CHECKING:
@@ -165,7 +170,12 @@ def with_own_values(painter: Painter, request: PaintRequest) -> PaintRequest:
 
 
 def prompt_notes(painter: Painter, request: PaintRequest) -> list[str]:
-    """What a visitor should know: words unknown or too many, settings that are not read."""
+    """What a visitor should know: words unknown or too many, settings that are not read, and
+    another scheduler than the one wanted.
+
+    Raises:
+        StudioError: as ``scheduler_for``.
+    """
     notes = []
     for name, prompt in (("prompt", request.prompt), ("negative prompt", request.negative_prompt)):
         if painter.world is not None:
@@ -175,7 +185,10 @@ def prompt_notes(painter: Painter, request: PaintRequest) -> list[str]:
             notes.append(
                 f"The {name} is too long for this model's text encoder; not read: “{dropped}”."
             )
-    return notes + setting_notes(painter.family, request.guidance_scale, request.negative_prompt)
+    notes += setting_notes(painter.family, request.guidance_scale, request.negative_prompt)
+    steps = painter.family.steps if request.steps is None else request.steps
+    _, note = scheduler_for(painter, request.scheduler, steps)
+    return notes if note is None else [*notes, note]
 
 
 @dataclass(frozen=True)
@@ -189,14 +202,14 @@ def _paint(
     painter: Painter, request: PaintRequest, adapters: Sequence[Adapter], seed: int, emit: Emit
 ) -> _Painted:
     """Runs the pipeline when its turn has come; emits a preview after each step."""
-    pipeline = own_pipeline(painter, request.scheduler)
+    assert request.steps is not None  # with_own_values has filled it in
+    pipeline = own_pipeline(painter, request.scheduler, request.steps)
 
     def wait() -> None:
         emit(Progress("Waiting for a run with other adapters to end"))
 
     with applied(painter.pipeline, adapters, wait, is_alone=painter.is_offloaded):
         began = time.perf_counter()
-        assert request.steps is not None  # with_own_values has filled it in
         watcher = _Watcher(painter.preview, request.steps, emit)
         try:
             pictures = _denoised(painter, pipeline, request, seed, watcher)
@@ -289,6 +302,9 @@ def _result(
     width, height = painted.pictures[0].size
     request = replace(request, width=width, height=height)
     output = hash_pictures(painted.pictures)
+    receipt = make_receipt(
+        "paint", loaded.snapshot, request, seed, loaded.model.device, timings, output
+    )
     return PaintResult(
         pictures=painted.pictures,
         seed=seed,
@@ -296,9 +312,7 @@ def _result(
         first_step_seconds=painted.first_step_seconds,
         load_seconds=load_seconds,
         notes=notes,
-        receipt=make_receipt(
-            "paint", loaded.snapshot, request, seed, loaded.model.device, timings, output
-        ),
+        receipt=receipt | {"notes": notes},
     )
 
 

@@ -15,9 +15,10 @@ from pipelines.hub import local_models
 from pipelines.page import ui
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
-from pipelines.text_to_image.families import OWN_SCHEDULER, SCHEDULERS, SMALL_WORLD
+from pipelines.text_to_image.families import SMALL_WORLD
 from pipelines.text_to_image.files import save_png
 from pipelines.text_to_image.pipeline import PaintRequest, PaintResult, Preview, generate
+from pipelines.text_to_image.schedulers import OWN_SCHEDULER, SCHEDULERS
 from pipelines.validation import OWN
 
 EXAMPLES = [

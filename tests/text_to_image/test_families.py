@@ -15,13 +15,14 @@ from pipelines.errors import InvalidValue
 from pipelines.events import with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
-from pipelines.text_to_image.families import FAMILIES, OWN_SCHEDULER, family_of, setting_notes
+from pipelines.text_to_image.families import FAMILIES, family_of, setting_notes
 from pipelines.text_to_image.painter import (
     MemoryPlan,
     fitting_device,
     memory_plan,
 )
 from pipelines.text_to_image.pipeline import PaintRequest, PaintResult, Preview, generate
+from pipelines.text_to_image.schedulers import OWN_SCHEDULER
 from tests import tiny_models
 from tests.running import finished, finished_together, loaded
 from tests.text_to_image.tiny_families import make

@@ -18,13 +18,13 @@ from PIL import Image
 from pipelines.errors import InvalidValue, ModelUnavailable, WrongTask
 from pipelines.events import Progress, with_result
 from pipelines.runtime.studio import Studio
-from pipelines.text_to_image.families import SCHEDULERS
 from pipelines.text_to_image.pipeline import (
     PaintRequest,
     PaintResult,
     Preview,
     generate,
 )
+from pipelines.text_to_image.schedulers import SCHEDULERS
 from tests.running import Calls, finished, finished_together, loaded
 
 REQUEST = PaintRequest("tiny-painter", "a cat on a white background", steps=4, seed=0)

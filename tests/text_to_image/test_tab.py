@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.settings import Settings
-from pipelines.text_to_image.families import OWN_SCHEDULER
+from pipelines.text_to_image.schedulers import OWN_SCHEDULER
 from pipelines.text_to_image.tab import _own_settings
 
 
