@@ -21,7 +21,7 @@ from pipelines.datasets.samples import (
 )
 from pipelines.device import mebibytes
 from pipelines.errors import InvalidValue, ModelUnavailable
-from pipelines.files.imagefolder import ENDINGS
+from pipelines.files.images import ENDINGS
 from pipelines.files.metadata import LISTS, named
 from pipelines.hub import parse_reference
 from pipelines.hub.references import Reference

@@ -21,12 +21,9 @@ from PIL import Image
 from pipelines.errors import InvalidValue
 from pipelines.events import Progress, Report
 from pipelines.files.archive import unpack
-from pipelines.files.images import open_picture
+from pipelines.files.images import ENDINGS, open_picture
 from pipelines.files.metadata import METADATA, Row, list_in, named, read_rows
 from pipelines.settings import Limits
-
-ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"})
-"""Of the files that are taken for pictures."""
 
 _NO_LIST = (
     f"The data have no {METADATA}. Add one with a line for each picture, such as "

@@ -17,12 +17,14 @@ import torch
 from PIL import Image
 from transformers import VisionEncoderDecoderModel
 
+from pipelines.files.images import ENDINGS, open_picture
 from pipelines.recipes.captioner import foreign, ood_test
 from pipelines.recipes.captioner.augment import AUGMENTATIONS
 from pipelines.recipes.captioner.familiarity import SCENES, describe_world, looks_of, write_world
 from pipelines.recipes.captioner.model import Familiarity
 from pipelines.recipes.emoji_scenes.data import add_world_option, world_named
 from pipelines.runtime.loading import OFFLINE
+from pipelines.settings import Limits
 
 _SEED = 5678
 _PARTS = 16
@@ -61,8 +63,8 @@ def share_beyond(
 
 
 def opened(folder: Path) -> list[Image.Image]:
-    files = sorted(f for f in folder.iterdir() if f.suffix in (".png", ".jpg", ".jpeg", ".webp"))
-    return [Image.open(file).convert("RGB") for file in files]
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in ENDINGS)
+    return [open_picture(file, Limits()) for file in files]
 
 
 def cut(pictures: Sequence[Image.Image]) -> list[Image.Image]:

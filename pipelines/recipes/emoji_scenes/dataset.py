@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pipelines.files.images import open_picture
 from pipelines.recipes.emoji_scenes.data import (
     Box,
     Item,
@@ -30,6 +31,7 @@ from pipelines.recipes.emoji_scenes.data import (
     plain_caption,
 )
 from pipelines.recipes.emoji_scenes.vocabulary import Emoji, everyday
+from pipelines.settings import Limits
 
 HELD_OUT = Path("assets/datasets/emoji-scenes")
 COUNT = 512
@@ -49,7 +51,7 @@ class Example:
 
     def pixels(self) -> Pixels:
         """``(128, 128, 3)`` uint8."""
-        return np.asarray(Image.open(self.file).convert("RGB"))
+        return np.asarray(open_picture(self.file, Limits()))
 
 
 def write_dataset(world: World, directory: Path, count: int = COUNT) -> None:
