@@ -33,7 +33,8 @@ from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.tasks import TASKS, Task
 
-_SHOWN_CURVES = ("loss", "held_out_loss")
+_SHOWN_CURVES = {"loss": "training data", "held_out_loss": "held-out data"}
+_COLOURS = {"training data": "#1f6f6b", "held-out data": "#d97706"}
 _DATA_HINTS = {
     "texts": "Text files (.txt, UTF-8), as many as you like.",
     "captioned pictures": "One ZIP: pictures and a metadata.jsonl with a line for each, "
@@ -142,8 +143,8 @@ def _build_form(settings: Settings) -> tuple[_Form, gr.Textbox, gr.Button, gr.Bu
 def _build_view() -> tuple[_View, gr.Button]:
     status = ui.status_line()
     curve = gr.LinePlot(
-        x="step", y="value", color="curve", label="Loss", height=260, elem_id="tune-curve",
-        x_title="step", y_title="loss",
+        x="step", y="loss", color="measured on", label="Loss", height=260, elem_id="tune-curve",
+        color_map=_COLOURS,
     )  # fmt: skip
     text = gr.Textbox(
         label="The base, then the fine-tune", lines=10, max_lines=24, interactive=False,
@@ -251,7 +252,7 @@ def _watcher(studio: Studio, view: _View) -> Callable[..., Iterator[dict[Any, An
 
 def _updates(view: _View, events: Iterator[Any]) -> Iterator[dict[Any, Any]]:
     yield {view.text: gr.update(visible=False), view.picture: gr.update(visible=False),
-           view.card: "", view.curve: _frame({})}  # fmt: skip
+           view.card: "", view.curve: None}  # fmt: skip
     drawn = -1
     for event in events:
         if isinstance(event, Progress):
@@ -286,14 +287,15 @@ def _ending(view: _View, tuned: FineTuned) -> dict[Any, Any]:
 
 
 def _frame(curves: dict[str, list[tuple[int, float]]]) -> Any:
+    """A table for the plot, or None: an empty one would turn its axes into categories for good."""
     import pandas  # type: ignore[import-untyped]
 
     rows = [
-        (step, value, name.replace("_", " "))
-        for name in _SHOWN_CURVES
+        (step, value, label)
+        for name, label in _SHOWN_CURVES.items()
         for step, value in curves.get(name, [])
     ]
-    return pandas.DataFrame(rows, columns=["step", "value", "curve"])
+    return pandas.DataFrame(rows, columns=["step", "loss", "measured on"]) if rows else None
 
 
 def _stop_all(settings: Settings) -> None:

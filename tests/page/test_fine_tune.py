@@ -1,0 +1,96 @@
+"""The Fine-tune tab in a browser: what is seen while a model learns, and afterwards."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.page.conftest import Server, serving
+from tests.page.visit import expect_status, open_tab, visiting
+
+LOG = Path(__file__).parents[1] / "data/training-log.jsonl"
+"""Of a fine-tune by the page: 30 lines of the training loss, 5 of the held-out loss."""
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "page-data"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def own_server(data: Path) -> Iterator[Server]:
+    with serving(data) as server:
+        yield server
+
+
+def start_job(data: Path, name: str) -> tuple[Path, subprocess.Popen[bytes]]:
+    """The folder of a fine-tune that goes on, and a process that stands for its training."""
+    folder = data / "fine-tunes" / name
+    (folder / "run").mkdir(parents=True)
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    fields = {"name": name, "task": "write", "base": "fairytale-gpt", "minutes": 5.0}
+    fields |= {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
+    (folder / "job.json").write_text(json.dumps(fields | {"folder": None}), encoding="utf-8")
+    return folder, process
+
+
+def labels(page: Page, axis: str) -> list[float]:
+    """Of one axis, x or y: from left to right, or from the bottom to the top."""
+    marks = page.locator("#tune-curve .role-axis-label").nth("xy".index(axis)).locator("text")
+    found: list[tuple[float, str]] = marks.evaluate_all(
+        """(texts, axis) => texts.filter(each => each.textContent).map(each => {
+          const box = each.getBoundingClientRect();
+          return [axis === "x" ? box.x : -box.y, each.textContent];
+        })""",
+        axis,
+    )
+    return [float(text) for _, text in sorted(found)]
+
+
+def expect_curve(page: Page) -> None:
+    """Two lines over numbers that grow to the right and upwards."""
+    expect(page.locator("#tune-curve .role-legend-label text")).to_have_text(
+        ["training data", "held-out data"]
+    )
+    expect(page.locator("#tune-curve .mark-line path:visible")).to_have_count(2)
+    steps, losses = labels(page, "x"), labels(page, "y")
+    assert steps == sorted(steps), steps
+    assert len(steps) < 30, "one label for each step: these are categories"
+    assert losses == sorted(losses), losses
+
+
+def test_the_curve_is_drawn_while_it_trains_and_after_a_reload(
+    browser: Browser, own_server: Server, data: Path
+) -> None:
+    folder, process = start_job(data, "ship-log")
+    lines = LOG.read_text(encoding="utf-8").splitlines(keepends=True)
+    log = folder / "run/log.jsonl"
+    try:
+        with visiting(browser, own_server.url) as page:
+            open_tab(page, "Fine-tune")
+            page.locator("#tune-watch").click()
+            expect_status(page, "ship-log")
+            page.wait_for_timeout(1500)  # the view is drawn before the first line of the log
+            log.write_text("".join(lines[:20]), encoding="utf-8")
+            expect_curve(page)
+            log.write_text("".join(lines), encoding="utf-8")
+            expect(
+                page.locator("#tune-curve .role-axis-label text", has_text="300")
+            ).to_be_visible()
+            expect_curve(page)
+            page.reload()
+            page.get_by_role("tab", name="Write").wait_for()
+            open_tab(page, "Fine-tune")
+            page.locator("#tune-watch").click()
+            expect_curve(page)
+    finally:
+        process.communicate(b"\n")
