@@ -35,6 +35,10 @@ class OutOfBudget(StudioError):
     """A model that does not fit beside those in use."""
 
 
+class NotFinite(StudioError):
+    """A model whose numbers became infinite or none at all (NaN)."""
+
+
 class Cancelled(Exception):
     """A run was stopped from outside. Not an error: nobody is left to read a message."""
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from pipelines.datasets.samples import Sample
+from pipelines.errors import NotFinite
 from pipelines.evaluation.likelihoods import likelihoods
 from pipelines.evaluation.request import Describing, Generation, Painting, Writing
 from pipelines.evaluation.store import Output, Store
@@ -121,7 +122,10 @@ def _pictures(run: Run, samples: Sequence[Sample], seeds: Sequence[int]) -> list
         for each in zip(samples, seeds, strict=True)
     ]
     began = time.perf_counter()
-    painted = pictures.paint_batch(painter, requests, run.wait, snapshot.adapters)
+    try:
+        painted = pictures.paint_batch(painter, requests, run.wait, snapshot.adapters)
+    except NotFinite:  # one by one they are tried in float32
+        return None
     seconds = time.perf_counter() - began
     return [
         Output(

@@ -47,11 +47,17 @@ class Studio:
         task: Task,
         load: Callable[[Snapshot, Device], Any],
         size_of: Callable[[Any], int],
+        *,
+        in_float32: bool = False,
     ) -> Generator[Progress, None, Loaded]:
         """Resolves and loads a model, yielding progress; returns it with a lease to release.
 
         Adapters are not loaded: one base in memory serves all compositions with it, and
         who uses it puts on what ``Loaded.snapshot.adapters`` names.
+
+        Args:
+            in_float32: for numbers that do not fit the device's precision; such a model is
+                kept beside the one in that precision.
 
         Raises:
             StudioError: the reference, the download or the load is at fault.
@@ -59,18 +65,20 @@ class Studio:
         if not libraries.has(task):
             yield Progress("Importing libraries")
             yield from stream(lambda emit: libraries.import_for(task), may_go_on=True)
+        device = replace(self.device, dtype_name="float32") if in_float32 else self.device
         snapshot = yield from stream(
             lambda emit: resolve(
-                reference, task, self.settings, emit, self.device, self.residency.commits()
+                reference, task, self.settings, emit, device, self.residency.commits()
             ),
             may_go_on=True,
         )
+        name = f"{snapshot.reference} in float32" if in_float32 else snapshot.reference
         lease = self.residency.lease(
-            f"{snapshot.reference}@{snapshot.commit[:12]}",
-            lambda: load(replace(snapshot, adapters=(), notes=()), self.device),
+            f"{name}@{snapshot.commit[:12]}",
+            lambda: load(replace(snapshot, adapters=(), notes=()), device),
             size_of,
-            expected_bytes=snapshot.parameters * self.device.dtype.itemsize,
-            beside=memory_of(snapshot.adapters, self.device),
+            expected_bytes=snapshot.parameters * device.dtype.itemsize,
+            beside=memory_of(snapshot.adapters, device),
         )
         return Loaded((yield from waited(lease, snapshot.reference)), snapshot)
 

@@ -14,6 +14,7 @@ from typing import Any
 from pipelines.device import Device
 from pipelines.errors import WrongTask
 from pipelines.hub import Snapshot, read_json
+from pipelines.text_to_image import finite
 from pipelines.text_to_image.families import (
     FAMILIES,
     Family,
@@ -83,6 +84,7 @@ def load_painter(snapshot: Snapshot, device: Device) -> Painter:
         trust_remote_code=False,
         **_parts_left_out(snapshot.path),
     )
+    finite.watch(pipeline)
     is_offloaded = _placed(pipeline, snapshot, device)
     _let_tokenizers_take_turns(pipeline)
     known = read_json(snapshot.path / "world.json")

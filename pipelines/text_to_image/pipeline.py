@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pipelines import validation
-from pipelines.errors import InvalidValue
+from pipelines.errors import InvalidValue, NotFinite, naming
 from pipelines.events import Progress
 from pipelines.hub import Adapter
 from pipelines.runtime.adapters import applied
@@ -141,22 +141,44 @@ def generate(
 ) -> Generator[Progress | Preview, None, PaintResult]:
     """Yields progress and a preview after each step; returns the pictures.
 
-    Closing the generator stops within one denoising step and disturbs no other run.
+    Closing the generator stops within one denoising step and disturbs no other run. What is not
+    finite in half precision is painted once more in float32.
 
     Raises:
+        NotFinite: nor is it finite in float32.
         StudioError: a field or the model is at fault.
     """
     request = checked(request, studio.settings.limits)
     loaded = yield from studio.open(request.model, "paint", load_painter, size_of)
+    precision = loaded.model.device.dtype_name
+    try:
+        return (yield from _run(studio, request, loaded))
+    except NotFinite:
+        if precision == "float32":
+            raise
+    del loaded  # the model in half precision may leave the memory
+    note = f"In {precision} this model's numbers were not finite; it was painted in float32."
+    yield Progress(f"Not finite in {precision}: once more in float32")
+    with naming(f"In {precision} its numbers were not finite; in float32"):
+        loaded = yield from studio.open(
+            request.model, "paint", load_painter, size_of, in_float32=True
+        )
+        return (yield from _run(studio, request, loaded, note))
+
+
+def _run(
+    studio: Studio, request: PaintRequest, loaded: Loaded, *notes: str
+) -> Generator[Progress | Preview, None, PaintResult]:
+    """A checked request, painted by a model whose lease ends with it."""
     with loaded.lease:
         painter: Painter = loaded.model
         check_size(painter.family, request.width, request.height)
-        notes = [*loaded.snapshot.notes, *prompt_notes(painter, request)]
+        said = [*notes, *loaded.snapshot.notes, *prompt_notes(painter, request)]
         request = with_own_values(painter, request)
         seed = fresh_seed() if request.seed is None else request.seed
         adapters = loaded.snapshot.adapters
         painted = yield from stream(lambda emit: _paint(painter, request, adapters, seed, emit))
-        return _result(studio, loaded, request, seed, painted, notes)
+        return _result(studio, loaded, request, seed, painted, said)
 
 
 def with_own_values(painter: Painter, request: PaintRequest) -> PaintRequest:
