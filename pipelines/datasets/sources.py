@@ -34,13 +34,14 @@ from pipelines.datasets.samples import (
 )
 from pipelines.errors import InvalidValue, abbreviated
 from pipelines.events import Progress, Report
+from pipelines.files.captions import ALLOWED
 from pipelines.hub.references import Reference
 from pipelines.settings import Settings
 
 HELP = (
     f"{', '.join(EMBEDDED)}; a .txt file of lines or paragraphs, or a .jsonl file with a text in "
-    "each line; a ZIP or a folder of pictures with metadata.jsonl or metadata.csv; or a data set "
-    "of the Hub that holds either: owner/name, owner/name/folder@revision or its address"
+    f"each line; a ZIP or a folder of pictures with {ALLOWED}; or a data set of the Hub that "
+    "holds texts or a list: owner/name, owner/name/folder@revision or its address"
 )
 _LONGEST = 2_000
 

@@ -86,7 +86,7 @@ def build_choice(settings: Settings) -> tuple[gr.Radio, gr.Dropdown, gr.File, gr
             interactive=True, elem_id="evaluate-data",
         ),
         gr.File(
-            label="Texts (.txt: lines, or paragraphs), or pictures (.zip with metadata.jsonl)",
+            label="Texts (.txt: lines, or paragraphs), or pictures with captions (.zip)",
             file_types=[".txt", ".jsonl", ".zip"], visible=False, elem_id="evaluate-upload",
         ),
         ui.models_picker(

@@ -191,7 +191,7 @@ def _check_fit(request: EvaluationRequest) -> None:
     if needing and not request.data.has_pictures:
         raise InvalidValue(
             f"{request.data.name} has only texts, and {needing[0]} needs pictures. Choose another "
-            "data set, or upload a ZIP of pictures with a metadata.jsonl."
+            "data set, or upload a ZIP of pictures with captions."
         )
     if request.clip is not None:
         validation.text("clip", request.clip, 200)

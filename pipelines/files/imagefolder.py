@@ -1,7 +1,7 @@
-"""An imagefolder: pictures and a list of their texts, in a folder or a ZIP, checked before use.
+"""An imagefolder: pictures and their captions, in a folder or a ZIP, checked before use.
 
-The list is ``metadata.jsonl`` or ``metadata.csv``, as ``metadata`` reads it. No file that it
-names is opened outside of the folder. Importing this module loads no torch.
+``captions`` finds the captions. No file that they name is opened outside of the folder.
+Importing this module loads no torch.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ from PIL import Image
 from pipelines.errors import InvalidValue
 from pipelines.events import Progress, Report
 from pipelines.files.archive import unpack
-from pipelines.files.images import ENDINGS, open_picture
-from pipelines.files.metadata import METADATA, Row, list_in, named, read_rows
-from pipelines.settings import Limits
-
-_NO_LIST = (
-    f"The data have no {METADATA}. Add one with a line for each picture, such as "
-    '{"file_name": "0001.png", "text": "a red apple"}.'
+from pipelines.files.captions import (
+    ALLOWED,
+    NO_CAPTIONS,
+    has_list,
+    has_sidecars,
+    pictures_in,
+    read_captions,
 )
+from pipelines.files.images import open_picture
+from pipelines.files.metadata import named
+from pipelines.settings import Limits
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,15 @@ class DataReport:
     """What was found. ``problems`` must be mended before training, ``notes`` need not.
 
     Attributes:
-        pictures: lines that name a picture.
+        pictures: those that have a caption.
         bytes: of all pictures.
         sizes: how many pictures are of each size, by width and height, most frequent first.
         empty: pictures whose caption is blank.
         broken: pictures that cannot be used, with the reason.
         duplicates: pairs of files with the same content; the first of each is kept.
-        unlisted: pictures in the folder that no line names.
+        unlisted: pictures in the folder that have none.
         sha256: over all names, captions and pictures.
+        captions: how they were taken, and where two sources of them disagree.
     """
 
     pictures: int
@@ -80,6 +84,7 @@ class DataReport:
     unlisted: tuple[str, ...]
     sha256: str
     least_pictures: int
+    captions: tuple[str, ...] = ()
 
     @property
     def usable(self) -> int:
@@ -103,12 +108,14 @@ class DataReport:
 
     @property
     def notes(self) -> list[str]:
-        found = []
+        found = [*self.captions]
         if self.duplicates:
             seconds = tuple(f"{second} = {first}" for first, second in self.duplicates)
             found.append(f"{_count(seconds)} twice, used once: {named(seconds)}.")
         if self.unlisted:
-            found.append(f"{_count(self.unlisted)} that no line names: {named(self.unlisted)}.")
+            found.append(
+                f"{_count(self.unlisted)} left out, without a caption: {named(self.unlisted)}."
+            )
         return found
 
 
@@ -129,17 +136,17 @@ def check_imagefolder(path: Path, limits: DataLimits) -> DataReport:
 
 @contextmanager
 def opened(path: Path, limits: DataLimits) -> Iterator[Path]:
-    """The folder with the list; a ZIP's is gone when the block ends.
+    """The folder with the captions; a ZIP's is gone when the block ends.
 
     Raises:
-        InvalidValue: neither folder nor ZIP, no list, or an unsafe ZIP.
+        InvalidValue: neither folder nor ZIP, no captions, or an unsafe ZIP.
     """
     if path.is_dir():
         yield root_of(path)
         return
     if not path.is_file() or not zipfile.is_zipfile(path):
         raise InvalidValue(
-            f"The data are {path.name!r}; give a folder or a ZIP of pictures with {METADATA}."
+            f"The data are {path.name!r}; give a folder or a ZIP of pictures with {ALLOWED}."
         )
     with tempfile.TemporaryDirectory(prefix="imagefolder-") as scratch:
         unpack(path, Path(scratch), 2 * limits.pictures, limits.unpacked_bytes)
@@ -149,15 +156,19 @@ def opened(path: Path, limits: DataLimits) -> Iterator[Path]:
 def root_of(folder: Path) -> Path:
     """The folder itself, or the only folder in it that has a list, as ZIPs of a folder have it.
 
+    Files beside the pictures are found at any depth, and need no such folder.
+
     Raises:
         InvalidValue: neither has one.
     """
-    if list_in(folder) is not None:
+    if has_list(folder):
         return folder
-    inner = [child for child in folder.iterdir() if list_in(child) is not None]
-    if len(inner) != 1:
-        raise InvalidValue(_NO_LIST)
-    return inner[0]
+    inner = [child for child in folder.iterdir() if child.is_dir() and has_list(child)]
+    if len(inner) == 1:
+        return inner[0]
+    if not has_sidecars(folder):
+        raise InvalidValue(NO_CAPTIONS)
+    return folder
 
 
 def read_pairs(
@@ -175,7 +186,8 @@ def read_pairs(
     Raises:
         InvalidValue: the list is malformed, or names files outside of the folder.
     """
-    rows = _rows(folder, limits)
+    captions = read_captions(folder, limits.pictures)
+    rows = captions.rows
     digest, sizes, total = hashlib.sha256(), Counter[str](), 0
     first_with: dict[bytes, str] = {}
     pairs, empty, broken, duplicates = [], [], [], []
@@ -207,6 +219,7 @@ def read_pairs(
         _unlisted(folder, {row.name for row in rows}),
         digest.hexdigest(),
         limits.least_pictures,
+        captions.notes,
     )
 
 
@@ -225,16 +238,9 @@ def usable_pairs(
     if found.problems:
         raise InvalidValue(
             f"The data are not ready: {' '.join(found.problems)} "
-            f"Mend them or take their lines out of {METADATA}."
+            "Mend them, or take their lines or files out."
         )
     return pairs, found
-
-
-def _rows(folder: Path, limits: DataLimits) -> list[Row]:
-    path = list_in(folder)
-    if path is None:
-        raise InvalidValue(_NO_LIST)
-    return read_rows(path, limits.pictures)
 
 
 def _file(folder: Path, name: str, within: Path) -> Path:
@@ -259,6 +265,5 @@ def _content(pair: Pair, limits: DataLimits) -> tuple[bytes, tuple[int, int]]:
 
 
 def _unlisted(folder: Path, listed: set[str]) -> tuple[str, ...]:
-    found = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in ENDINGS)
-    names = (path.relative_to(folder).as_posix() for path in found)
+    names = (path.relative_to(folder).as_posix() for path in pictures_in(folder))
     return tuple(name for name in names if name not in listed)

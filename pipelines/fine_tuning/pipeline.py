@@ -123,7 +123,7 @@ def checked(request: FineTuneRequest, settings: Settings) -> FineTuneRequest:
 def _checked_files(data: object, task: Task) -> tuple[Path, ...]:
     files = tuple(data) if isinstance(data, list | tuple) else ()
     takes_texts = TASKS[task].trains_on == "texts"
-    wanted = ".txt files" if takes_texts else "one ZIP of pictures with metadata.jsonl"
+    wanted = ".txt files" if takes_texts else "one ZIP of pictures with captions"
     ending = ".txt" if takes_texts else ".zip"
     if not files or (not takes_texts and len(files) > 1):
         raise InvalidValue(f"data are {len(files)} files; give {wanted}.")

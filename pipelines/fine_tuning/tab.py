@@ -37,7 +37,7 @@ _SHOWN_CURVES = {"loss": "training data", "held_out_loss": "held-out data"}
 _COLOURS = {"training data": "#1f6f6b", "held-out data": "#d97706"}
 _DATA_HINTS = {
     "texts": "Text files (.txt, UTF-8), as many as you like.",
-    "captioned pictures": "One ZIP: pictures and a metadata.jsonl with a line for each, "
+    "captioned pictures": "One ZIP of pictures with a .txt beside each, or with a metadata.jsonl: "
     '{"file_name": "0001.png", "text": "a red apple"}.',
 }
 

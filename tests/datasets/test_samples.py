@@ -115,7 +115,6 @@ def test_a_larger_draw_begins_with_the_smaller_one() -> None:
         ('{"file_name": "none.png", "text": "a"}', r"none\.png \(there is no such file"),
         ('{"file_name": "../scenes/../../secret.png", "text": "a"}', "inside of the folder"),
         ('{"file_name": "/etc/hostname", "text": "a"}', "inside of the folder"),
-        ('{"file_name": "0.png", "text": "once more"}', r"names 0\.png twice"),
     ],
 )
 def test_a_faulty_line_of_metadata_is_named(tmp_path: Path, row: str, words: str) -> None:

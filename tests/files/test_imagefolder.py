@@ -102,7 +102,9 @@ def test_what_is_wrong_is_counted_and_named(imagefolder: Path) -> None:
     assert "1 picture without a caption: empty.png" in report.problems[0]
     assert "3 pictures that cannot be used: half.png" in report.problems[1]
     assert "copy.bmp = 00.png" in report.notes[0]
-    with pytest.raises(InvalidValue, match=r"not ready: 1 picture .* take their lines out"):
+    with pytest.raises(
+        InvalidValue, match=r"not ready: 1 picture .* take their lines or files out"
+    ):
         usable_pairs(imagefolder, LIMITS)
 
 

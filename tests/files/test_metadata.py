@@ -77,7 +77,7 @@ def test_a_malformed_line_is_refused_by_its_number(tmp_path: Path, line: str) ->
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("file_name,caption\n0.png,a\n", r"Line 2 of metadata\.csv is .*needs a file_name and a"),
+        ("file_name,words\n0.png,a\n", r"Line 2 of metadata\.csv is .*needs a file_name and a"),
         ("file_name,text\n0.png,a\n1.png\n", r"Line 3 of metadata\.csv"),
         ("file_name,text\n0.png," + "a" * 200_000, r"metadata\.csv cannot be read"),
         ("", "has 0 lines"),
@@ -115,9 +115,32 @@ def test_what_is_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
         read_rows(jsonl(tmp_path, *rows), 9)
 
 
-def test_a_picture_has_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InvalidValue, match=r"names 0\.png twice.*wordings"):
-        read_rows(jsonl(tmp_path, APPLE, {**APPLE, "text": "another"}), 9)
+@pytest.mark.parametrize("column", ["caption", "captions", "caption_text", "prompt", "Caption "])
+@pytest.mark.parametrize("name", ["file_name", "image", "File"])
+def test_a_caption_is_read_under_any_usual_name(tmp_path: Path, column: str, name: str) -> None:
+    row = Row("0.png", "a red apple", column=column.strip().lower())
+    assert read_rows(jsonl(tmp_path, {name: "0.png", column: "a red apple"}), 9) == [row]
+    assert read_rows(table(tmp_path, f"{name},{column}\n0.png,a red apple\n"), 9) == [row]
+
+
+def test_several_captions_of_a_picture_are_its_wordings(tmp_path: Path) -> None:
+    several = {"file_name": "1.png", "captions": ["a cat", "one cat"], "wordings": ["a pet"]}
+    assert read_rows(jsonl(tmp_path, APPLE, several, {**APPLE, "text": "an apple"}, APPLE), 9) == [
+        Row("0.png", "a red apple", ("an apple",)),
+        Row("1.png", "a cat", ("one cat", "a pet"), "captions"),
+    ]
+
+
+def test_too_many_captions_of_a_picture_are_refused_and_not_dropped(tmp_path: Path) -> None:
+    rows = [{**APPLE, "text": f"caption {number}"} for number in range(22)]
+    with pytest.raises(InvalidValue, match=r"wordings in 0\.png .* at most 20 texts"):
+        read_rows(jsonl(tmp_path, *rows), 99)
+
+
+@pytest.mark.parametrize("captions", [[], [" "], [7], {"a": 1}])
+def test_a_list_of_captions_has_some_and_no_blank_one(tmp_path: Path, captions: Any) -> None:
+    with pytest.raises(InvalidValue, match="needs a file_name and a text"):
+        read_rows(jsonl(tmp_path, {"file_name": "0.png", "captions": captions}), 9)
 
 
 def test_other_bytes_than_text_are_refused(tmp_path: Path) -> None:
