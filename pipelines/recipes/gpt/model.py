@@ -6,7 +6,7 @@ layers (Touvron et al., 2023, arXiv:2302.13971), input and output embeddings tie
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
@@ -36,8 +36,12 @@ def build(
     layers: int = 6,
     heads: int = 4,
     context: int = CONTEXT,
+    tied: bool = True,
 ) -> LlamaForCausalLM:
-    """An untrained writer: 5.9 million parameters at the standard sizes."""
+    """An untrained writer: 5.9 million parameters at the standard sizes.
+
+    ``tied``: one table of embeddings for what is read and what is written.
+    """
     end = tokenizer.eos_token_id
     special = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end}
     config = LlamaConfig(
@@ -48,7 +52,7 @@ def build(
         num_attention_heads=heads,
         num_key_value_heads=heads,
         max_position_embeddings=context,
-        tie_word_embeddings=True,
+        tie_word_embeddings=tied,
         **special,
     )
     model = LlamaForCausalLM(config)
@@ -58,7 +62,9 @@ def build(
     return model
 
 
-def train_tokenizer(texts: Iterable[str], size: int = VOCABULARY_SIZE) -> PreTrainedTokenizerFast:
+def train_tokenizer(
+    texts: Iterable[str], size: int = VOCABULARY_SIZE, special_tokens: Sequence[str] = ()
+) -> PreTrainedTokenizerFast:
     """Byte-pair encoding over bytes (Sennrich et al., 2015, arXiv:1508.07909).
 
     Every byte is a piece, so any text comes back exactly. Few texts give fewer than
@@ -74,7 +80,7 @@ def train_tokenizer(texts: Iterable[str], size: int = VOCABULARY_SIZE) -> PreTra
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=size,
-        special_tokens=[END],
+        special_tokens=[END, *special_tokens],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )

@@ -1,0 +1,227 @@
+"""Trains the teller on tales and conversations that a grammar writes.
+
+    python -m pipelines.recipes.tales.train --steps 5000
+
+The state stays in ``--run-dir``; the finished checkpoint goes to ``--output``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+import numpy as np
+import torch
+from torch.nn import functional
+from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBase
+
+from pipelines.recipes import training
+from pipelines.recipes.gpt.train import save
+from pipelines.recipes.muon import MuonWithAdamW
+from pipelines.recipes.tales import chat
+from pipelines.recipes.tales.chat import Conversation, Turn
+from pipelines.recipes.tales.data import Batch, batch, documents
+from pipelines.recipes.tales.model import as_text, build, train_tokenizer
+from pipelines.recipes.tales.wordings import wordings
+
+SHORT, LONG = 256, 448
+"""Tokens of a row until ``LONG_FROM`` of the budget and after it; a tale has about 220."""
+LONG_FROM = 0.6
+HELD_OUT_SEED = 4321
+
+ASKED = ("ask_about_tale", "know", "caption", "refuse", "persona", "drill")
+"""Intents whose last answer is compared with the grammar's, word for word."""
+
+OPENINGS: tuple[tuple[Turn, ...], ...] = (
+    (("user", "Tell me a story about a fox and a key."),),
+    (("user", "Write a bedtime story about an owl named Tiromo and a pumpkin."),),
+    (("user", "Once upon a time there was a little dragon named Zoe. She had a drum"),),
+    (("user", "What does a cow say?"),),
+    (("user", "Give me something to paint."),),
+    (("user", "What is the capital of France?"),),
+    (("system", "You are Kira, a robot."), ("user", "Who are you?")),
+)
+
+
+def weighted_loss(logits: torch.Tensor, shown: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """The weighted mean cross-entropy in nats, and that of each target token.
+
+    Args:
+        logits: ``(B, T, V)`` for rows of ``T + 1`` tokens.
+
+    Returns:
+        A scalar, and ``(B, T)``.
+    """
+    targets, weights = shown.tokens[:, 1:], shown.weights[:, 1:]
+    nats = functional.cross_entropy(
+        logits.float().flatten(0, 1), targets.flatten(), reduction="none"
+    ).view_as(weights)
+    return (nats * weights).sum() / weights.sum(), nats
+
+
+def parts_of_loss(nats: torch.Tensor, shown: Batch) -> dict[str, float]:
+    """The mean of the words that are copied, and of all that the model itself has to say."""
+    copied, own = shown.copied[:, 1:], shown.weights[:, 1:] >= 1
+    return {"copied": nats[copied].mean().item(), "own": nats[own].mean().item()}
+
+
+def to(shown: Batch, device: torch.device) -> Batch:
+    return Batch(*(part.to(device) for part in (shown.tokens, shown.weights, shown.copied)))
+
+
+@torch.no_grad()
+def held_out_losses(model: LlamaForCausalLM, shown: Batch) -> dict[str, float]:
+    """Both parts of the loss on pairs of hero and thing that training never shows."""
+    model.train(False)
+    with training.bfloat16(model.device):
+        logits = model(shown.tokens[:, :-1], use_cache=False).logits
+    _, nats = weighted_loss(logits, shown)
+    return {f"held_out_{name}": value for name, value in parts_of_loss(nats, shown).items()}
+
+
+@torch.no_grad()
+def answers(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerBase,
+    asked: Sequence[Sequence[Turn]],
+    limit: int = 60,
+) -> list[str]:
+    """What the model most likely answers to each conversation, up to ``limit`` tokens."""
+    model.train(False)
+    texts = [as_text(turns) + "<|assistant|>" for turns in asked]
+    encoded = tokenizer(texts, padding=True, padding_side="left", return_tensors="pt")
+    encoded = encoded.to(model.device)
+    output = model.generate(  # type: ignore[misc]
+        **encoded, max_new_tokens=limit, do_sample=False, temperature=None, top_p=None
+    )
+    written = output[:, encoded["input_ids"].shape[1] :]
+    return [str(tokenizer.decode(row, skip_special_tokens=True)).strip() for row in written]
+
+
+def answers_right(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, each: int
+) -> dict[str, float]:
+    """Of each intent in ``ASKED``, the share of last answers that are the grammar's.
+
+    A caption is right if it speaks of all that was asked for; a refusal, if it is one.
+    """
+    intents = {name: intent for name, (intent, _) in chat.INTENTS.items()} | {"drill": chat.drill}
+    rng = np.random.default_rng(HELD_OUT_SEED)
+    shares = {}
+    for name in ASKED:
+        talks = [_asked(intents[name], rng) for _ in range(each)]
+        given = answers(model, tokenizer, [talk.turns[:-1] for talk in talks])
+        right = [_is_right(name, talk, answer) for talk, answer in zip(talks, given, strict=True)]
+        shares[f"right_{name}"] = sum(right) / each
+    return shares
+
+
+def _asked(intent: chat.Intent, rng: np.random.Generator) -> Conversation:
+    """A conversation of the intent; a caption's is one that names what it is to show."""
+    talk = intent(rng, False)
+    return talk if intent is not chat.caption or talk.entities else _asked(intent, rng)
+
+
+def _is_right(intent: str, talk: Conversation, answer: str) -> bool:
+    wanted = talk.turns[-1][1]
+    if intent == "refuse":
+        return any(answer.startswith(refusal.partition("[")[0]) for refusal in wordings("refusal"))
+    if intent == "caption":
+        return bool(answer) and all(name in answer for name in talk.entities)
+    return answer == wanted
+
+
+def write_samples(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, options: training.Options
+) -> None:
+    """``samples.txt`` in the run's directory: what it answers to the fixed openings."""
+    limit = 4 if options.smoke else 320
+    given = [answers(model, tokenizer, [turns], limit)[0] for turns in OPENINGS]
+    texts = (
+        "\n".join(f"{role}: {text}" for role, text in (*turns, ("assistant", answer)))
+        for turns, answer in zip(OPENINGS, given, strict=True)
+    )
+    path = options.run_dir / "samples.txt"
+    path.write_text("\n\n--------\n\n".join(texts) + "\n", encoding="utf-8")
+
+
+def build_optimizer(
+    model: torch.nn.Module, learning_rate: float, weight_decay: float
+) -> training.Optimizer:
+    """Muon for the layers between, AdamW for embeddings and the head; AdamW for all where
+    bf16 is only emulated."""
+    if training.precision() == "no":
+        return training.adamw(model, learning_rate, weight_decay)
+    layers = [
+        layer
+        for name, layer in model.named_modules()
+        if isinstance(layer, torch.nn.Linear) and name != "lm_head"
+    ]
+    return MuonWithAdamW(model, layers, learning_rate, weight_decay)
+
+
+def tokenizer_of(options: training.Options) -> PreTrainedTokenizerBase:
+    """The run's tokenizer: trained when the run begins, or that of ``--init-from``; read
+    again when the run goes on."""
+    folder = options.run_dir / "tokenizer"
+    if not options.resume and options.init_from is not None:
+        AutoTokenizer.from_pretrained(options.init_from).save_pretrained(folder)
+    elif not options.resume:
+        train_tokenizer(_texts(300 if options.smoke else 20_000)).save_pretrained(folder)
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+    return tokenizer
+
+
+def _texts(count: int) -> Iterable[str]:
+    stream = documents(np.random.default_rng(5))
+    return (next(stream).text for _ in range(count))
+
+
+def begin_with(options: training.Options, tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
+    """A blank teller, or the one that ``--init-from`` names."""
+    if options.init_from is not None:
+        return LlamaForCausalLM.from_pretrained(options.init_from, dtype=torch.float32)
+    return build(tokenizer, width=32, layers=2) if options.smoke else build(tokenizer)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = training.parser(__doc__ or "", "tales", "emoji-tales", 24, 3e-3)
+    options = training.options_from(parser.parse_args(arguments))
+    tokenizer = tokenizer_of(options)
+    torch.manual_seed(options.seed)
+    run = training.Run(
+        options, begin_with(options, tokenizer), weight_decay=0.1, optimizer=build_optimizer
+    )
+    device, averaged = run.accelerator.device, cast(LlamaForCausalLM, run.averaged.module)
+    held_out = to(
+        batch(
+            tokenizer, np.random.default_rng(HELD_OUT_SEED), options.batch_size, LONG, held_out=True
+        ),
+        device,
+    )
+    run.log(parameters=averaged.num_parameters())
+    for rng in run.steps():
+        length = SHORT if run.progress < LONG_FROM else LONG
+        rows = max(1, options.batch_size * SHORT // length)
+        shown = to(batch(tokenizer, rng, rows, length, run.progress), device)
+        with run.accelerator.autocast():
+            logits = run.model(shown.tokens[:, :-1], use_cache=False).logits
+        loss, nats = weighted_loss(logits, shown)
+        run.update(loss)
+        if run.is_due(25):
+            run.log(loss=loss.item(), **parts_of_loss(nats.detach(), shown))
+        if run.is_due(250):
+            run.log(**held_out_losses(averaged, held_out))
+        if run.is_due(1000) and run.step > 0:
+            run.log(**answers_right(averaged, tokenizer, 16))
+            write_samples(averaged, tokenizer, options)
+
+    best = save(averaged, tokenizer, options.output).to(device)
+    run.log(**held_out_losses(best, held_out))
+    run.log(**answers_right(best, tokenizer, 2 if options.smoke else 64))
+    write_samples(best, tokenizer, options)
+    training.keep_log(options)
+
+
+if __name__ == "__main__":
+    main()
