@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Captioner:
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         self._plan = plan
+        self.on_work: Callable[[float], None] = lambda amount: None
         if plan.base.family != "vision-encoder-decoder":
             raise InvalidValue(
                 f"{plan.base.reference} is a {plan.base.family} captioner; give a base that is a "
@@ -61,6 +62,12 @@ class Captioner:
     @property
     def data_size(self) -> str:
         return f"{len(self._seen) + len(self._held_out):,} pictures"
+
+    @property
+    def work(self) -> tuple[int, int]:
+        """Pictures that ``measure`` and ``show`` read, and those of ``glance``; some twice."""
+        pictures = len(self._held_out)
+        return 2 * pictures + min(pictures, SHOWN), 2 * min(pictures, GLANCE)
 
     def open_base(self) -> Any:
         """The base as it is, in float32."""
@@ -133,6 +140,7 @@ class Captioner:
         for start in range(0, len(pairs), READ_AT_ONCE):
             nats, tokens = self._nats(model, pairs[start : start + READ_AT_ONCE])
             means += (nats / tokens).tolist()
+            self.on_work(len(nats))
         return means
 
     @torch.no_grad()
@@ -143,6 +151,7 @@ class Captioner:
             pixels = self._pixels(pairs[start : start + READ_AT_ONCE])
             ids = model.generate(pixel_values=pixels, do_sample=False, num_beams=1)
             texts += self._tokenizer.batch_decode(ids, skip_special_tokens=True)
+            self.on_work(len(ids))
         return texts
 
     def measure(self, model: Any) -> dict[str, Score]:

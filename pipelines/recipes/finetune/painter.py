@@ -6,7 +6,7 @@ is to tell (noise, velocity or the picture), and with which schedule, the base s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,9 @@ PAINTED_AT_A_GLANCE = 16
 """... while it trains: enough to see where it goes, and little time."""
 
 PAINTED_AT_ONCE = 8
+LEAST_PAINTED = 3
+"""Held-out pictures, below which there are no distances."""
+
 SHOWN = 4
 _STEPS, _GUIDANCE = 20, 4.0
 
@@ -53,6 +56,7 @@ class Painter:
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         self._plan = plan
+        self.on_work: Callable[[float], None] = lambda amount: None
         pairs, self.report = usable_pairs(folder, DataLimits())
         seen, held_out = split(len(pairs), plan.validation, plan.options.seed)
         self.pipeline = self.open_base()
@@ -75,6 +79,20 @@ class Painter:
     @property
     def data_size(self) -> str:
         return f"{len(self._texts):,} pictures"
+
+    @property
+    def work(self) -> tuple[int, int]:
+        """Steps of the U-Net that ``measure`` and ``show`` take, and those of ``glance``."""
+        held_out = len(self._held_out)
+        painted = len(self._real) if self._can_paint_for_distances else 0
+        return (
+            held_out + self._steps * (painted + min(held_out, SHOWN)),
+            min(held_out, GLANCE) + self._steps * min(painted, PAINTED_AT_A_GLANCE),
+        )
+
+    @property
+    def _steps(self) -> int:
+        return 2 if self._plan.options.smoke else _STEPS
 
     def open_base(self) -> Any:
         """The base as it is, in float32, all parts frozen but the U-Net.
@@ -210,6 +228,7 @@ class Painter:
             texts = [self._texts[index] for index in few.tolist()]
             hidden = self._hidden(pipeline, texts)
             errors += self._errors(pipeline.unet, few, hidden, steps, generator).tolist()
+            self.on_work(len(few))
         return errors
 
     def measure(self, pipeline: Any) -> dict[str, Score]:
@@ -234,10 +253,14 @@ class Painter:
     def _extractor(self) -> Extractor | None:
         return extractor_at_hand(self._edge)
 
+    @property
+    def _can_paint_for_distances(self) -> bool:
+        return self._extractor is not None and len(self._real) >= LEAST_PAINTED
+
     def _distances(self, pipeline: Any, most: int) -> dict[str, Score]:
         """FID and KID of pictures of the first held-out captions, against their own."""
         extractor, pictures = self._extractor, self._real[:most]
-        if extractor is None or len(pictures) < 3:
+        if extractor is None or len(pictures) < LEAST_PAINTED:
             return {}
         texts = [self._texts[index] for index in self._held_out[: len(pictures)].tolist()]
         ours = extractor.features(self.paint(pipeline, texts))
@@ -254,10 +277,11 @@ class Painter:
             few = list(texts[start : start + PAINTED_AT_ONCE])
             pictures += pipeline(
                 few,
-                num_inference_steps=2 if self._plan.options.smoke else _STEPS,
+                num_inference_steps=self._steps,
                 guidance_scale=_GUIDANCE,
                 generator=[torch.Generator().manual_seed(start + i) for i in range(len(few))],
             ).images
+            self.on_work(self._steps * len(few))
         return pictures
 
     def save(self, folder: Path) -> None:

@@ -20,6 +20,7 @@ from accelerate import PartialState
 from torch import nn
 
 from pipelines.errors import InvalidValue
+from pipelines.events import Progress, Report
 from pipelines.recipes import training
 
 HELD_OUT = "held_out_loss"
@@ -103,7 +104,12 @@ class Tuned:
     log: Callable[..., None]
 
 
-def tune(lesson: Lesson, options: training.Options, patience: int | None) -> Tuned:
+def tune(
+    lesson: Lesson,
+    options: training.Options,
+    patience: int | None,
+    report: Report = lambda progress: None,
+) -> Tuned:
     """Trains until the budget is used, or until ``patience`` evaluations brought nothing.
 
     Raises:
@@ -117,6 +123,7 @@ def tune(lesson: Lesson, options: training.Options, patience: int | None) -> Tun
     every = evaluation_interval(options, lesson.evaluate_every)
 
     def evaluate() -> None:
+        report(_progress("Measuring on held-out data", run))
         with weights.holding(averaged.trained), run.accelerator.autocast(), torch.no_grad():
             lesson.model.train(False)
             scores = lesson.held_out()
@@ -130,6 +137,7 @@ def tune(lesson: Lesson, options: training.Options, patience: int | None) -> Tun
     for rng in run.steps():
         if is_over():
             break
+        report(_progress("Training", run))
         lesson.model.train()
         with run.accelerator.autocast():
             loss = lesson.loss(rng)
@@ -151,6 +159,12 @@ def tune(lesson: Lesson, options: training.Options, patience: int | None) -> Tun
     trained = sum(parameter.numel() for parameter in weights.trained)
     stopped_early = run.progress < 1
     return Tuned(run.step, run.elapsed_seconds, stopped_early, weights.best_value, trained, run.log)
+
+
+def _progress(stage: str, run: training.Run) -> Progress:
+    """How much of the budget is used, and the time left at the pace so far."""
+    left = run.elapsed_seconds * (1 / run.progress - 1) if run.progress > 0 else None
+    return Progress(f"{stage} · step {run.step:,}", run.progress, left)
 
 
 def evaluation_interval(options: training.Options, every: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class Writer:
                 "from a beginning, such as fairytale-gpt."
             )
         self._plan = plan
+        self.on_work: Callable[[float], None] = lambda amount: None
         self._tokenizer: Any = AutoTokenizer.from_pretrained(plan.base.path, **OFFLINE)
         self.texts: Texts = read_texts(plan.data, plan.validation, plan.options.seed)
         self.model: Any = lora.prepared(self.open_base(), plan, "CAUSAL_LM")
@@ -55,6 +56,12 @@ class Writer:
     @property
     def data_size(self) -> str:
         return f"{self.texts.characters:,} characters"
+
+    @property
+    def work(self) -> tuple[int, int]:
+        """Texts that ``measure`` and ``show`` read or write, and those of ``glance``."""
+        passages = len(self.texts.held_out)
+        return passages + len(PROMPTS), min(passages, GLANCE_PASSAGES)
 
     def open_base(self) -> Any:
         """The base as it is, in float32."""
@@ -97,6 +104,7 @@ class Writer:
         for start in range(0, len(row) - 1, self._context):
             window = tokens[start : start + self._context + 1]
             nats += next_token_loss(model, window[None]).item() * (len(window) - 1)
+        self.on_work(1)
         return nats
 
     def measure(self, model: Any) -> dict[str, Score]:
@@ -127,6 +135,7 @@ class Writer:
                 temperature=0.8,
             )
             texts.append(str(self._tokenizer.decode(output[0], skip_special_tokens=True)))
+            self.on_work(1)
         return texts
 
     def write_samples(self, before: Sequence[str], after: Sequence[str], folder: Path) -> str:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from pipelines.events import Progress
 from pipelines.recipes import extractor
+from pipelines.recipes.finetune import train
 from pipelines.recipes.finetune.captioner import Captioner
 from pipelines.recipes.finetune.painter import Painter
 from pipelines.recipes.finetune.train import finetune
@@ -52,3 +54,33 @@ def test_the_last_points_of_the_curves_are_the_scores_of_the_saved_files(
     assert again == pytest.approx({name: last[name] for name in again}, abs=1e-5)
     assert last["step"] == 6
     assert len(curve) == 6, "the moving average at every step stands before it"
+
+
+@pytest.mark.parametrize("mode", ["writer", "painter", "captioner"])
+def test_each_stage_says_how_far_it_is(
+    mode: str,
+    tale: Path,
+    imagefolder: Path,
+    models_dir: Path,
+    plan_for: PlanFor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(extractor, "MODELS", models_dir)
+    monkeypatch.setattr(extractor, "_CAPTIONER", "tiny-captioner")
+    told: list[Progress] = []
+    monkeypatch.setattr(train, "ProgressFile", lambda folder: told.append)
+    finetune(plan_for(mode, tale if mode == "writer" else imagefolder, validation=0.4, steps=3))
+    stages = list(dict.fromkeys(progress.message.split(" · ")[0] for progress in told))
+    base, tuned = f"Measuring tiny-{mode}", "Measuring run-out"
+    assert stages == [
+        f"Loading tiny-{mode} and the data", "Training", "Measuring on held-out data", "Saving",
+        base, tuned,
+    ]  # fmt: skip
+    steps = [each.message for each in told if each.message.startswith("Training")]
+    assert steps == [f"Training · step {step}" for step in range(3)]
+    measured = [each for each in told if each.message in (base, tuned)]
+    fractions = [each.fraction for each in measured if each.fraction is not None]
+    assert len(fractions) == len(measured)
+    assert fractions == sorted(set(fractions)), "more was done than was announced"
+    assert fractions[-1] == 1, "less was done than was announced"
+    assert measured[-1].seconds_left == 0
