@@ -50,11 +50,6 @@ def whole_number(name: str, value: object, low: int, high: int, otherwise: str =
     return value
 
 
-def whole_number_or_own(name: str, value: object, low: int, high: int) -> int | None:
-    """As ``whole_number``; None and -1 leave it to the model, and become None."""
-    return None if _is_own(value) else whole_number(name, value, low, high, _OR_OWN)
-
-
 def number(name: str, value: object, low: float, high: float, otherwise: str = "") -> float:
     """``value`` as a finite float in [low, high].
 
@@ -73,11 +68,6 @@ def number(name: str, value: object, low: float, high: float, otherwise: str = "
             f"{name} is {abbreviated(value)}; give a number from {low:g} to {high:g}{otherwise}."
         )
     return float(value)
-
-
-def number_or_own(name: str, value: object, low: float, high: float) -> float | None:
-    """As ``number``; None and -1 leave it to the model, and become None."""
-    return None if _is_own(value) else number(name, value, low, high, _OR_OWN)
 
 
 def _is_own(value: object) -> bool:
@@ -134,17 +124,13 @@ def known_task(value: object, name: str = "task") -> TaskRecord:
 
 
 def seed_or_none(value: object) -> int | None:
-    """A seed from 0 to 2^63 - 1; None and -1 ask for a random one."""
-    if value is None or (value == -1 and not isinstance(value, bool)):
-        return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_SEED:
-        raise InvalidValue(
-            f"seed is {abbreviated(value)}; give a whole number from 0 to {MAX_SEED}, "
-            "or -1 for a random one."
-        )
-    return value
+    """A seed from 0 to 2^63 - 1; None and -1 stand for a random one, and become None.
+
+    Raises:
+        InvalidValue: anything else.
+    """
+    otherwise = ", or -1 for a random one"
+    return None if _is_own(value) else whole_number("seed", value, 0, MAX_SEED, otherwise)
 
 
 _Record = TypeVar("_Record")
@@ -192,8 +178,10 @@ class Whole(Rule):
     or_own: bool = False
 
     def check(self, name: str, value: object, limits: Limits) -> int | None:
-        checker = whole_number_or_own if self.or_own else whole_number
-        return checker(name, value, self.low, int(bound(self.high, limits)))
+        if self.or_own and _is_own(value):
+            return None
+        otherwise = _OR_OWN if self.or_own else ""
+        return whole_number(name, value, self.low, int(bound(self.high, limits)), otherwise)
 
 
 @dataclass(frozen=True)
@@ -205,8 +193,10 @@ class Number(Rule):
     or_own: bool = False
 
     def check(self, name: str, value: object, limits: Limits) -> float | None:
-        checker = number_or_own if self.or_own else number
-        return checker(name, value, self.low, bound(self.high, limits))
+        if self.or_own and _is_own(value):
+            return None
+        otherwise = _OR_OWN if self.or_own else ""
+        return number(name, value, self.low, bound(self.high, limits), otherwise)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,11 @@ import pytest
 
 from pipelines import validation
 from pipelines.errors import InvalidValue
+from pipelines.settings import Limits
+from pipelines.validation import Number, Whole
+
+STEPS, GUIDANCE = Whole(1, "steps", or_own=True), Number(0, "guidance_scale", or_own=True)
+LIMITS = Limits()
 
 
 @pytest.mark.parametrize(("given", "is_read_as"), [(1, 1), (150, 150), (20.0, 20)])
@@ -43,23 +48,23 @@ def test_what_is_no_number_in_range_is_refused(given: Any) -> None:
 
 @pytest.mark.parametrize("given", [None, -1, -1.0])
 def test_what_is_left_to_the_model_is_none(given: Any) -> None:
-    assert validation.whole_number_or_own("steps", given, 1, 150) is None
-    assert validation.number_or_own("guidance_scale", given, 0, 30) is None
+    assert STEPS.check("steps", given, LIMITS) is None
+    assert GUIDANCE.check("guidance_scale", given, LIMITS) is None
 
 
 @pytest.mark.parametrize("given", [-2, 151, True, "-1", math.nan])
 def test_what_is_neither_in_range_nor_left_to_the_model_is_refused(given: Any) -> None:
     with pytest.raises(InvalidValue, match=r"from 1 to 150, or -1 for the model's own\.$"):
-        validation.whole_number_or_own("steps", given, 1, 150)
+        STEPS.check("steps", given, LIMITS)
     with pytest.raises(InvalidValue, match=r"from 0 to 30, or -1 for the model's own\.$"):
-        validation.number_or_own("guidance_scale", given, 0, 30)
+        GUIDANCE.check("guidance_scale", given, LIMITS)
 
 
 def test_what_is_in_range_is_not_left_to_the_model() -> None:
-    assert validation.whole_number_or_own("steps", 1.0, 1, 150) == 1
-    assert validation.number_or_own("guidance_scale", 0, 0, 30) == 0
+    assert STEPS.check("steps", 1.0, LIMITS) == 1
+    assert GUIDANCE.check("guidance_scale", 0, LIMITS) == 0
     with pytest.raises(InvalidValue, match="steps is 0"):
-        validation.whole_number_or_own("steps", 0, 1, 150)
+        STEPS.check("steps", 0, LIMITS)
 
 
 @pytest.mark.parametrize("given", ["", "a cat", "x" * 50])

@@ -8,13 +8,12 @@ the same directory, and falls under the same budget, as the models of the Hub.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from pipelines.datasets.repository import Chosen, Listing, data_errors
 from pipelines.events import Report
-from pipelines.hub.disk import make_room, repository_folder
+from pipelines.hub.disk import make_room, missing, repository_folder
 from pipelines.hub.download import check_room, prune
 from pipelines.hub.offline_index import entry_of, newest_first, record_commit, remark, revision_of
 from pipelines.hub.references import Reference
@@ -33,15 +32,15 @@ def download(listing: Listing, chosen: Chosen, settings: Settings, report: Repor
     """
     repository = data_folder(listing.where, settings)
     folder = repository / "snapshots" / listing.commit
-    missing = _missing(folder, chosen.files)
-    size = sum(missing.values())
+    needed = missing(folder, chosen.files)
+    size = sum(needed.values())
     check_room(listing.where.name, size, settings)
     prune(repository)
     make_room(size, settings, {listing.commit})
     record_commit(repository, listing.where, listing.commit, chosen.files, listing.needs_token)
     transfer = Transfer(listing.where.name, size, report)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        fetching = [pool.submit(_fetch, listing, n, settings, transfer) for n in missing]
+        fetching = [pool.submit(_fetch, listing, n, settings, transfer) for n in needed]
         try:
             for done in as_completed(fetching):
                 done.result()
@@ -61,7 +60,7 @@ def offline_listing(where: Reference, settings: Settings) -> Listing | None:
         return None
     for commit in newest_first(revision_of(where), entry):
         files = entry["files"][commit]
-        if not _missing(repository / "snapshots" / commit, files):
+        if not missing(repository / "snapshots" / commit, files):
             needs_token = entry["needs_token"]
             return Listing(where, commit, files, needs_token, note=remark(where, commit))
     return None
@@ -70,15 +69,6 @@ def offline_listing(where: Reference, settings: Settings) -> Listing | None:
 def data_folder(where: Reference, settings: Settings) -> Path:
     """Where the Hub's client keeps a data set."""
     return repository_folder(where.repo, settings, "data set")
-
-
-def _missing(folder: Path, files: Mapping[str, int]) -> dict[str, int]:
-    """Those of the files that are not in a folder, or not as long."""
-    return {name: size for name, size in files.items() if _size_of(folder / name) != size}
-
-
-def _size_of(file: Path) -> int:
-    return file.stat().st_size if file.is_file() else -1
 
 
 def _fetch(listing: Listing, name: str, settings: Settings, transfer: Transfer) -> None:

@@ -14,11 +14,9 @@ from pipelines.errors import ModelUnavailable, WrongTask, abbreviated
 from pipelines.events import Report
 from pipelines.hub import Snapshot, local_models, parse_reference, read_json
 from pipelines.hub.checks import Findings, check_access, check_memory, check_weights
-from pipelines.hub.disk import mark_used, missing_files
-from pipelines.hub.download import download
+from pipelines.hub.download import fetched, found_on_disk
 from pipelines.hub.local import content_hash
 from pipelines.hub.remote import Repository
-from pipelines.hub.selection import select
 from pipelines.hub.snapshots import find_parts, is_half, notes_on
 from pipelines.hub.sources import Folder, Source, configuration_of
 from pipelines.settings import Settings
@@ -47,15 +45,17 @@ def resolve_clip(
         OutOfBudget: it is larger than the memory budget.
     """
     source, notes = _found(name.strip(), settings, report)
-    if isinstance(source, Repository):
-        source = _on_disk(source, settings, device, report, in_use)
+    check_access(source)
+    source = found_on_disk(source, is_half(device), settings)
+    _vetted(source, settings, device)
+    source = fetched(source, is_half(device), settings, report, in_use)
     findings = _vetted(source, settings, device)
     return Snapshot(
         reference=source.reference,
         path=source.path,
         commit=source.commit,
         task="describe",
-        weight_bytes=sum(source.files[file] for file in findings.selection.weights),
+        weight_bytes=sum(findings.selection.weights.values()),
         parameters=findings.parameters,
         family="clip",
         variant=findings.selection.variant,
@@ -81,20 +81,6 @@ def _found(
     if parts.adapters:
         raise WrongTask(f"{name} is an adapter (LoRA); a whole CLIP model is needed.")
     return parts.base, notes_on(parts)
-
-
-def _on_disk(
-    source: Repository, settings: Settings, device: Device, report: Report,
-    in_use: Collection[str],
-) -> Folder:  # fmt: skip
-    """The folder with its files; their headers are vetted before they are fetched."""
-    check_access(source)
-    selection = select(source.files, is_half(device))
-    if missing_files(source, selection, settings):
-        _vetted(source, settings, device)
-    path = download(source, selection, settings, report, in_use)
-    mark_used(source.where.repo, source.commit, settings)
-    return Folder(source.reference, path, source.commit)
 
 
 def _vetted(source: Source, settings: Settings, device: Device) -> Findings:

@@ -9,7 +9,7 @@ loaded: the name of the base that an adapter gives is often that of a copy.
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +176,7 @@ def _is_tame(pattern: str) -> bool:
     return len(re.findall(r"[*+{]", plain)) <= 4 and not re.search(r"\)[*+{]", plain)
 
 
-def check_fit(adapter: Source, base: Source, base_weights: tuple[str, ...]) -> None:
+def check_fit(adapter: Source, base: Source, base_weights: Iterable[str]) -> None:
     """Refuses an adapter with a layer that its base has not, or has in another shape.
 
     Raises:
@@ -256,7 +256,7 @@ class _Layers:
     their files, only the shapes can be told here; names are when the adapter is put on.
     """
 
-    def __init__(self, base: Source, weights: tuple[str, ...]) -> None:
+    def __init__(self, base: Source, weights: Iterable[str]) -> None:
         self._by_end: dict[str, list[tuple[int, ...]]] = {}
         self._is_renamed = family_of(configuration_of(base)) in _RENAMED
         for file in weights:

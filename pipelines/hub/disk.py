@@ -1,22 +1,21 @@
-"""What of the Hub is on this disk: how large, when last used; and how room is made.
+"""The downloads on this disk: their sizes, when they were last used, and how room is made.
 
-Times are kept on the folder of each commit, for the disk's own notes of who read what are
-often switched off.
+The modification time of a commit's folder is its time of last use, because access times are
+switched off on many disks.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pipelines.device import mebibytes
 from pipelines.errors import ModelUnavailable, abbreviated
-from pipelines.hub.remote import Repository
-from pipelines.hub.selection import Selection
+from pipelines.hub.references import Reference
 from pipelines.settings import Settings
 
 Kind = Literal["model", "data set"]
@@ -37,7 +36,7 @@ class Stored:
 
 
 def stored(settings: Settings) -> list[Stored]:
-    """What has been downloaded, most recently used first."""
+    """All downloads, most recently used first."""
     if not _cache(settings).is_dir():
         return []
     from huggingface_hub import scan_cache_dir
@@ -78,10 +77,10 @@ def delete(reference: str, commit: str, settings: Settings, in_use: Collection[s
 
 
 def make_room(needed_bytes: int, settings: Settings, in_use: Collection[str] = ()) -> None:
-    """Deletes what was used least recently, until so many bytes fit the disk budget.
+    """Deletes the least recently used downloads until so many bytes fit the disk budget.
 
     Raises:
-        ModelUnavailable: what is in use leaves too little.
+        ModelUnavailable: the downloads in use leave too little.
     """
     there = stored(settings) if needed_bytes else []
     held = sum(one.size_bytes for one in there)
@@ -99,30 +98,29 @@ def make_room(needed_bytes: int, settings: Settings, in_use: Collection[str] = (
         )
 
 
-def mark_used(repo: str, commit: str, settings: Settings) -> None:
-    """Notes that a commit on disk is used now."""
-    os.utime(repository_folder(repo, settings) / "snapshots" / commit)
-
-
 def repository_folder(repo: str, settings: Settings, kind: Kind = "model") -> Path:
     """Where the Hub's client keeps a repository; its name is vetted and holds no step upwards."""
     return _cache(settings) / f"{_FOLDERS[kind]}--{repo.replace('/', '--')}"
 
 
-def snapshot_folder(source: Repository, settings: Settings) -> Path:
+def snapshot_folder(where: Reference, commit: str, settings: Settings) -> Path:
     """Where the Hub's client puts the files of this commit and folder."""
-    top = repository_folder(source.where.repo, settings) / "snapshots" / source.commit
-    return top / source.where.folder
+    return repository_folder(where.repo, settings) / "snapshots" / commit / where.folder
 
 
-def missing_files(source: Repository, selection: Selection, settings: Settings) -> list[str]:
-    """Those of the selected files that are not on disk at this commit, or not as long."""
-    folder = snapshot_folder(source, settings)
-    return [
-        name
-        for name in selection.all
-        if not (folder / name).is_file() or (folder / name).stat().st_size != source.files[name]
-    ]
+def mark_used(repo: str, commit: str, settings: Settings) -> None:
+    """Sets the time of last use of a commit on disk to now."""
+    os.utime(repository_folder(repo, settings) / "snapshots" / commit)
+
+
+def missing(folder: Path, files: Mapping[str, int]) -> dict[str, int]:
+    """Those of the files, sizes in bytes by path, that the folder has not, or not of this size."""
+    there = {name: folder / name for name in files}
+    return {
+        name: size
+        for name, size in files.items()
+        if not there[name].is_file() or there[name].stat().st_size != size
+    }
 
 
 def _cache(settings: Settings) -> Path:

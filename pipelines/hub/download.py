@@ -1,8 +1,9 @@
-"""Fetches the chosen files of a repository into the data directory.
+"""Fetches the selected files of a repository into the data directory.
 
-What is whole stays; what is not is fetched again from its beginning, for the Hub's client
-gives each attempt a file of its own. Progress is told at each chunk, and whoever is told may
-raise, which ends the download.
+A complete file stays; an incomplete one is fetched again from its beginning, for the Hub's client
+gives each attempt a file of its own. Progress is reported at each chunk, and the report may raise,
+which ends the download. ``snapshot_download`` is not used: it ends only when all files that it has
+queued have ended, and takes the Hub's refusals for a missing connection.
 """
 
 from __future__ import annotations
@@ -15,45 +16,79 @@ from pathlib import Path
 from pipelines.device import mebibytes
 from pipelines.errors import ModelUnavailable
 from pipelines.events import Report
-from pipelines.hub.disk import make_room, missing_files, repository_folder, snapshot_folder
+from pipelines.hub.disk import make_room, mark_used, missing, repository_folder, snapshot_folder
 from pipelines.hub.offline import record
 from pipelines.hub.remote import Repository, hub_errors, is_of_transport
-from pipelines.hub.selection import Selection
+from pipelines.hub.selection import select
+from pipelines.hub.sources import Folder
 from pipelines.hub.transfer import Transfer
 from pipelines.settings import Settings
 
 _STALE_SECONDS = 600
 
 
-def download(
-    source: Repository,
-    selection: Selection,
+def found_on_disk(
+    source: Folder | Repository, half: bool, settings: Settings
+) -> Folder | Repository:
+    """The folder of a repository that is complete on disk, which needs no more of the Hub.
+
+    Args:
+        half: whether a copy of the weights in half precision is preferred.
+    """
+    if isinstance(source, Folder):
+        return source
+    folder = snapshot_folder(source.where, source.commit, settings)
+    if missing(folder, select(source.files, half).all):
+        return source
+    record(source, settings)
+    return _opened(source, settings)
+
+
+def fetched(
+    source: Folder | Repository,
+    half: bool,
     settings: Settings,
     report: Report,
     in_use: Collection[str] = (),
-) -> Path:
+) -> Folder:
     """The folder that holds the selected files, once all of them are there.
+
+    Args:
+        half: whether a copy of the weights in half precision is preferred.
+        in_use: commits that must stay on disk when room is made.
 
     Raises:
         ModelUnavailable: too large for the limits or the disk, or the connection was lost.
     """
-    missing = missing_files(source, selection, settings)
-    size = sum(source.files[name] for name in missing)
+    if isinstance(source, Folder):
+        return source
+    folder = snapshot_folder(source.where, source.commit, settings)
+    needed = missing(folder, select(source.files, half).all)
+    size = sum(needed.values())
     check_room(source.reference, size, settings)
     prune(repository_folder(source.where.repo, settings))
     make_room(size, settings, {*in_use, source.commit})
     record(source, settings)
     transfer = Transfer(source.reference, size, report)
-    for name in missing:
+    for name in needed:
         _fetch(source, name, settings, transfer)
-    return snapshot_folder(source, settings)
+    return _opened(source, settings)
+
+
+def _opened(source: Repository, settings: Settings) -> Folder:
+    mark_used(source.where.repo, source.commit, settings)
+    folder = snapshot_folder(source.where, source.commit, settings)
+    return Folder(source.reference, folder, source.commit)
 
 
 def check_room(name: str, size: int, settings: Settings) -> None:
-    """Refuses a download that is not allowed or does not fit the disk.
+    """Refuses a download that is larger than the limits or the disk allow.
+
+    Args:
+        size: in bytes.
 
     Raises:
-        ModelUnavailable: with the sizes of both.
+        ModelUnavailable: naming the size and the limit.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(settings.data_dir).free
@@ -81,7 +116,9 @@ def _fetch(source: Repository, name: str, settings: Settings, transfer: Transfer
                 cache_dir=settings.data_dir / "hub",
                 token=source.token,
                 tqdm_class=bar,
-                force_download=(snapshot_folder(source, settings) / name).exists(),
+                force_download=(
+                    snapshot_folder(source.where, source.commit, settings) / name
+                ).exists(),
             )
     except ModelUnavailable as error:
         cause = error.__cause__
@@ -95,7 +132,7 @@ def _fetch(source: Repository, name: str, settings: Settings, transfer: Transfer
 
 
 def prune(repository: Path) -> None:
-    """Deletes what downloads left behind that were killed with their process."""
+    """Deletes the incomplete files of downloads that were killed with their process."""
     for file in (repository / "blobs").glob("*.incomplete"):
         if time.time() - file.stat().st_mtime > _STALE_SECONDS:
             file.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import ModelUnavailable
-from pipelines.hub.disk import mark_used, missing_files, repository_folder, snapshot_folder
+from pipelines.hub.disk import mark_used, missing, repository_folder, snapshot_folder
 from pipelines.hub.families import read_json
 from pipelines.hub.local import local_models, names_of
 from pipelines.hub.offline_index import (
@@ -30,13 +30,13 @@ _MOST_NAMED = 3
 
 
 def record(source: Repository, settings: Settings) -> None:
-    """Writes down what a revision stands for and which files it needs, as they are fetched."""
-    needed = {name for half in (True, False) for name in select(source.files, half).all}
+    """Writes the commit of a revision and the files that it needs into the offline index."""
+    needed = select(source.files, half=True).all | select(source.files).all
     record_commit(
         repository_folder(source.where.repo, settings),
         source.where,
         source.commit,
-        {name: source.files[name] for name in needed},
+        needed,
         needs_token=source.is_private or source.is_gated,
     )
 
@@ -64,11 +64,11 @@ def _refuse_with_what_is_here(
 ) -> None:
     """Raises ModelUnavailable where there is a part of a model, or another revision of it."""
     for commit in newest_first(revision, entry):
-        missing = ", ".join(_missing(where, commit, entry["files"][commit], settings)[:_MOST_NAMED])
+        lacks = ", ".join(list(_missing(where, commit, entry, settings))[:_MOST_NAMED])
         if (repository_folder(where.repo, settings) / "snapshots" / commit).is_dir():
             raise ModelUnavailable(
                 f"The Hub could not be reached, and {where.name} is not whole on this disk; it "
-                f"lacks {missing}. What is here is kept; try again when there is a connection."
+                f"lacks {lacks}. What is here is kept; try again when there is a connection."
             )
     others = [name for name in entry["revisions"] if _whole(where, name, entry, settings)]
     if others:
@@ -111,20 +111,17 @@ def downloaded(settings: Settings) -> dict[str, Folder]:
 def _whole(
     where: Reference, revision: str, entry: dict[str, Any], settings: Settings
 ) -> Folder | None:
-    """The newest commit of a revision of which nothing is missing, in either precision."""
+    """The newest commit of a revision that is complete on disk, in either precision."""
     for commit in newest_first(revision, entry):
-        files = entry["files"][commit]
-        if not _missing(where, commit, files, settings):
-            path = snapshot_folder(_repository(where, commit, files), settings)
+        if not _missing(where, commit, entry, settings):
+            path = snapshot_folder(where, commit, settings)
             return Folder(where.name, path, commit, remark(where, commit))
     return None
 
 
-def _missing(where: Reference, commit: str, files: dict[str, int], settings: Settings) -> list[str]:
-    source = _repository(where, commit, files)
-    halves = (missing_files(source, select(files, half), settings) for half in (False, True))
-    return min(halves, key=len)
-
-
-def _repository(where: Reference, commit: str, files: dict[str, int]) -> Repository:
-    return Repository(where, commit, files, licence=None, is_gated=False, is_private=False)
+def _missing(
+    where: Reference, commit: str, entry: dict[str, Any], settings: Settings
+) -> dict[str, int]:
+    """What a commit lacks on disk in the precision of which it has more."""
+    folder, files = snapshot_folder(where, commit, settings), entry["files"][commit]
+    return min((missing(folder, select(files, half).all) for half in (False, True)), key=len)

@@ -1,4 +1,4 @@
-"""What a model would take, told before a byte of its weights is fetched.
+"""What a model would take, found out before a byte of its weights is fetched.
 
 Sizes come from the Hub's list of files, and memory from the headers of the weights: the
 numbers are those that loading it will then show.
@@ -14,14 +14,14 @@ from pathlib import Path
 from pipelines.device import Device, mebibytes
 from pipelines.errors import OutOfBudget, StudioError
 from pipelines.hub.checks import check_access, check_kind, check_weights
-from pipelines.hub.disk import missing_files
+from pipelines.hub.disk import missing, snapshot_folder
 from pipelines.hub.download import check_room
 from pipelines.hub.families import family_of, task_of_family
 from pipelines.hub.references import composed_name
 from pipelines.hub.remote import Repository
 from pipelines.hub.selection import select
 from pipelines.hub.snapshots import (
-    Parts,
+    Found,
     adapters_memory,
     check_parts,
     find_parts,
@@ -69,11 +69,10 @@ class Preflight:
 
 
 def preflight(reference: object, task: Task, settings: Settings, device: Device) -> Preflight:
-    """All that can be known of a model without its weights, and a verdict.
+    """What the headers and lists of files say of a model, and whether it can be used here.
 
     Raises:
-        ModelUnavailable: there is nothing to tell about: no reference, no such repository or
-            revision, or no Hub.
+        ModelUnavailable: there is no such model, repository or revision, or no Hub.
     """
     parts = find_parts(reference, task, settings, lambda progress: None)
     found = _sizes(parts, settings, device)
@@ -101,19 +100,16 @@ def preflight(reference: object, task: Task, settings: Settings, device: Device)
     return replace(found, fits=True, verdict=_yes(found), notes=notes_on(parts))
 
 
-def _sizes(parts: Parts, settings: Settings, device: Device) -> Preflight:
-    """What the lists of files tell."""
+def _sizes(parts: Found, settings: Settings, device: Device) -> Preflight:
+    """What the lists of files say."""
     base = parts.base
-    sources = [base, *(source for source, _ in parts.adapters)]
-    adapters = [(source.reference, weight) for source, weight in parts.adapters]
-    count = total = to_fetch = 0
-    for source in sources:
-        selection = select(source.files, is_half(device))
-        count += len(selection.all)
-        total += sum(source.files[name] for name in selection.all)
-        if isinstance(source, Repository):
-            missing = missing_files(source, selection, settings)
-            to_fetch += sum(source.files[name] for name in missing)
+    adapters = [(place.reference, weight) for place, weight in parts.adapters]
+    wanted = [select(place.files, is_half(device)).all for place in parts.places]
+    to_fetch = [
+        missing(snapshot_folder(place.where, place.commit, settings), files)
+        for place, files in zip(parts.places, wanted, strict=True)
+        if isinstance(place, Repository)
+    ]
     return Preflight(
         reference=composed_name(base.reference, adapters),
         commit=base.commit,
@@ -121,9 +117,9 @@ def _sizes(parts: Parts, settings: Settings, device: Device) -> Preflight:
         is_gated=isinstance(base, Repository) and base.is_gated,
         is_private=isinstance(base, Repository) and base.is_private,
         licence=card_entry(base, "license") if isinstance(base, Folder) else base.licence,
-        files=count,
-        bytes_total=total,
-        bytes_to_fetch=to_fetch,
+        files=sum(map(len, wanted)),
+        bytes_total=sum(sum(files.values()) for files in wanted),
+        bytes_to_fetch=sum(sum(files.values()) for files in to_fetch),
         free_disk_bytes=_free_disk(settings.data_dir),
         memory_budget_bytes=settings.memory_budget_bytes,
         computed_in=device.dtype_name,

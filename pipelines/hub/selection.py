@@ -26,15 +26,18 @@ _NOT_NEEDED = frozenset({"safety_checker"})  # pictures are not checked by it; s
 
 @dataclass(frozen=True)
 class Selection:
-    """The files to fetch and load. ``variant`` is diffusers' word for the copy: ``fp16``."""
+    """The files to fetch and load, with their sizes in bytes.
 
-    weights: tuple[str, ...]
-    others: tuple[str, ...]
+    ``variant`` is diffusers' word for the copy of the weights: ``fp16``.
+    """
+
+    weights: Mapping[str, int]
+    others: Mapping[str, int]
     variant: str | None = None
 
     @property
-    def all(self) -> tuple[str, ...]:
-        return (*self.others, *self.weights)
+    def all(self) -> dict[str, int]:
+        return {**self.others, **self.weights}
 
 
 def select(files: Mapping[str, int], half: bool = False) -> Selection:
@@ -45,11 +48,15 @@ def select(files: Mapping[str, int], half: bool = False) -> Selection:
         half: whether a copy in half precision is preferred where there are two.
     """
     names = sorted(files)
-    log = (TRAINING_LOG,) if 0 < files.get(TRAINING_LOG, 0) <= LARGEST_LOG_BYTES else ()
+    log = [TRAINING_LOG] if 0 < files.get(TRAINING_LOG, 0) <= LARGEST_LOG_BYTES else []
+
+    def selection(weights: list[str], others: list[str], variant: str | None = None) -> Selection:
+        return Selection(_sized(files, weights), _sized(files, others + log), variant)
+
     if is_adapter_of(names):
         weights = PEFT_WEIGHTS if CONFIG in names else DIFFUSERS_WEIGHTS
-        others = tuple(name for name in (CONFIG, "README.md") if name in names)
-        return Selection((weights,) if weights in names else (), others + log)
+        others = [name for name in (CONFIG, "README.md") if name in names]
+        return selection([weights] if weights in names else [], others)
     is_pipeline = "model_index.json" in names
     by_folder: dict[str, list[str]] = {}
     for name in names:
@@ -62,15 +69,20 @@ def select(files: Mapping[str, int], half: bool = False) -> Selection:
         if not (is_pipeline and folder == "")  # single-file checkpoints lie there
     }
     chosen = [(f"{folder}/".lstrip("/"), copy) for folder, copy in weights_in.items()]
-    weights_names = tuple(prefix + file for prefix, copy in chosen for file in copy[1])
-    others = tuple(
+    others = [
         f"{folder}/{file}".lstrip("/")
         for folder, found in by_folder.items()
         for file in found
         if file.endswith(_DESCRIBES) and _is_wanted_index(file, weights_in.get(folder))
-    )
+    ]
     variant = next((copy[0] for _, copy in chosen if copy[0]), None)
-    return Selection(weights_names, others + log, variant)
+    return selection(
+        [prefix + file for prefix, copy in chosen for file in copy[1]], others, variant
+    )
+
+
+def _sized(files: Mapping[str, int], names: list[str]) -> dict[str, int]:
+    return {name: files[name] for name in names}
 
 
 _Copy = tuple[str, tuple[str, ...]]

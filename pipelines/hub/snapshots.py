@@ -7,9 +7,10 @@ more trusted than a visitor's.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from pipelines.device import Device
 from pipelines.errors import ModelUnavailable, abbreviated
@@ -23,13 +24,11 @@ from pipelines.hub.adapters import (
     weights_file,
 )
 from pipelines.hub.checks import Findings, check_access, check_kind, check_memory, check_weights
-from pipelines.hub.disk import mark_used, missing_files, snapshot_folder
-from pipelines.hub.download import download
+from pipelines.hub.download import fetched, found_on_disk
 from pipelines.hub.local import content_hash, local_models, what_is_allowed
-from pipelines.hub.offline import offline_folder, record
+from pipelines.hub.offline import offline_folder
 from pipelines.hub.references import Part, composed_name, parse_composition, parse_reference
 from pipelines.hub.remote import OutOfReach, Repository, look_up
-from pipelines.hub.selection import select
 from pipelines.hub.sources import Folder
 from pipelines.settings import Settings
 from pipelines.tasks import Task
@@ -73,12 +72,29 @@ class Snapshot:
         return composed_name(self.reference, [(a.reference, a.weight) for a in self.adapters])
 
 
-@dataclass(frozen=True)
-class Parts:
-    """A reference taken apart, and each part found: on disk, or on the Hub and not yet fetched."""
+_Place = TypeVar("_Place", bound=Folder | Repository, covariant=True)
+_Other = TypeVar("_Other", bound=Folder | Repository)
 
-    base: Folder | Repository
-    adapters: tuple[tuple[Folder | Repository, float], ...]
+
+@dataclass(frozen=True)
+class Parts(Generic[_Place]):
+    """The base and the adapters that a reference names, each with its place, adapters with their
+    weights: folders on disk, or repositories of the Hub."""
+
+    base: _Place
+    adapters: tuple[tuple[_Place, float], ...]
+
+    @property
+    def places(self) -> list[_Place]:
+        return [self.base, *(place for place, _ in self.adapters)]
+
+    def each(self, change: Callable[[_Place], _Other]) -> Parts[_Other]:
+        """The same parts in other places."""
+        adapters = tuple((change(place), weight) for place, weight in self.adapters)
+        return Parts(change(self.base), adapters)
+
+
+Found = Parts[Folder | Repository]
 
 
 def resolve(
@@ -105,39 +121,40 @@ def resolve(
         WrongTask: the checkpoint does something else.
         OutOfBudget: it is larger than the memory budget.
     """
-    tell = report or (lambda progress: None)
-    half = is_half(device)
-    found = find_parts(reference, task, settings, tell)
-    parts = Parts(
-        _fetched(found.base, half, settings),
-        tuple((_fetched(source, half, settings), weight) for source, weight in found.adapters),
-    )
+    tell, half = report or (lambda progress: None), is_half(device)
+    parts = find_parts(reference, task, settings, tell)
+    parts = parts.each(lambda place: found_on_disk(place, half, settings))
     findings = check_parts(parts, task, settings, device)
-    keep = {*in_use, parts.base.commit, *(source.commit for source, _ in parts.adapters)}
-    base = _on_disk(parts.base, half, settings, tell, keep)
-    family = check_kind(base, task)
-    if base is not parts.base:  # it has been fetched since
-        findings = check_weights(base, half)
-    adapters = tuple(
-        _adapter(_on_disk(source, half, settings, tell, keep), weight)
-        for source, weight in parts.adapters
-    )
+    keep = {*in_use, *(place.commit for place in parts.places)}
+    folders = parts.each(lambda place: fetched(place, half, settings, tell, keep))
+    if folders != parts:  # a repository may say one thing and send another
+        findings = check_parts(folders, task, settings, device)
+    return _snapshot(folders, findings, task)
+
+
+def _snapshot(parts: Parts[Folder], findings: Findings, task: Task) -> Snapshot:
+    base = parts.base
     return Snapshot(
         reference=base.reference,
         path=base.path,
         commit=base.commit,
         task=task,
-        weight_bytes=sum(base.files[name] for name in findings.selection.weights),
+        weight_bytes=sum(findings.selection.weights.values()),
         parameters=findings.parameters,
-        family=family,
+        family=check_kind(base, task),
         variant=findings.selection.variant,
-        adapters=adapters,
+        adapters=tuple(_adapter(folder, weight) for folder, weight in parts.adapters),
         notes=notes_on(parts),
     )
 
 
-def find_parts(reference: object, task: Task, settings: Settings, tell: Report) -> Parts:
-    """Where a reference's base and adapters are. Asks the Hub; fetches small files at most.
+def _adapter(folder: Folder, weight: float) -> Adapter:
+    size = weights_file(folder.path).stat().st_size
+    return Adapter(folder.reference, folder.path, folder.commit, weight, size)
+
+
+def find_parts(reference: object, task: Task, settings: Settings, tell: Report) -> Found:
+    """Finds a reference's base and adapters. Asks the Hub; fetches small files at most.
 
     Raises:
         ModelUnavailable: malformed, unknown or unreachable, or no base with adapters.
@@ -203,9 +220,8 @@ def _find(name: str, task: Task, settings: Settings, tell: Report) -> Folder | R
         return folder
 
 
-def check_parts(parts: Parts, task: Task, settings: Settings, device: Device | None) -> Findings:
-    """All that can be told of base and adapters before a byte of weights is fetched; returns what
-    the base's headers tell.
+def check_parts(parts: Found, task: Task, settings: Settings, device: Device | None) -> Findings:
+    """Checks base and adapters, without fetching a byte of weights; returns the base's findings.
 
     Raises:
         StudioError: naming the first thing that is wrong.
@@ -232,7 +248,7 @@ def check_parts(parts: Parts, task: Task, settings: Settings, device: Device | N
     return findings
 
 
-def adapters_memory(parts: Parts, device: Device) -> int:
+def adapters_memory(parts: Found, device: Device) -> int:
     """The bytes that the adapters of non-zero weight take beside their base."""
     return sum(memory_bytes(source, device) for source, weight in parts.adapters if weight != 0)
 
@@ -242,43 +258,11 @@ def is_half(device: Device | None) -> bool:
     return device is not None and device.dtype_name == "float16"
 
 
-def _fetched(source: Folder | Repository, half: bool, settings: Settings) -> Folder | Repository:
-    """The folder of a repository that is whole on disk: nothing more is asked of the Hub."""
-    if isinstance(source, Folder):
-        return source
-    if missing_files(source, select(source.files, half), settings):
-        return source
-    record(source, settings)
-    mark_used(source.where.repo, source.commit, settings)
-    return Folder(source.reference, snapshot_folder(source, settings), source.commit)
-
-
-def _on_disk(
-    source: Folder | Repository,
-    half: bool,
-    settings: Settings,
-    tell: Report,
-    in_use: Collection[str],
-) -> Folder:
-    if isinstance(source, Folder):
-        return source
-    path = download(source, select(source.files, half), settings, tell, in_use)
-    mark_used(source.where.repo, source.commit, settings)
-    return Folder(source.reference, path, source.commit)
-
-
-def _adapter(folder: Folder, weight: float) -> Adapter:
-    check_adapter(folder)
-    size = weights_file(folder.path).stat().st_size
-    return Adapter(folder.reference, folder.path, folder.commit, weight, size)
-
-
-def notes_on(parts: Parts) -> tuple[str, ...]:
+def notes_on(parts: Found) -> tuple[str, ...]:
     """A line for each part that was found without the Hub, and for each adapter that names
     another base than the one it is put on.
     """
-    sources = [parts.base, *(source for source, _ in parts.adapters)]
-    notes = [source.note for source in sources if isinstance(source, Folder) and source.note]
+    notes = [place.note for place in parts.places if isinstance(place, Folder) and place.note]
     for source, _ in parts.adapters:
         named = named_base(source)
         parsed = parse_reference(named or "")

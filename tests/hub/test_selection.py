@@ -39,7 +39,7 @@ def test_the_copy_that_is_read_is_chosen(
 ) -> None:
     selection = select(["config.json", *files], half)
     assert (list(selection.weights), selection.variant) == (list(weights), variant)
-    assert selection.others == ("config.json",)
+    assert list(selection.others) == ["config.json"]
 
 
 def test_the_list_of_shards_comes_with_shards_alone() -> None:
@@ -53,9 +53,9 @@ def test_variants_in_shards_bring_their_own_list() -> None:
     for variant in ("", ".fp16"):
         files += [f"{PART}{variant}-0000{i}-of-00002.safetensors" for i in (1, 2)]
     half = select(files, half=True)
-    assert half.others == ("model_index.json", f"{PART}.safetensors.index.fp16.json")
-    assert half.weights == tuple(f"{PART}.fp16-0000{i}-of-00002.safetensors" for i in (1, 2))
-    assert select(files).others == ("model_index.json", f"{PART}.safetensors.index.json")
+    assert tuple(half.others) == ("model_index.json", f"{PART}.safetensors.index.fp16.json")
+    assert tuple(half.weights) == tuple(f"{PART}.fp16-0000{i}-of-00002.safetensors" for i in (1, 2))
+    assert tuple(select(files).others) == ("model_index.json", f"{PART}.safetensors.index.json")
 
 
 def test_of_a_pipeline_its_parts_are_taken_and_no_checker_nor_whole_checkpoint() -> None:
@@ -75,7 +75,7 @@ def test_of_a_pipeline_its_parts_are_taken_and_no_checker_nor_whole_checkpoint()
             "picture.png",
         ]
     )
-    assert selection.weights == ("unet/diffusion_pytorch_model.safetensors",)
+    assert tuple(selection.weights) == ("unet/diffusion_pytorch_model.safetensors",)
     assert set(selection.others) == {
         "model_index.json",
         "unet/config.json",
