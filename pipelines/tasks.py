@@ -6,7 +6,7 @@ Importing this loads nothing: a record names its slice, which is imported when i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -28,6 +28,49 @@ Task = Literal["write", "paint", "describe"]
 
 
 @dataclass(frozen=True)
+class Setting:
+    """A setting of a task where models are compared or evaluated; its widgets come from this row.
+
+    The request of the task's slice has a field called ``name``, whose rule gives the range.
+
+    Args:
+        label: as its widgets have it, with ``info`` and, for a number, ``step`` and ``maximum``
+            (that of the rule where it is None).
+        about: what the API's documentation says of it.
+        usual: what evaluations use where nobody chooses, and what a comparison begins with; a
+            function gives it, and None is the request's default.
+        sides: what A and B begin with, where that is something else.
+        shown_as: its name in links and in the API, where it is not ``name``.
+        id: the last part of its widgets' ids, where that is not ``name``.
+        evaluated: ``panel`` where visitors choose it, ``card`` where cards alone can, empty where
+            evaluations do not have it.
+    """
+
+    name: str
+    label: str = ""
+    about: str = ""
+    info: str = ""
+    step: float = 1
+    maximum: float | None = None
+    usual: Any = None
+    sides: tuple[str, ...] = ()
+    shown_as: str = ""
+    id: str = ""
+    is_compared: bool = False
+    evaluated: Literal["panel", "card", ""] = "card"
+
+    @property
+    def field(self) -> str:
+        """The name of its field in links and in the API."""
+        return self.shown_as or self.name
+
+
+def _of_small_world(name: str) -> Callable[[], Any]:
+    """A value of the embedded painters, from where the painters' families are listed."""
+    return lambda: getattr(import_module("pipelines.text_to_image.families").SMALL_WORLD, name)
+
+
+@dataclass(frozen=True)
 class TaskRecord:
     """One task: what it is called, what goes in, what comes out, and where its code stands.
 
@@ -46,12 +89,10 @@ class TaskRecord:
     makes: Literal["text", "pictures", "captions"]
     trains_on: Literal["texts", "captioned pictures"]
     first_output: str
-    compared: Mapping[str, str]
-    """Settings that each side of a comparison has: a request's names, and the page's for them."""
+    settings: tuple[Setting, ...]
+    """What comparisons and evaluations can set."""
     shared: tuple[str, ...]
     """Fields of a request that both sides of a comparison share."""
-    evaluated: tuple[str, ...]
-    """Settings that an evaluation on the page offers."""
     warm_up: Mapping[str, int]
     """Fields of a request that make a tiny run of it."""
 
@@ -62,10 +103,33 @@ class TaskRecord:
         return families
 
     @property
+    def compared(self) -> Mapping[str, str]:
+        """Settings that each side of a comparison has: a request's names, and the page's."""
+        return {each.name: each.field for each in self.settings if each.is_compared}
+
+    @property
+    def evaluated(self) -> tuple[str, ...]:
+        """Settings that an evaluation on the page offers."""
+        return tuple(each.name for each in self.settings if each.evaluated == "panel")
+
+    def usual(self, setting: Setting) -> Any:
+        """The value of a setting where nobody chooses one."""
+        if callable(setting.usual):
+            return setting.usual()
+        if setting.usual is not None:
+            return setting.usual
+        return getattr(self.pipeline.Request, setting.name)
+
+    @property
     def pipeline(self) -> Pipeline:
         """The slice's ``pipeline`` module."""
         return cast("Pipeline", import_module(f"{self.slice}.pipeline"))
 
+
+_TEMPERATURE = Setting(
+    "temperature", "Temperature", "from 0 (always the likeliest token) to 5",
+    info="0: always the likeliest", step=0.05, maximum=2, is_compared=True, evaluated="panel",
+)  # fmt: skip
 
 TASKS: Mapping[Task, TaskRecord] = {
     record.name: record
@@ -82,9 +146,17 @@ TASKS: Mapping[Task, TaskRecord] = {
             makes="text",
             trains_on="texts",
             first_output="First token",
-            compared={"temperature": "temperature"},
+            settings=(
+                Setting("context", usual=1_024),
+                Setting(
+                    "max_new_tokens", "New tokens", "how many tokens to add at most",
+                    usual=64, id="tokens", evaluated="panel",
+                ),
+                _TEMPERATURE,
+                Setting("top_p"),
+                Setting("top_k"),
+            ),
             shared=("prompt", "seed", "max_new_tokens"),
-            evaluated=("max_new_tokens", "temperature"),
             warm_up={"max_new_tokens": 2},
         ),
         TaskRecord(
@@ -99,9 +171,26 @@ TASKS: Mapping[Task, TaskRecord] = {
             makes="pictures",
             trains_on="captioned pictures",
             first_output="First step",
-            compared={name: name for name in ("steps", "guidance_scale", "scheduler")},
+            settings=(
+                Setting(
+                    "steps", "Steps", "denoising steps; -1 for the model's own",
+                    info="-1: the model's own", usual=_of_small_world("steps"),
+                    is_compared=True, evaluated="panel",
+                ),
+                Setting(
+                    "guidance_scale", "Guidance scale",
+                    "how closely to follow the prompt; 1 or less for not at all, -1 for the "
+                    "model's own",
+                    info="1 or less: not guided; -1: the model's own", step=0.5,
+                    usual=_of_small_world("guidance_scale"), id="guidance",
+                    is_compared=True, evaluated="panel",
+                ),
+                Setting(
+                    "scheduler", "Scheduler", "the name of a sampler", usual="DDIM",
+                    sides=("Model's own", "Model's own"), is_compared=True,
+                ),
+            ),
             shared=("prompt", "seed"),
-            evaluated=("steps", "guidance_scale"),
             warm_up={"steps": 1},
         ),
         TaskRecord(
@@ -116,10 +205,20 @@ TASKS: Mapping[Task, TaskRecord] = {
             makes="captions",
             trains_on="captioned pictures",
             first_output="First token",
-            compared={"method": "method", "count": "captions"},
+            settings=(
+                Setting("max_new_tokens", evaluated="panel"),
+                replace(_TEMPERATURE, is_compared=False),
+                Setting(
+                    "method", "Method", '"beams" or "sampling"', sides=("beams", "sampling"),
+                    is_compared=True, evaluated="panel",
+                ),
+                Setting(
+                    "count", "Captions", "how many captions", shown_as="captions",
+                    is_compared=True, evaluated="",
+                ),
+            ),
             shared=("seed",),
-            evaluated=("max_new_tokens", "temperature", "method"),
             warm_up={"max_new_tokens": 2},
         ),
     )
-}
+}  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.evaluation.result import Differing, EvaluationResult, ModelResult
+from pipelines.evaluation.result import EvaluationResult
 from pipelines.sharing.documents import as_png
 from pipelines.tasks import TASKS
 
@@ -16,40 +16,41 @@ FILE, TITLE = "samples.png", "Samples that differ most"
 _EDGE, _GAP = 192, 8
 
 
+def rows(result: EvaluationResult) -> list[list[tuple[Path, str]]]:
+    """For each sample the files of its pictures with captions: the one that was described, or what
+    each model painted. A writer's samples have none."""
+    task = TASKS[result.request.task]
+    if task.takes == "picture":
+        described = ((each.sample.file, each.sample.name) for each in result.differing)
+        return [[(file, name)] for file, name in described if file is not None]
+    if task.makes != "pictures":
+        return [[] for _ in result.differing]
+    return [
+        [(m.outputs.files[each.place], f"{m.name}: {each.sample.text}") for m in result.models]
+        for each in result.differing
+    ]
+
+
 def drawn(result: EvaluationResult) -> dict[str, bytes]:
     """The sheet as a PNG's content by its file's name; nothing where there are no pictures.
 
     Painters have a row for each sample and a column for each model, in their order; pictures
     that were described stand side by side.
     """
-    task = TASKS[result.request.task]
-    if task.takes == "picture":
-        rows = [[of_sample(each) for each in result.differing]]
-    elif task.makes == "pictures":
-        rows = [[of_model(each, model) for model in result.models] for each in result.differing]
-    else:
-        rows = []
-    return {FILE: as_png(_sheet(rows))} if any(rows) else {}
+    pictures = [[small(file) for file, _ in row] for row in rows(result)]
+    if TASKS[result.request.task].takes == "picture":
+        pictures = [[picture for row in pictures for picture in row]]
+    return {FILE: as_png(_sheet(pictures))} if any(pictures) else {}
 
 
-def of_sample(differing: Differing) -> Image.Image:
-    """The picture that was described, made small."""
-    assert differing.sample.file is not None
-    return _small(differing.sample.file)
-
-
-def of_model(differing: Differing, model: ModelResult) -> Image.Image:
-    """What a model painted of the sample, made small."""
-    return _small(model.outputs.files[differing.place])
-
-
-def _small(file: Path) -> Image.Image:
+def small(file: Path) -> Image.Image:
+    """The picture in a file, of at most 192 pixels an edge."""
     from PIL import Image
 
     with Image.open(file) as picture:
-        small = picture.convert("RGB")
-    small.thumbnail((_EDGE, _EDGE))
-    return small
+        made_small = picture.convert("RGB")
+    made_small.thumbnail((_EDGE, _EDGE))
+    return made_small
 
 
 def _sheet(rows: list[list[Image.Image]]) -> Image.Image:

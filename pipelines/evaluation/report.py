@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from pipelines.datasets.samples import plain_name
 from pipelines.errors import InvalidValue, abbreviated
 from pipelines.evaluation import contact_sheet, link, plots
 from pipelines.evaluation.card import Card, card
-from pipelines.evaluation.result import Differing, EvaluationResult, ModelResult
+from pipelines.evaluation.result import EvaluationResult
 from pipelines.evaluation.setup import setup_of
 from pipelines.evaluation.tables import (
     comparison_table,
@@ -100,8 +101,15 @@ def html_report(result: EvaluationResult, figures: Mapping[str, bytes] | None = 
     found = card(result)
     shown = plots.drawn(found) if figures is None else figures
     headers = ["sample", *(model["name"] for model in found["models"])]
-    differing = zip(result.differing, found["differing"]["samples"], strict=True)
-    rows = [_sample_row(result, each, sample["values"]) for each, sample in differing]
+    pictures = [[as_png(contact_sheet.small(file)) for file, _ in row]
+                for row in contact_sheet.rows(result)]  # fmt: skip
+    is_described = TASKS[found["task"]].takes == "picture"
+    rows = []
+    for sample, row in zip(found["differing"]["samples"], pictures, strict=True):
+        given, painted = (row[0], []) if is_described else (None, row)
+        made = zip_longest(sample["outputs"], sample["values"], painted)
+        cells = [Cell(output["text"], figure(value), png) for output, value, png in made]
+        rows.append([Cell(sample["text"], png=given), *cells])
     by = Note(f"By {found['differing']['by']}.")
     return as_html(_document(found, shown, [by, Table(headers, rows)]))
 
@@ -118,25 +126,6 @@ def _document(found: Card, figures: Mapping[str, bytes], samples: Sequence[Part]
         sections.append(Section("Samples that differ most", samples))
     sections.append(Section("How it was made", [Items(_made(found))]))
     return Document(_heading(found), found["verdict"], sections)
-
-
-def _sample_row(
-    result: EvaluationResult, differing: Differing, values: Sequence[float | None]
-) -> list[Cell]:
-    """The sample, and what each model made of it, with pictures."""
-    is_of_pictures = TASKS[result.request.task].takes == "picture"
-    png = as_png(contact_sheet.of_sample(differing)) if is_of_pictures else None
-    made = [
-        _output_cell(differing, model, value)
-        for model, value in zip(result.models, values, strict=True)
-    ]
-    return [Cell(differing.sample.text, png=png), *made]
-
-
-def _output_cell(differing: Differing, model: ModelResult, value: float | None) -> Cell:
-    output = model.output_of(differing.place)
-    png = as_png(contact_sheet.of_model(differing, model)) if output.picture else None
-    return Cell(output.text, figure(value), png)
 
 
 def pasted(found: Card) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, make_dataclass, replace
 from typing import Annotated, Any
 
 from pipelines import validation
@@ -14,12 +14,10 @@ from pipelines.evaluation.extractors import EXTRACTORS
 from pipelines.evaluation.features import EMBEDDED_EXTRACTOR
 from pipelines.evaluation.scores import METRICS, metrics_of, needs_of
 from pipelines.events import Progress, Report
-from pipelines.image_captioning.pipeline import METHODS
 from pipelines.metrics import ptb
 from pipelines.settings import Limits
-from pipelines.tasks import TASKS, Task
-from pipelines.text_to_image.schedulers import SCHEDULERS
-from pipelines.validation import Choice, Number, Rule, Unchecked, Whole
+from pipelines.tasks import TASKS, Task, TaskRecord
+from pipelines.validation import Choice, Rule, Unchecked, Whole, rule_of
 
 MOST_MODELS = 8
 """In one evaluation."""
@@ -29,46 +27,29 @@ MOST_CONTEXT = 8_192
 _LONGEST_NAME = 2_000
 
 
-@dataclass(frozen=True)
-class Describing:
-    """As in ``CaptionRequest``; of each picture the likeliest caption counts."""
-
-    method: Annotated[str, Choice(METHODS)] = "beams"
-    temperature: Annotated[float, Number(0.0, 5.0)] = 0.7
-    max_new_tokens: Annotated[int, Whole(1, "caption_tokens")] = 32
+Generation = Any
+"""The settings of an evaluation: one of ``SETTINGS``."""
 
 
-@dataclass(frozen=True)
-class Painting:
-    """As in ``PaintRequest``, so each model has its own steps or guidance where they are None;
-    each text is a prompt."""
+def _settings_of(record: TaskRecord) -> type[Generation]:
+    """A frozen dataclass of what a task's record says that an evaluation can set.
 
-    steps: Annotated[int | None, Whole(1, "steps", or_own=True)] = 20
-    guidance_scale: Annotated[float | None, Number(0.0, "guidance_scale", or_own=True)] = 4.0
-    scheduler: Annotated[str, Choice(tuple(SCHEDULERS))] = "DDIM"
-
-
-@dataclass(frozen=True)
-class Writing:
-    """How texts are read and continued.
-
-    A text is read in windows of ``context`` tokens, or of what the model can hold where that
-    is less, that overlap by half. Its first half is what a model is to continue.
+    The rules are those of the fields of the slice's request. ``context`` is not among these: texts
+    are read in windows of so many tokens, or of what the model can hold where that is less.
     """
+    kind = record.pipeline.Request
+    fields: list[Any] = []
+    for setting in (each for each in record.settings if each.evaluated):
+        own = setting.name == "context"
+        rule = Whole(2, MOST_CONTEXT) if own else rule_of(kind, setting.name)
+        fields.append((setting.name, Annotated[Any, rule], record.usual(setting)))
+    return make_dataclass(record.title, fields, frozen=True)
 
-    context: Annotated[int, Whole(2, MOST_CONTEXT)] = 1_024
-    max_new_tokens: Annotated[int, Whole(1, "new_tokens")] = 64
-    temperature: Annotated[float, Number(0.0, 5.0)] = 0.8
-    top_p: Annotated[float, Number(0.0, 1.0)] = 0.95
-    top_k: Annotated[int, Whole(0, 100_000)] = 50
 
-
-Generation = Describing | Painting | Writing
 SETTINGS: Mapping[Task, type[Generation]] = {
-    "write": Writing,
-    "describe": Describing,
-    "paint": Painting,
+    name: _settings_of(record) for name, record in TASKS.items()
 }
+Writing, Painting, Describing = (SETTINGS[task] for task in ("write", "paint", "describe"))
 
 
 @dataclass(frozen=True)
@@ -146,11 +127,12 @@ def checked(request: EvaluationRequest, limits: Limits) -> EvaluationRequest:
     needs = needs_of(metrics)
     extractor = EMBEDDED_EXTRACTOR if request.extractor is None else request.extractor
     validation.choice("extractor", extractor, EXTRACTORS)
+    clip = EMBEDDED_CLIP if request.clip is None else validation.text("clip", request.clip, 200)
     request = replace(
         request,
         metrics=metrics,
         settings=_checked_settings(request.task, request.settings, limits),
-        clip=EMBEDDED_CLIP if request.clip is None and "clip" in needs else request.clip,
+        clip=clip if "clip" in needs else None,
         extractor=extractor if "features" in needs else None,
     )
     _check_fit(request)
@@ -193,8 +175,6 @@ def _check_fit(request: EvaluationRequest) -> None:
             f"{request.data.name} has only texts, and {needing[0]} needs pictures. Choose another "
             "data set, or upload a ZIP of pictures with captions."
         )
-    if request.clip is not None:
-        validation.text("clip", request.clip, 200)
 
 
 def check_samples(task: Task, samples: Sequence[Sample], limits: Limits, report: Report) -> None:

@@ -91,8 +91,8 @@ def checked_setup(setup: Setup, limits: Limits) -> Setup:
     request = checked(setup.request, limits)
     for model in request.models:
         ModelName().check("model", model, limits)
-    if request.clip is not None:
-        ModelName().check("clip", request.clip, limits)
+    if setup.request.clip is not None:
+        ModelName().check("clip", setup.request.clip, limits)
     assert request.settings is not None  # checked has filled them in
     settings, notes = _shown(request.settings, TASKS[request.task].evaluated)
     return Setup(replace(request, settings=settings), setup.data, (*setup.notes, *notes))

@@ -25,7 +25,7 @@ from tests.evaluation.test_setup import card_of
 
 LIMITS = Limits()
 OF_TASKS = [
-    Describing("sampling", 0.3, 9),
+    Describing(9, 0.3, "sampling"),
     Writing(max_new_tokens=5, temperature=1),
     Painting(3, 2),
 ]

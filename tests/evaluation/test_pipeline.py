@@ -135,7 +135,7 @@ def test_captions_of_a_batch_are_those_of_the_slice(studio: Studio, scenes: Data
 
 
 def test_sampled_captions_have_a_seed_each(studio: Studio, scenes: DataSet) -> None:
-    settings = Describing("sampling", 2.0, 8)
+    settings = Describing(8, 2.0, "sampling")
     result = finished(generate, studio, captioners(scenes, settings=settings, seed=5))
     told = [output.text for output in result.models[0].outputs.by_generator["caption"]]
     sample = result.samples[9]

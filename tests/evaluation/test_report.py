@@ -345,7 +345,7 @@ def test_a_report_of_painters_shows_what_each_painted(
     assert "![Samples that differ most](samples.png)" in text
     assert "a row for each sample and a column for each model" in text
     with Image.open(written["samples.png"]) as shown:
-        first, second = (sheet.of_model(result.differing[-1], model) for model in result.models)
+        first, second = (sheet.small(file) for file, _ in sheet.rows(result)[-1])
         top = shown.height - first.height
         assert shown.height == len(result.differing) * (first.height + 8) - 8
         assert shown.width == 2 * first.width + 8

@@ -28,7 +28,7 @@ LORA = {"reference": "ada/lora", "commit": "c2", "weight": 0.5}
 
 def card_of(settings: Generation | None = None, **asked: Any) -> dict[str, Any]:
     """As much of a card as is read of one; ``asked`` replaces parts of its request."""
-    settings = settings or Describing("sampling", 0.3, 9)
+    settings = settings or Describing(9, 0.3, "sampling")
     (task,) = (name for name, kind in SETTINGS.items() if isinstance(settings, kind))
     request = {
         "models": ["one", "ada/two"],
@@ -61,7 +61,7 @@ def test_a_card_fills_every_field_in_with_models_at_their_commits() -> None:
     assert request.models == ("one", "ada/two@c1 + ada/lora@c2:0.5")
     assert request.metrics == tuple(metrics)
     assert (request.sample_size, request.seed) == (12, 7)
-    assert request.settings == Describing("sampling", 0.3, 9)
+    assert request.settings == Describing(9, 0.3, "sampling")
     assert request.clip == "other-clip"
     inception = "InceptionV3-2015-12-05"
     assert setup_of(card_of(Painting(), extractor=inception), LIMITS).request.extractor == inception

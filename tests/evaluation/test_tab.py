@@ -23,6 +23,7 @@ from pipelines.evaluation.setup import setup_of
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
 from pipelines.sharing.tab import wire_openings
+from pipelines.tasks import TASKS
 from tests.evaluation.conftest import make_scenes, zipped
 from tests.evaluation.test_setup import card_of
 
@@ -178,25 +179,26 @@ def test_another_task_brings_its_models_metrics_and_settings(
 ) -> None:
     settings = Settings(models_dir=pairs_dir, extra_models_dir=tmp_path, hub_enabled=False)
     with gr.Blocks():
-        task, data, upload, models = form.build_choice(settings)
-        size = form.build_size()
-        *rest, extractor = form.build_settings(settings)
-        given = form.Given._make([task, data, models, size, *rest, upload, extractor])
+        given = form.build_choice(settings) | form.build_settings(settings)
+    assert set(given) == set(form.PARAMETERS)
     changed = form.switch(settings, given, "paint")
 
-    assert changed[given.models]["value"] == ["painter-a", "painter-b"]
-    assert changed[given.metrics]["value"] == ["kid", "clip_score", "diversity"]
-    assert changed[given.steps]["visible"]
-    assert not changed[given.max_new_tokens]["visible"]
-    assert not changed[given.extractor]["visible"], "one alone is no choice"
-    assert form.switch(settings, given, "write")[given.max_new_tokens]["value"] == 64
+    assert changed[given["models"]]["value"] == ["painter-a", "painter-b"]
+    assert changed[given["metrics"]]["value"] == ["kid", "clip_score", "diversity"]
+    assert changed[given["steps"]]["visible"]
+    assert "value" not in changed[given["steps"]], "what was chosen before stays"
+    assert not changed[given["max_new_tokens"]]["visible"]
+    assert not changed[given["extractor"]]["visible"], "one alone is no choice"
+    tokens = {t: form.switch(settings, given, t)[given["max_new_tokens"]]["value"]
+              for t in TASKS if t != "paint"}  # fmt: skip
+    assert tokens == {"write": 64, "describe": 32}
 
     header = {"Conv2d_1a_3x3.conv.weight": torch.zeros(1), "fc.weight": torch.zeros(1008, 1)}
     save_file(header, tmp_path / "weights.safetensors")
-    offered = form.switch(settings, given, "paint")[given.extractor]
+    offered = form.switch(settings, given, "paint")[given["extractor"]]
     assert offered["visible"]
     assert offered["choices"] == ["emoji-captioner", "InceptionV3-2015-12-05"]
-    assert not form.switch(settings, given, "describe")[given.extractor]["visible"]
+    assert not form.switch(settings, given, "describe")[given["extractor"]]["visible"]
 
 
 class Panel:

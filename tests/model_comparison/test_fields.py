@@ -11,12 +11,13 @@ from PIL import Image
 from pipelines.errors import InvalidValue
 from pipelines.image_captioning.pipeline import CaptionRequest
 from pipelines.model_comparison.link import request_of
-from pipelines.model_comparison.side_form import Given, SideSettings
+from pipelines.model_comparison.side_form import PARAMETERS
 from pipelines.settings import Limits
-from pipelines.tasks import TASKS
+from pipelines.tasks import TASKS, TaskRecord
 from pipelines.text_generation.pipeline import TextRequest
 from pipelines.text_to_image import pipeline as painting
 from pipelines.text_to_image.pipeline import PaintRequest
+from pipelines.validation import rule_of
 
 A: dict[str, Any] = {
     "model": "one", "temperature": 0.0, "steps": 5, "guidance_scale": 0.0, "scheduler": "Euler",
@@ -63,7 +64,18 @@ def test_minus_one_leaves_steps_and_guidance_to_the_model() -> None:
 
 
 def test_the_page_has_a_field_for_each_setting_of_a_task_and_no_other() -> None:
+    """One row of a task's record is all that a setting of a comparison takes."""
     compared = [shown for record in TASKS.values() for shown in record.compared.values()]
-    assert list(SideSettings._fields) == ["model", *compared]
     shared = {name for record in TASKS.values() for name in record.shared}
-    assert set(Given.__dataclass_fields__) == {"task", "picture", *shared}
+    sides = {f"{name}_{side}" for name in ["model", *compared] for side in "ab"}
+    assert set(PARAMETERS) == {"task", "picture", *shared, *sides}
+
+
+@pytest.mark.parametrize("record", TASKS.values(), ids=TASKS)
+def test_what_a_setting_begins_with_is_in_its_range(record: TaskRecord) -> None:
+    for setting in record.settings:
+        if setting.name == "context":  # an evaluation's own
+            continue
+        rule = rule_of(record.pipeline.Request, setting.name)
+        for value in (record.usual(setting), *setting.sides):
+            assert rule.check(setting.name, value, Limits()) == value
