@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
+from gradio.context import LocalContext
 
 from pipelines.errors import StudioError
 
@@ -57,8 +58,15 @@ def for_people(error: Exception) -> gr.Error:
         return error
     if isinstance(error, StudioError):
         logger.debug("answered with an error", exc_info=error)
-        return gr.Error(html.escape(str(error), quote=False), duration=15, print_exception=False)
+        message = str(error) if _is_asked_by_a_program() else html.escape(str(error), quote=False)
+        return gr.Error(message, duration=15, print_exception=False)
     logger.error("a handler failed", exc_info=error)
     return gr.Error(
         "Something went wrong on our side; the log has the details. Other runs are not affected."
     )
+
+
+def _is_asked_by_a_program() -> bool:
+    """Whether one of Gradio's clients gets the answer, and no page that would read it as HTML."""
+    request = LocalContext.request.get(None)
+    return request is not None and request.headers.get("x-gradio-user") in ("api", "mcp")

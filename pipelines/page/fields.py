@@ -93,6 +93,7 @@ def setting(request: Any, name: str, limits: Limits, **options: Any) -> gr.Slide
         "minimum": OWN if rule.or_own else rule.low,
         "maximum": int(high) if isinstance(rule, Whole) else high,
         "value": getattr(request, name),
+        "elem_classes": f"field-{name}",
     }
     return slider(**{**own, **options})
 

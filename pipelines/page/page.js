@@ -15,8 +15,35 @@
     if (isNew) announcer.textContent = text;
     told.set(line.parentElement, isNew ? { text, isRunning, at: Date.now() } : last);
   };
+  // What a message says of a field stands under that field, too, until it is changed.
+  const named = (name) => {
+    const labels = [...document.querySelectorAll('[data-testid="block-info"], .field-' + name)];
+    const words = name.replaceAll("_", " ");
+    const found = labels.find((e) => e.offsetParent !== null &&
+      (e.classList.contains("field-" + name) || e.innerText.trim().toLowerCase() === words));
+    return found?.closest(".block");
+  };
+  const showAtField = (toast) => {
+    toast.dataset.isShown = "yes";
+    const name = toast.innerText.match(/^([a-z_]+) (is|has) /)?.[1];
+    const field = name && named(name);
+    if (!field || field.querySelector(".field-error")) return;
+    const note = field.appendChild(document.createElement("p"));
+    note.className = "field-error";
+    note.id = `field-error-${name}`;
+    note.textContent = toast.innerText.trim();
+    const input = field.querySelector("input, textarea");
+    input?.setAttribute("aria-invalid", "true");
+    input?.setAttribute("aria-describedby", note.id);
+    field.scrollIntoView({ block: "nearest" });
+    field.addEventListener("input", () => {
+      note.remove();
+      input?.removeAttribute("aria-invalid");
+    }, { once: true });
+  };
   const mend = () => {
     isScheduled = false;
+    document.querySelectorAll('[data-testid="toast-text"]:not([data-is-shown])').forEach(showAtField);
     document.querySelectorAll(".status").forEach(announce);
     document.querySelectorAll(".empty[aria-label]:not([role])").forEach((e) => e.setAttribute("role", "img"));
     document.querySelectorAll(".upload-container[aria-label]").forEach((e) => e.removeAttribute("aria-label"));

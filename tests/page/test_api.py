@@ -67,6 +67,13 @@ def call(client: Client, api_name: str, fields: dict[str, Any]) -> tuple[Any, ..
     return result
 
 
+def test_a_program_reads_an_error_as_it_is(client: Client) -> None:
+    """The page reads errors as HTML and gets them escaped; a program got ``&lt;`` as well."""
+    with pytest.raises(Exception, match="<b>") as raised:
+        call(client, "/describe", describe_fields(model="<b>"))
+    assert "&lt;" not in str(raised.value)
+
+
 def test_every_tab_is_a_named_endpoint_with_documented_parameters(client: Client) -> None:
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
     assert set(endpoints) == {

@@ -139,3 +139,17 @@ def test_a_number_beyond_a_slider_becomes_the_nearest_that_is_allowed(page: Page
         turn_to(page, tab)
         fill(page, label, value)
         expect(field(page, label)).to_have_value(nearest)
+
+
+def test_an_error_stands_under_its_field_until_it_is_changed(page: Page) -> None:
+    turn_to(page, "Paint")
+    for label, value, name in (("number input for Steps", "0", "steps"), ("Width", "100", "width")):
+        before = field(page, label).input_value()
+        fill(page, label, value)
+        page.locator("#paint-run").click()
+        note = page.locator(f"#field-error-{name}")
+        expect(note).to_contain_text(f"{name} is {value}; give")
+        expect(note).to_be_visible()
+        page.get_by_test_id("toast-close").click()
+        fill(page, label, before)
+        expect(note).to_have_count(0)
