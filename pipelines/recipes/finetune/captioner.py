@@ -190,4 +190,4 @@ class Captioner:
                 told = textwrap.fill(f"{who}: {text}", 26)
                 pen.text((column * _CELL + 4, y), told, fill="black", font_size=10)
         sheet.save(folder / "samples.png")
-        return "samples.png"
+        return "The base's caption above, the fine-tune's below.\n\n![samples](samples.png)"

@@ -24,6 +24,12 @@ METRICS = {
     "caption_loss": "caption loss, nats a token",
 }
 
+FEW = 8
+"""Held-out samples, below which an interval says nothing."""
+
+SIZES = ((0.01, "negligible"), (0.05, "small"), (0.2, "medium"), (float("inf"), "large"))
+"""Words for a change relative to the base, each up to its bound."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -36,7 +42,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the card tells beside the plan."""
+    """What the card tells beside the plan. ``samples`` is Markdown."""
 
     tuned: Tuned
     comparisons: Sequence[Comparison]
@@ -100,23 +106,38 @@ def licence_of(base: Path) -> str:
 
 
 def _body(plan: Plan, facts: Facts) -> str:
-    tuned, base = facts.tuned, plan.base
+    base = plan.base
     what = "Every weight was trained" if plan.rank is None else f"A LoRA of rank {plan.rank}"
     opening = f"{what}: `{base.reference}` (commit `{base.commit}`) after `{plan.data.name}`."
-    early = ", stopped early" if tuned.stopped_early else ""
-    rows = [
-        ("base", f"`{base.reference}`"),
-        ("data", f"`{plan.data.name}`, {facts.data_size}, SHA-256 `{facts.data_sha256}`"),
-        ("trained", f"{tuned.trained_parameters:,} parameters"),
-        ("recipe", "`pipelines/recipes/finetune`"),
-        ("command", f"`{plan.command()}`"),
-        ("steps", f"{tuned.steps:,} of {plan.options.batch_size}{early}"),
-        ("time", f"{tuned.seconds / 60:.1f} minutes"),
-        ("hardware", hardware()),
-        ("date", datetime.now(UTC).date().isoformat()),
-    ]
-    table = ["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)]
-    return "\n\n".join([opening, "\n".join(table), _scores(plan, facts), _shown(facts.samples)])
+    effects = "\n".join(f"- {effect(comparison)}" for comparison in facts.comparisons)
+    samples = f"## Samples\n\n{facts.samples}"
+    return "\n\n".join([opening, effects, samples, _scores(plan, facts), _made(plan, facts)])
+
+
+def effect(comparison: Comparison) -> str:
+    """How far the fine-tune is from its base by one metric, in words."""
+    base, tuned = comparison.base, comparison.tuned
+    name = METRICS[comparison.metric]
+    if tuned.samples < FEW:
+        return (
+            f"{name}: {base.value:.4g} before, {tuned.value:.4g} after. {tuned.samples} held-out "
+            "samples are too few to say whether that is chance; hold out more, or give more data."
+        )
+    if tuned.value == base.value or base.value <= 0:
+        return f"{name}: {base.value:.4g} before, {tuned.value:.4g} after."
+    change = tuned.value / base.value - 1
+    size = next(word for most, word in SIZES if abs(change) < most)
+    way = "improvement" if (change > 0) == tuned.higher_is_better else "worsening"
+    apart = tuned.low > base.high or tuned.high < base.low
+    certainty = (
+        "The 95% intervals do not overlap."
+        if apart
+        else "The 95% intervals overlap, so it may be chance."
+    )
+    return (
+        f"{name}: {abs(change):.1%} {'higher' if change > 0 else 'lower'} than the base's, a "
+        f"{size} {way} ({base.value:.4g} before, {tuned.value:.4g} after). {certainty}"
+    )
 
 
 def _scores(plan: Plan, facts: Facts) -> str:
@@ -139,7 +160,23 @@ def _scores(plan: Plan, facts: Facts) -> str:
     return "\n".join([*lines, *(f"- `{c.tuned.signature}`" for c in facts.comparisons)])
 
 
-def _shown(samples: str) -> str:
-    if samples.endswith(".png"):
-        return f"## Samples\n\nThe base above, the fine-tune below.\n\n![samples]({samples})"
-    return f"## Samples\n\nThe same prompts before and after are in [{samples}]({samples})."
+def _made(plan: Plan, facts: Facts) -> str:
+    tuned = facts.tuned
+    early = ", stopped early" if tuned.stopped_early else ""
+    rows = [
+        ("base", f"`{plan.base.reference}`"),
+        ("data", f"`{plan.data.name}`, {facts.data_size}, SHA-256 `{facts.data_sha256}`"),
+        ("trained", f"{tuned.trained_parameters:,} parameters"),
+        ("steps", f"{tuned.steps:,}, each of {plan.options.batch_size} samples{early}"),
+        ("time", f"{tuned.seconds / 60:.1f} minutes of training"),
+        ("hardware", hardware()),
+        ("date", datetime.now(UTC).date().isoformat()),
+        ("recipe", "`pipelines/recipes/finetune`"),
+        ("command", f"`{plan.command()}`"),
+    ]
+    table = [
+        "| what | value |",
+        "| --- | --- |",
+        *(f"| {name} | {value} |" for name, value in rows),
+    ]
+    return "\n".join(["## How it was made", "", *table])

@@ -308,4 +308,4 @@ class Painter:
             for column, picture in enumerate(pictures):
                 sheet.paste(picture, (column * self._edge, row * self._edge))
         sheet.save(folder / "samples.png")
-        return "samples.png"
+        return "The base above, the fine-tune below.\n\n![samples](samples.png)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,7 +59,7 @@ class Plan:
         budget = f"--steps {options.steps}" if options.minutes is None else ""
         parts = [
             f"python -m pipelines.recipes.finetune {self.mode}",
-            f"--base {self.base.reference} --data {self.data.name} --output DIR",
+            f"--base {self.base.reference} --data {shlex.quote(self.data.name)} --output DIR",
             "--full" if self.rank is None else f"--lora-rank {self.rank}",
             "--smoke" if options.smoke else budget or f"--minutes {options.minutes:g}",
             f"--learning-rate {options.learning_rate:g} --batch-size {options.batch_size}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +31,7 @@ GLANCE_PASSAGES = 8
 
 PROMPTS = ("Once upon a time", "The king said:", "It was late in the evening when")
 SAMPLE_TOKENS = 80
+_MARKUP = re.compile(r"([\\`*_{}\[\]()#+.!|~$:@-])")
 
 
 class Writer:
@@ -139,9 +142,16 @@ class Writer:
         return texts
 
     def write_samples(self, before: Sequence[str], after: Sequence[str], folder: Path) -> str:
-        """``samples.txt``: each prompt by the base, then by the fine-tune."""
+        """``samples.txt``: each prompt by the base, then by the fine-tune; a table of the same."""
         parts = [
             f"[base]\n{old}\n\n[fine-tune]\n{new}" for old, new in zip(before, after, strict=True)
         ]
         (folder / "samples.txt").write_text("\n\n--------\n\n".join(parts) + "\n", encoding="utf-8")
-        return "samples.txt"
+        rows = [f"| {_cell(old)} | {_cell(new)} |" for old, new in zip(before, after, strict=True)]
+        return "\n".join(["| base | fine-tune |", "| --- | --- |", *rows])
+
+
+def _cell(text: str) -> str:
+    """A text in a cell of a Markdown table, where none of its characters is markup."""
+    escaped = _MARKUP.sub(r"\\\1", html.escape(text.strip(), quote=False))
+    return "<br>".join(escaped.splitlines())
