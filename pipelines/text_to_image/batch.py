@@ -59,6 +59,8 @@ def paint_batch(
                 generator=[torch.Generator().manual_seed(cast(int, r.seed)) for r in requests],
                 callback_on_step_end=after_step,
                 output_type="pil",
+                width=first.width,
+                height=first.height,
                 **options,
             ).images
     return pictures

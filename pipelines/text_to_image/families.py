@@ -156,9 +156,6 @@ def call_options(
         "use_resolution_binning": False,  # the size that was asked for is painted
         "clean_caption": False,  # the prompt is read as it was written
     }
-    if family.tells_size:
-        edge = pipeline.transformer.config.sample_size * pipeline.vae_scale_factor
-        options |= {"width": edge, "height": edge}
     if family.guided_by is not None:
         options[family.guided_by] = guidance_scale
     if family.takes_negative_prompt and (

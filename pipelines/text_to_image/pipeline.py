@@ -6,6 +6,7 @@ holds state in a run (scheduler, random generators) is made anew for every reque
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pipelines import validation
 from pipelines.errors import InvalidValue, NotFinite, naming
-from pipelines.events import Progress
+from pipelines.events import Progress, translated
 from pipelines.hub import Adapter
 from pipelines.runtime.adapters import applied
 from pipelines.runtime.receipts import hash_pictures, make_receipt
@@ -21,12 +22,7 @@ from pipelines.runtime.sampling import fresh_seed
 from pipelines.runtime.streaming import Emit, stream
 from pipelines.runtime.studio import Loaded, Studio, parameter_bytes
 from pipelines.settings import Limits
-from pipelines.text_to_image.families import (
-    call_options,
-    call_parameters,
-    check_size,
-    setting_notes,
-)
+from pipelines.text_to_image.families import call_options, call_parameters, setting_notes
 from pipelines.text_to_image.painter import (
     Painter,
     dropped_words,
@@ -36,6 +32,7 @@ from pipelines.text_to_image.painter import (
 )
 from pipelines.text_to_image.preview import LatentPreview, clean_estimates
 from pipelines.text_to_image.schedulers import OWN_SCHEDULER, SCHEDULERS
+from pipelines.text_to_image.sizes import SHORTEST_EDGE, check_painted, own_size
 from pipelines.validation import Choice, Number, Rule, Seed, Text, Unchecked, Whole
 
 if TYPE_CHECKING:
@@ -45,21 +42,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Edge(Rule):
-    """A width or height in pixels; 0 for the model's own."""
+    """A width or height in pixels; 0 for the model's own.
+
+    What no model can have as its own is refused here, the rest once the model is known.
+    """
 
     def check(self, name: str, value: object, limits: Limits) -> int:
-        edge = validation.whole_number(name, value, 0, limits.edge_pixels)
-        if edge % 8 or 0 < edge < 64:
+        edge = validation.whole_number(name, value, 0, math.isqrt(limits.picture_pixels))
+        if edge % 8:
             raise InvalidValue(
-                f"{name} is {edge}; give a multiple of 8 from 64 to {limits.edge_pixels}, "
-                "or 0 for the model's own size."
+                f"{name} is {edge}; give a multiple of 8 from {SHORTEST_EDGE} to "
+                f"{limits.edge_pixels}, or 0 for the model's own size."
             )
         return edge
 
 
 @dataclass(frozen=True)
 class PaintRequest:
-    """What to paint. Picture ``i`` of ``count`` uses ``seed + i``, so each can be had alone.
+    """What to paint. Picture ``i`` of ``count`` uses ``seed + i`` and is painted by itself, so
+    that each can be had alone, to the bit.
 
     ``guidance_scale`` of 1 or less turns guidance off. The model's own values: None or -1 for
     ``steps`` and ``guidance_scale``, "Model's own" ``scheduler``, 0 pixels of ``width`` and
@@ -84,17 +85,25 @@ load = load_painter
 
 @dataclass(frozen=True)
 class Preview:
-    """What the pictures seem to become, small, after ``step`` of ``steps``."""
+    """What the picture in work seems to become, small, after ``step`` of ``steps``.
+
+    ``picture`` counts from 0 to ``count``; ``seconds_left`` are those of all pictures.
+    """
 
     pictures: list[Image.Image]
     step: int
     steps: int
     seconds_left: float
+    picture: int = 0
+    count: int = 1
 
     @property
     def progress(self) -> Progress:
         text = f"Step {self.step} of {self.steps}"
-        return Progress(text, self.step / self.steps, self.seconds_left)
+        if self.count > 1:
+            text = f"Picture {self.picture + 1} of {self.count} · step {self.step} of {self.steps}"
+        fraction = (self.picture + self.step / self.steps) / self.count
+        return Progress(text, fraction, self.seconds_left)
 
 
 @dataclass(frozen=True)
@@ -114,6 +123,19 @@ class PaintResult:
         return self.seconds / len(self.pictures)
 
 
+@dataclass(frozen=True)
+class SoFar:
+    """The pictures that are finished, as a result of their own, while the next is painted."""
+
+    result: PaintResult
+    count: int
+
+    @property
+    def progress(self) -> Progress:
+        done = len(self.result.pictures)
+        return Progress(f"Picture {done} of {self.count} is finished", done / self.count)
+
+
 def checked(request: PaintRequest, limits: Limits) -> PaintRequest:
     """The request with every field of its type and in its range.
 
@@ -128,7 +150,8 @@ def checked(request: PaintRequest, limits: Limits) -> PaintRequest:
         )
     pixels = request.count * request.width * request.height
     if pixels > limits.picture_pixels:
-        asked = f"{request.count} pictures of {request.width} × {request.height}"
+        noun = "picture" if request.count == 1 else "pictures"
+        asked = f"{request.count} {noun} of {request.width} × {request.height}"
         raise InvalidValue(
             f"{asked} have {pixels:,} pixels; at most {limits.picture_pixels:,} are painted "
             "at once. Ask for fewer or smaller ones."
@@ -138,8 +161,8 @@ def checked(request: PaintRequest, limits: Limits) -> PaintRequest:
 
 def generate(
     studio: Studio, request: PaintRequest
-) -> Generator[Progress | Preview, None, PaintResult]:
-    """Yields progress and a preview after each step; returns the pictures.
+) -> Generator[Progress | Preview | SoFar, None, PaintResult]:
+    """Yields progress, a preview after each step and what is finished; returns the pictures.
 
     Closing the generator stops within one denoising step and disturbs no other run. What is not
     finite in half precision is painted once more in float32.
@@ -168,26 +191,39 @@ def generate(
 
 def _run(
     studio: Studio, request: PaintRequest, loaded: Loaded, *notes: str
-) -> Generator[Progress | Preview, None, PaintResult]:
+) -> Generator[Progress | Preview | SoFar, None, PaintResult]:
     """A checked request, painted by a model whose lease ends with it."""
     with loaded.lease:
         painter: Painter = loaded.model
-        check_size(painter.family, request.width, request.height)
         said = [*notes, *loaded.snapshot.notes, *prompt_notes(painter, request)]
-        request = with_own_values(painter, request)
+        request = checked(with_own_values(painter, request), studio.settings.limits)
+        size = request.width, request.height
+        check_painted(painter.pipeline, painter.family, size, studio.settings.limits)
         seed = fresh_seed() if request.seed is None else request.seed
         adapters = loaded.snapshot.adapters
-        painted = yield from stream(lambda emit: _paint(painter, request, adapters, seed, emit))
-        return _result(studio, loaded, request, seed, painted, said)
+
+        def shown(event: Any) -> Any:
+            if not isinstance(event, _Painted):
+                return event
+            return SoFar(_result(loaded, request, seed, event, said), request.count)
+
+        run = stream(lambda emit: _paint(painter, request, adapters, seed, emit))
+        painted = yield from translated(run, shown)
+        return _result(loaded, request, seed, painted, said)
 
 
 def with_own_values(painter: Painter, request: PaintRequest) -> PaintRequest:
-    """The request with the model's own steps and guidance where it names none."""
+    """The request with the model's own steps, guidance and size where it names none."""
     family, guidance_scale = painter.family, request.guidance_scale
+    width, height = request.width, request.height
+    if not width and not height:
+        width, height = own_size(painter.pipeline, family)
     return replace(
         request,
         steps=family.steps if request.steps is None else request.steps,
         guidance_scale=family.guidance_scale if guidance_scale is None else guidance_scale,
+        width=width,
+        height=height,
     )
 
 
@@ -223,49 +259,52 @@ class _Painted:
 def _paint(
     painter: Painter, request: PaintRequest, adapters: Sequence[Adapter], seed: int, emit: Emit
 ) -> _Painted:
-    """Runs the pipeline when its turn has come; emits a preview after each step."""
-    assert request.steps is not None  # with_own_values has filled it in
-    pipeline = own_pipeline(painter, request.scheduler, request.steps)
+    """Paints one picture after another when the turn has come; emits previews, and what is
+    finished while others follow."""
 
     def wait() -> None:
         emit(Progress("Waiting for a run with other adapters to end"))
 
     with applied(painter.pipeline, adapters, wait, is_alone=painter.is_offloaded):
-        began = time.perf_counter()
-        watcher = _Watcher(painter.preview, request.steps, emit)
+        watcher = _Watcher(painter.preview, request, emit)
+        painted = _Painted([], 0.0, 0.0)
         try:
-            pictures = _denoised(painter, pipeline, request, seed, watcher)
+            while len(painted.pictures) < request.count:
+                if painted.pictures:
+                    emit(painted)
+                index = len(painted.pictures)
+                picture = _denoised(painter, request, seed + index, watcher.begin(index))
+                painted = _Painted(
+                    [*painted.pictures, picture], watcher.seconds(), watcher.first_step_seconds
+                )
         finally:
             if painter.is_offloaded:  # a run that was stopped leaves a part on the GPU, too
                 painter.pipeline.maybe_free_model_hooks()
-        seconds = time.perf_counter() - began
-    return _Painted(pictures, seconds, watcher.first_step_seconds)
+    return painted
 
 
-def _denoised(
-    painter: Painter, pipeline: Any, request: PaintRequest, seed: int, watcher: _Watcher
-) -> list[Image.Image]:
+def _denoised(painter: Painter, request: PaintRequest, seed: int, watcher: _Watcher) -> Image.Image:
     import torch
 
-    assert request.guidance_scale is not None  # with_own_values has filled it in
+    assert request.steps is not None  # with_own_values has filled it in
+    assert request.guidance_scale is not None
+    pipeline = own_pipeline(painter, request.scheduler, request.steps)
     options = call_options(
         pipeline,
         painter.family,
         guidance_scale=request.guidance_scale,
-        negative_prompts=[request.negative_prompt] * request.count,
+        negative_prompts=[request.negative_prompt],
     )
-    if request.width:
-        options |= {"width": request.width, "height": request.height}
     with torch.inference_mode():
-        pictures = pipeline(
-            prompt=[request.prompt] * request.count,
+        picture: Image.Image = pipeline(
+            prompt=[request.prompt],
             num_inference_steps=request.steps,
-            generator=[torch.Generator().manual_seed(seed + i) for i in range(request.count)],
+            generator=[torch.Generator().manual_seed(seed)],
             output_type="pil",
             **_callback(painter, pipeline, watcher),
-            **options,
-        ).images
-    return list(pictures)
+            **(options | {"width": request.width, "height": request.height}),
+        ).images[0]
+    return picture
 
 
 def _callback(painter: Painter, pipeline: Any, watcher: _Watcher) -> dict[str, Any]:
@@ -285,36 +324,46 @@ def _callback(painter: Painter, pipeline: Any, watcher: _Watcher) -> dict[str, A
 class _Watcher:
     """Turns the pipeline's callbacks into previews with the time that is left."""
 
-    def __init__(self, preview: LatentPreview | None, steps: int, emit: Emit) -> None:
+    def __init__(self, preview: LatentPreview | None, request: PaintRequest, emit: Emit) -> None:
+        assert request.steps is not None  # with_own_values has filled it in
         self._preview = preview
-        self._steps = steps
+        self._steps = request.steps
+        self._count = request.count
         self._emit = emit
+        self._picture = 0
         self._began = time.perf_counter()
         self.first_step_seconds = 0.0
 
+    def begin(self, picture: int) -> _Watcher:
+        """The same one, for the picture of this index."""
+        self._picture = picture
+        return self
+
+    def seconds(self) -> float:
+        """Since the first picture was begun."""
+        return time.perf_counter() - self._began
+
     def after_step(self, step: int, callbacks: int, estimate: torch.Tensor | None) -> None:
         """``step`` counts from 0 to ``callbacks``, which some schedulers make exceed the steps."""
-        elapsed = time.perf_counter() - self._began
-        if step == 0:
-            self.first_step_seconds = elapsed
+        elapsed = self.seconds()
         done = step + 1
+        if step == self._picture == 0:
+            self.first_step_seconds = elapsed
         pictures = []
         if self._preview is not None and estimate is not None:
             pictures = self._preview.render(estimate)
         shown = min(self._steps, round(done * self._steps / callbacks))
-        self._emit(Preview(pictures, shown, self._steps, elapsed / done * (callbacks - done)))
+        part = (self._picture + done / callbacks) / self._count
+        left = elapsed / part * (1 - part)
+        self._emit(Preview(pictures, shown, self._steps, left, self._picture, self._count))
         if done == callbacks:  # large pictures take longer to decode than a step
             self._emit(Progress("Decoding"))
 
 
 def _result(
-    studio: Studio,
-    loaded: Loaded,
-    request: PaintRequest,
-    seed: int,
-    painted: _Painted,
-    notes: list[str],
+    loaded: Loaded, request: PaintRequest, seed: int, painted: _Painted, notes: list[str]
 ) -> PaintResult:
+    """Of the pictures that are painted, be they fewer than the request's."""
     load_seconds = loaded.lease.load_seconds
     timings = {
         "load": load_seconds,
@@ -322,7 +371,7 @@ def _result(
         "total": painted.seconds,
     }
     width, height = painted.pictures[0].size
-    request = replace(request, width=width, height=height)
+    request = replace(request, count=len(painted.pictures), width=width, height=height)
     output = hash_pictures(painted.pictures)
     receipt = make_receipt(
         "paint", loaded.snapshot, request, seed, loaded.model.device, timings, output

@@ -17,7 +17,7 @@ from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
 from pipelines.text_to_image.families import SMALL_WORLD
 from pipelines.text_to_image.files import save_png
-from pipelines.text_to_image.pipeline import PaintRequest, PaintResult, Preview, generate
+from pipelines.text_to_image.pipeline import PaintRequest, PaintResult, Preview, SoFar, generate
 from pipelines.text_to_image.schedulers import OWN_SCHEDULER, SCHEDULERS
 from pipelines.validation import OWN
 
@@ -30,6 +30,7 @@ EXAMPLES = [
 _SMALL_WORLD = SMALL_WORLD.steps, SMALL_WORLD.guidance_scale, "DDIM"
 _DEFAULT = PaintRequest("", "", "", *_SMALL_WORLD, count=4)
 """What the tab begins with."""
+_UNFINISHED = "not finished"
 Updates = Iterator[tuple[Any, ...]]
 
 
@@ -189,6 +190,7 @@ def _handler(studio: Studio) -> Callable[..., Updates]:
 def _updates(events: Iterator[Any], temporary_dir: Path) -> Updates:
     """What each event changes on the page, in the order of ``_Shown``."""
     pace = ui.Pace()
+    finished: list[Any] = []
     for number, item in enumerate(events):
         if number == 0:  # the request is valid: the notes on the last pictures go
             yield gr.skip(), gr.skip(), ui.notes_text([]), "", None
@@ -197,11 +199,27 @@ def _updates(events: Iterator[Any], temporary_dir: Path) -> Updates:
         elif isinstance(item, Preview):
             if not pace.is_due():
                 continue
-            shown = item.pictures or gr.skip()
-            yield shown, ui.progress_bar(item.progress), gr.skip(), gr.skip(), gr.skip()
+            shown = [*finished, *((picture, _UNFINISHED) for picture in item.pictures)]
+            bar = ui.progress_bar(item.progress)
+            yield shown or gr.skip(), bar, gr.skip(), gr.skip(), gr.skip()
         else:
-            notes, files = ui.notes_text(item.notes), save_png(item, temporary_dir)
-            yield files, ui.done("Done"), notes, _facts(item), item.receipt
+            result = item.result if isinstance(item, SoFar) else item
+            if len(result.pictures) <= len(finished):  # painted once more, in float32
+                finished = []
+            finished = [*finished, *_captioned(result, temporary_dir, len(finished))]
+            line = ui.done("Done") if item is result else ui.progress_bar(item.progress)
+            notes = ui.notes_text(result.notes)
+            yield finished, line, notes, _facts(result), result.receipt
+
+
+def _captioned(result: PaintResult, temporary_dir: Path, done: int) -> list[tuple[str, str]]:
+    """The files of a result's pictures behind the first ``done``, each with what made it."""
+    asked = result.receipt["request"]
+    paths = save_png(result, temporary_dir, done)
+    return [
+        (path, f"{asked['prompt']} · seed {seed} · {asked['model']}")
+        for seed, path in enumerate(paths, start=result.seed + done)
+    ]
 
 
 def _facts(result: PaintResult) -> str:

@@ -13,6 +13,7 @@ from pipelines.runtime.receipts import PNG_KEY, hash_pictures
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits
 from pipelines.sharing.reading import receipt_in_picture
+from pipelines.sharing.replay import replay
 from pipelines.text_to_image.files import save_png
 from pipelines.text_to_image.pipeline import PaintRequest, PaintResult, generate
 
@@ -24,14 +25,17 @@ def painted(studio: Studio, seed: int = 5, count: int = 2) -> PaintResult:
     return result
 
 
-def test_each_file_has_the_receipt_that_makes_it_again(studio: Studio, tmp_path: Path) -> None:
-    paths = save_png(painted(studio), tmp_path)
-    receipt = receipt_in_picture(Path(paths[1]), Limits())
-    assert receipt["picture"] == 1
-    again = painted(studio)
-    assert again.receipt["output_sha256"] == receipt["output_sha256"]
-    with Image.open(paths[1]) as picture:
-        assert hash_pictures([picture]) == hash_pictures([again.pictures[1]])
+def test_each_file_has_the_receipt_that_paints_it_alone(studio: Studio, tmp_path: Path) -> None:
+    """The receipt was that of the whole batch, whose pictures differ by a level from one alone."""
+    result = painted(studio, count=3)
+    for index, path in enumerate(save_png(result, tmp_path)):
+        receipt = receipt_in_picture(Path(path), Limits())
+        assert receipt["picture"] == index
+        assert (receipt["request"]["seed"], receipt["request"]["count"]) == (5 + index, 1)
+        *_, again = with_result(replay(studio, receipt))
+        assert again.is_equal, again.lines
+        with Image.open(path) as picture:
+            assert hash_pictures([picture]) == again.made["output_sha256"]
 
 
 def test_two_results_never_share_a_file(studio: Studio, tmp_path: Path) -> None:

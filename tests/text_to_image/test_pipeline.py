@@ -22,6 +22,7 @@ from pipelines.text_to_image.pipeline import (
     PaintRequest,
     PaintResult,
     Preview,
+    SoFar,
     generate,
 )
 from pipelines.text_to_image.schedulers import SCHEDULERS
@@ -102,15 +103,31 @@ def test_each_picture_of_several_can_be_had_alone(studio: Studio) -> None:
     several = paint(studio, count=3, seed=5)
     assert len(several.pictures) == 3
     for index, picture in enumerate(several.pictures):
-        (alone,) = paint(studio, seed=5 + index).pictures
-        assert apart(picture, alone) <= 1
+        assert pixels(paint(studio, seed=5 + index)) == [picture.tobytes()]
     assert apart(several.pictures[0], several.pictures[1]) > 1
+
+
+def test_what_is_finished_of_several_is_handed_out_with_a_receipt_that_runs_again(
+    studio: Studio,
+) -> None:
+    events = list(with_result(generate(studio, replace(REQUEST, count=3, steps=2, seed=5))))
+    first, second = [event for event in events if isinstance(event, SoFar)]
+    assert pixels(first.result) == pixels(paint(studio, steps=2, seed=5))
+    assert pixels(second.result) == pixels(paint(studio, **second.result.receipt["request"]))
+    assert second.result.receipt["request"]["count"] == 2
+    assert pixels(second.result) == pixels(events[-1])[:2]
+    shown = [(e.picture, e.step, e.progress.message) for e in events if isinstance(e, Preview)]
+    assert shown[2] == (1, 1, "Picture 2 of 3 · step 1 of 2")
+    left = [event.seconds_left for event in events if isinstance(event, Preview)]
+    assert left[0] > 0 == left[-1]
+    fractions = [event.progress.fraction for event in events if isinstance(event, Preview)]
+    assert fractions == pytest.approx([(1 + i) / 6 for i in range(6)])
 
 
 def test_an_ancestral_sampler_gives_each_picture_its_own_noise(studio: Studio) -> None:
     several = paint(studio, count=2, scheduler="Euler ancestral")
     (alone,) = paint(studio, seed=1, scheduler="Euler ancestral").pictures
-    assert apart(several.pictures[1], alone) <= 1
+    assert apart(several.pictures[1], alone) == 0
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
@@ -294,8 +311,8 @@ BAD_FIELDS: list[tuple[str, list[Any]]] = [
     ("scheduler", ["", "euler", "__class__", None, 0, True, ["DDIM"]]),
     ("seed", [-2, 2**63, True, "7", 0.5, math.nan]),
     ("count", [0, -1, 10_000, True, None, "2", 1.5, math.nan]),
-    ("width", [1, 8, 56, 65, 100, 1032, 10_000, -64, True, None, "128", 64.5, math.nan]),
-    ("height", [1, 8, 56, 65, 100, 1032, 10_000, -64, True, None, "128", 64.5, math.nan]),
+    ("width", [1, 65, 100, 10_000, -64, True, None, "128", 64.5, math.nan]),
+    ("height", [1, 65, 100, 10_000, -64, True, None, "128", 64.5, math.nan]),
 ]
 
 

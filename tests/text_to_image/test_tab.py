@@ -1,16 +1,20 @@
-"""What the Paint tab begins with when a model is chosen."""
+"""What the Paint tab begins with when a model is chosen, and what a run shows."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from pipelines.runtime.receipts import PNG_KEY, hash_pictures
+from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.text_to_image.schedulers import OWN_SCHEDULER
-from pipelines.text_to_image.tab import _own_settings
+from pipelines.text_to_image.tab import _handler, _own_settings
 
 
 @pytest.mark.parametrize("model", ["ada/painter", "", None, 7])
@@ -29,3 +33,32 @@ def test_a_painter_of_the_small_world_begins_with_its_own_numbers(
     (tmp_path / "own/night/pytorch_lora_weights.safetensors").write_bytes(b"")
     own = replace(settings, extra_models_dir=tmp_path / "own")
     assert _own_settings(own, model) == (20, 4.0, "DDIM")
+
+
+ASKED = ("tiny-painter", "a <b>cat</b>", "", 2, 4.0, "DDIM", 5, 3, 0, 0)
+"""What the handler is given."""
+
+
+def test_each_picture_says_what_made_it(studio: Studio) -> None:
+    *_, (gallery, status, *_) = _handler(studio)(*ASKED)
+    assert [caption for _, caption in gallery] == [
+        f"a <b>cat</b> · seed {seed} · tiny-painter" for seed in (5, 6, 7)
+    ]
+    assert "Done" in status
+
+
+def test_a_stopped_run_leaves_what_is_finished_with_its_receipts(studio: Studio) -> None:
+    """Nothing of a stopped run could be kept: all pictures were painted in one batch."""
+    run = _handler(studio)(*ASKED)
+    finished = (shown for shown in run if isinstance(shown[-1], dict) and "task" in shown[-1])
+    next(finished)
+    gallery, _, _, facts, receipt = next(finished)
+    run.close()  # type: ignore[attr-defined]
+    assert (receipt["request"]["seed"], receipt["request"]["count"]) == (5, 2)
+    assert "5 to 6" in facts
+    for (path, caption), seed in zip(gallery, (5, 6), strict=True):
+        with Image.open(path) as picture:
+            own = json.loads(picture.info[PNG_KEY])
+            assert own["output_sha256"] == hash_pictures([picture])
+        assert own["request"]["seed"] == seed
+        assert caption.endswith(f"seed {seed} · tiny-painter")

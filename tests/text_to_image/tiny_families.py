@@ -91,23 +91,22 @@ def _tokenizer() -> Any:
 
 def _unet(**options: Any) -> UNet2DConditionModel:
     return UNet2DConditionModel(
-        sample_size=32,
         block_out_channels=(8, 16),
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         layers_per_block=1,
         attention_head_dim=2,
         norm_num_groups=4,
-        **{"cross_attention_dim": WIDTH, **options},
+        **{"sample_size": 32, "cross_attention_dim": WIDTH, **options},
     )
 
 
-def _stable_diffusion(scheduler: Any = None) -> Any:
+def _stable_diffusion(scheduler: Any = None, sample_size: Any = 32) -> Any:
     return StableDiffusionPipeline(
         vae=_vae(),
         text_encoder=_clip(),
         tokenizer=_tokenizer(),
-        unet=_unet(),
+        unet=_unet(sample_size=sample_size),
         scheduler=scheduler or PNDMScheduler(skip_prk_steps=True, steps_offset=1),
         safety_checker=None,
         feature_extractor=None,
