@@ -57,7 +57,7 @@ def build_choice(settings: Settings) -> Widgets:
     sets = [*((_label_of(name), name) for name in EMBEDDED), ("A file of mine", UPLOAD)]
     return {
         "task": ui.task_picker(elem_id="evaluate-task"),
-        "data": gr.Dropdown(
+        "data": ui.dropdown(
             sets, value=_usual_data(ui.FIRST), label="Data set", allow_custom_value=True,
             info="A data set of the Hub can be typed: owner/name or owner/name@revision",
             interactive=True, elem_id="evaluate-data",
@@ -89,7 +89,7 @@ def build_settings(settings: Settings) -> Widgets:
     with gr.Accordion("Settings", open=False):
         return {
             "sample_size": size,
-            "metrics": gr.Dropdown(
+            "metrics": ui.dropdown(
                 _metric_choices(ui.FIRST), value=_default_metrics(ui.FIRST),
                 multiselect=True, allow_custom_value=True, interactive=True, label="Metrics",
                 elem_id="evaluate-metrics",
@@ -106,12 +106,12 @@ def build_settings(settings: Settings) -> Widgets:
                 )
                 for name, ((record, setting), *_) in _SETTINGS.items()
             },
-            "clip": gr.Dropdown(
+            "clip": ui.dropdown(
                 clips, value=clips[0] if clips else None, interactive=True,
                 label="CLIP model for CLIPScore and recall", allow_custom_value=True,
                 elem_id="evaluate-clip", info="A Hub reference can be typed", visible=False,
             ),
-            "extractor": gr.Dropdown(
+            "extractor": ui.dropdown(
                 [EMBEDDED_EXTRACTOR], value=EMBEDDED_EXTRACTOR, visible=False,
                 label="Extractor for KID, FID and diversity", interactive=True,
                 allow_custom_value=True,  # the pipeline's own words for a wrong one

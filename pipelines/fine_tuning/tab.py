@@ -131,7 +131,7 @@ def _build_form(settings: Settings) -> tuple[_Form, gr.Textbox, gr.Button, gr.Bu
         minutes = ui.slider(
             LEAST_MINUTES, 60, 5, step=0.1, label="Minutes", info="Then it is measured and saved"
         )
-        rank = gr.Dropdown(
+        rank = ui.dropdown(
             [("every weight", 0), *((f"LoRA of rank {rank}", rank) for rank in RANKS)],
             value=8, label="What is trained", interactive=True,
         )  # fmt: skip

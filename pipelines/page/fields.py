@@ -69,7 +69,25 @@ def _path_of_upload(self: Component, payload: Any) -> str | None:
     return str(path)
 
 
-_Slider = _handing_over(gr.Slider, _as_sent)
+def _whole_or_not(self: Any) -> dict[str, Any]:
+    """What the API says of a slider: one that goes in whole steps takes whole numbers alone."""
+    is_whole = isinstance(self.step, int) and isinstance(self.minimum, int)
+    bounds = f"from {self.minimum} to {self.maximum}"
+    return {"type": "integer" if is_whole else "number", "description": bounds}
+
+
+def _any_or_listed(self: Any) -> dict[str, Any]:
+    """What the API says of a dropdown: any text, where one may be typed."""
+    listed: dict[str, Any] = {"enum": [value for _, value in self.choices]}
+    if self.allow_custom_value:
+        listed = {"type": "string"}
+    elif all(isinstance(value, str) for value in listed["enum"]):
+        listed["type"] = "string"
+    return {"type": "array", "items": listed} if self.multiselect else listed
+
+
+_Slider = _handing_over(gr.Slider, _as_sent, api_info=_whole_or_not)
+_Dropdown = _handing_over(gr.Dropdown, gr.Dropdown.preprocess, api_info=_any_or_listed)
 _Number = _handing_over(gr.Number, _as_sent)
 _Textbox = _handing_over(gr.Textbox, _as_sent)
 _Image = _handing_over(gr.Image, _path_of_upload, data_model=_PictureData)
@@ -96,6 +114,11 @@ def setting(request: Any, name: str, limits: Limits, **options: Any) -> gr.Slide
         "elem_classes": f"field-{name}",
     }
     return slider(**{**own, **options})
+
+
+def dropdown(*args: Any, **options: Any) -> gr.Dropdown:
+    """A dropdown whose type in the API is what it takes."""
+    return cast(gr.Dropdown, _Dropdown(*args, **options))
 
 
 def number(*args: Any, **options: Any) -> gr.Number:

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from pipelines.hub import names_here
+from pipelines.page.fields import dropdown
 from pipelines.settings import Settings
 from pipelines.tasks import TASKS, Task
 
@@ -29,7 +30,7 @@ def model_picker(
         index: which of them to begin with; the last where there are fewer.
     """
     names = names_here(settings, task)
-    return gr.Dropdown(
+    return dropdown(
         choices=names,
         value=names[min(index, len(names) - 1)] if names else None,
         label=label,
@@ -49,7 +50,7 @@ def local_choices(settings: Settings, task: Task) -> dict[str, Any]:
 def models_picker(settings: Settings, most: int, info: str, **options: Any) -> gr.Dropdown:
     """A dropdown of several models; it begins with the first two of the first task."""
     names = names_here(settings, FIRST)
-    return gr.Dropdown(
+    return dropdown(
         names, value=names[:2], multiselect=True, max_choices=most, label="Models", info=info,
         allow_custom_value=True, interactive=True, **options,
     )  # fmt: skip

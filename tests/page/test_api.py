@@ -88,6 +88,23 @@ def test_every_tab_is_a_named_endpoint_with_documented_parameters(client: Client
         assert all(f"{p['parameter_name']}:" in told for p in endpoints[name]["parameters"]), name
 
 
+def test_the_types_of_the_api_are_what_the_server_takes(server: Server) -> None:
+    """Models were one of a list where any reference is taken, and whole numbers any number."""
+    info = httpx.get(f"{server.url.rstrip('/')}/gradio_api/info").json()["named_endpoints"]
+    fields = [each for endpoint in info.values() for each in endpoint["parameters"]]
+    whole = {"max_new_tokens", "steps", "count", "top_k", "sample_size", "steps_a", "captions_b"}
+    references = {"model", "model_a", "model_b", "base", "clip", "extractor", "data"}
+    assert whole | references <= {each["parameter_name"] for each in fields}
+    for each in fields:
+        name, declared = each["parameter_name"], each["type"]
+        if name in whole:
+            assert declared["type"] == "integer", name
+        if name in references and declared.get("type") == "string":
+            assert "enum" not in declared, name
+        if "enum" in declared and each["parameter_has_default"]:
+            assert each["parameter_default"] in declared["enum"], name
+
+
 def test_write_gives_the_same_text_for_the_same_seed(client: Client) -> None:
     first, *_, receipt = call(client, "/write", WRITE)
     second, *_ = call(client, "/write", WRITE)
