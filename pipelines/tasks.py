@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from pipelines import small_world
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from typing import Protocol
@@ -37,8 +39,8 @@ class Setting:
         label: as its widgets have it, with ``info`` and, for a number, ``step`` and ``maximum``
             (that of the rule where it is None).
         about: what the API's documentation says of it.
-        usual: what evaluations use where nobody chooses, and what a comparison begins with; a
-            function gives it, and None is the request's default.
+        usual: what evaluations use where nobody chooses, and what a comparison begins with; None
+            is the request's default.
         sides: what A and B begin with, where that is something else.
         shown_as: its name in links and in the API, where it is not ``name``.
         id: the last part of its widgets' ids, where that is not ``name``.
@@ -63,11 +65,6 @@ class Setting:
     def field(self) -> str:
         """The name of its field in links and in the API."""
         return self.shown_as or self.name
-
-
-def _of_small_world(name: str) -> Callable[[], Any]:
-    """A value of the embedded painters, from where the painters' families are listed."""
-    return lambda: getattr(import_module("pipelines.text_to_image.families").SMALL_WORLD, name)
 
 
 @dataclass(frozen=True)
@@ -114,8 +111,6 @@ class TaskRecord:
 
     def usual(self, setting: Setting) -> Any:
         """The value of a setting where nobody chooses one."""
-        if callable(setting.usual):
-            return setting.usual()
         if setting.usual is not None:
             return setting.usual
         return getattr(self.pipeline.Request, setting.name)
@@ -174,7 +169,7 @@ TASKS: Mapping[Task, TaskRecord] = {
             settings=(
                 Setting(
                     "steps", "Steps", "denoising steps; -1 for the model's own",
-                    info="-1: the model's own", usual=_of_small_world("steps"),
+                    info="-1: the model's own", usual=small_world.STEPS,
                     is_compared=True, evaluated="panel",
                 ),
                 Setting(
@@ -182,11 +177,11 @@ TASKS: Mapping[Task, TaskRecord] = {
                     "how closely to follow the prompt; 1 or less for not at all, -1 for the "
                     "model's own",
                     info="1 or less: not guided; -1: the model's own", step=0.5,
-                    usual=_of_small_world("guidance_scale"), id="guidance",
+                    usual=small_world.GUIDANCE_SCALE, id="guidance",
                     is_compared=True, evaluated="panel",
                 ),
                 Setting(
-                    "scheduler", "Scheduler", "the name of a sampler", usual="DDIM",
+                    "scheduler", "Scheduler", "the name of a sampler", usual=small_world.SCHEDULER,
                     sides=("Model's own", "Model's own"), is_compared=True,
                 ),
             ),

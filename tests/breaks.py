@@ -56,7 +56,7 @@ BREAKS = (
     Break("datasets/samples.py", "DataSet.drawn", "default_rng(seed)", "default_rng(0)", "datasets/test_samples.py"),
     Break("text_generation/pipeline.py", "tokens_left", "self.context_tokens - 1 - self.new_tokens", "self.context_tokens - self.new_tokens", "text_generation/test_families.py"),
     Break("text_generation/gaps.py", "_with_best", 'word.removeprefix("##")', "word", "text_generation/test_families.py"),
-    Break("text_to_image/families.py", "family_of", "and family.steps > steps:", "and family.steps >= steps:", "text_to_image/test_families.py"),
+    Break("text_to_image/own_settings.py", "own_family", "said.steps >= FAMILIES[kind].steps:", "said.steps > FAMILIES[kind].steps:", "text_to_image/test_own_settings.py"),
     Break("text_to_image/world.py", "notes", "unknown[:3]:", "unknown[:2]:", "text_to_image/test_world.py"),
     Break("image_captioning/search.py", "_log_probabilities", "- chosen.logsumexp(1, keepdim=True)", "", "image_captioning/test_pipeline.py"),
     Break("model_comparison/report.py", "_faster", "if max(left.seconds, right.seconds)", "if min(left.seconds, right.seconds)", "model_comparison/test_report.py"),

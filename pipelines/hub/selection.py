@@ -21,6 +21,7 @@ TRAINING_LOG = "training_log.jsonl"
 
 LARGEST_LOG_BYTES = 16 * 1024**2
 _DESCRIBES = (".json", ".txt", ".model", ".spm", ".jinja")
+_LARGEST_CARD_BYTES = 1024**2
 _NOT_NEEDED = frozenset({"safety_checker"})  # pictures are not checked by it; see the painter
 
 
@@ -73,7 +74,8 @@ def select(files: Mapping[str, int], half: bool = False) -> Selection:
         f"{folder}/{file}".lstrip("/")
         for folder, found in by_folder.items()
         for file in found
-        if file.endswith(_DESCRIBES) and _is_wanted_index(file, weights_in.get(folder))
+        if (file.endswith(_DESCRIBES) or (is_pipeline and _is_small_card(folder, file, files)))
+        and _is_wanted_index(file, weights_in.get(folder))
     ]
     variant = next((copy[0] for _, copy in chosen if copy[0]), None)
     return selection(
@@ -83,6 +85,11 @@ def select(files: Mapping[str, int], half: bool = False) -> Selection:
 
 def _sized(files: Mapping[str, int], names: list[str]) -> dict[str, int]:
     return {name: files[name] for name in names}
+
+
+def _is_small_card(folder: str, file: str, files: Mapping[str, int]) -> bool:
+    """A painter's card: its example names steps and guidance, which no configuration does."""
+    return (folder, file) == ("", "README.md") and files[file] <= _LARGEST_CARD_BYTES
 
 
 _Copy = tuple[str, tuple[str, ...]]

@@ -1,7 +1,8 @@
 """What each kind of painter takes for its own: steps, guidance, sizes, whether any scheduler.
 
 The table is for people: a new diffusers pipeline is a row in it. What can be read from a
-pipeline's own signature and configuration is read from there.
+pipeline's own signature is read from there, and what one checkpoint says of itself by
+``own_settings.py``.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import inspect
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pipelines import small_world
 from pipelines.errors import InvalidValue
 from pipelines.text_to_image.schedulers import OWN_SCHEDULER
+
+USUAL = "usual for models of its kind"
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class Family:
     the argument that guides it, None where it was trained to need none. ``needs_range``: its
     numbers do not fit float16, so that bfloat16 is used on a GPU. ``tells_size``: the size that
     it was trained for is in its configuration and not what its class takes by default.
+    ``steps_from`` and ``guidance_from`` say where these numbers are from.
     """
 
     steps: int
@@ -33,12 +38,34 @@ class Family:
     guided_by: str | None = "guidance_scale"
     needs_range: bool = False
     tells_size: bool = False
+    steps_from: str = USUAL
+    guidance_from: str = USUAL
+
+    @property
+    def own_values(self) -> str:
+        """``4 steps, guidance 0: the name says turbo``."""
+        steps = counted_steps(self.steps)
+        if self.steps_from == self.guidance_from:
+            return f"{steps}, guidance {self.guidance_scale:g}: {self.steps_from}"
+        return f"{steps}: {self.steps_from}; guidance {self.guidance_scale:g}: {self.guidance_from}"
+
+
+def counted_steps(steps: int) -> str:
+    """``1 step``, ``4 steps``."""
+    return f"{steps} step" if steps == 1 else f"{steps} steps"
 
 
 _LATENT = Family(30, 7.0, takes_schedulers=True)
 _FLOW = Family(28, 4.5, multiple=16, needs_range=True)
 
-SMALL_WORLD = Family(20, 4.0, takes_schedulers=True)
+_LEARNED = "what the painters of small worlds are scored with"
+SMALL_WORLD = Family(
+    small_world.STEPS,
+    small_world.GUIDANCE_SCALE,
+    takes_schedulers=True,
+    steps_from=_LEARNED,
+    guidance_from=_LEARNED,
+)
 """A painter that tells what it was trained on, as those of our own recipes do."""
 
 FAMILIES = {
@@ -47,7 +74,7 @@ FAMILIES = {
     "ChromaPipeline": replace(_FLOW, steps=35, guidance_scale=5.0),
     "CogView3PlusPipeline": Family(50, 5.0, needs_range=True),
     "CogView4Pipeline": replace(_FLOW, steps=50, guidance_scale=5.0),
-    "Flux2KleinPipeline": replace(_FLOW, steps=4, guidance_scale=1.0, takes_negative_prompt=False),
+    "Flux2KleinPipeline": replace(_FLOW, steps=50, guidance_scale=4.0, takes_negative_prompt=False),
     "Flux2Pipeline": replace(_FLOW, steps=50, guidance_scale=4.0, takes_negative_prompt=False),
     "FluxPipeline": replace(_FLOW, guidance_scale=3.5, takes_negative_prompt=False),
     "HunyuanDiTPipeline": Family(50, 5.0, takes_schedulers=True),
@@ -82,36 +109,6 @@ FAMILIES = {
     "ZImagePipeline": replace(_FLOW, steps=50, guidance_scale=5.0),
 }
 """By diffusers' class, as the authors of the models advise."""
-
-_DISTILLED = {
-    "lightning": (4, 0.0),
-    "turbo": (4, 0.0),
-    "lcm": (4, 1.0),
-    "schnell": (4, 0.0),
-}
-"""Words of a model's name: steps and guidance of those that were trained to need few."""
-
-
-def family_of(pipeline: Any, name: str, *, is_small_world: bool) -> Family:
-    """The family of a loaded pipeline.
-
-    Args:
-        name: the model's reference, for a pipeline's files do not say that it is a Turbo.
-    """
-    if is_small_world:
-        return SMALL_WORLD
-    family = FAMILIES[type(pipeline).__name__]
-    transformer = getattr(pipeline, "transformer", None)
-    embeds_guidance = getattr(getattr(transformer, "config", None), "guidance_embeds", None)
-    if type(pipeline).__name__ == "FluxPipeline" and embeds_guidance is False:
-        return replace(family, steps=4, guidance_scale=0.0, guided_by=None)
-    if type(pipeline.scheduler).__name__ == "LCMScheduler" and family.takes_schedulers:
-        return replace(family, steps=4, guidance_scale=1.0, takes_schedulers=False)
-    known = f"{name} {pipeline.config.get('_name_or_path') or ''}".lower()
-    for word, (steps, guidance_scale) in _DISTILLED.items():
-        if word in known and family.steps > steps:
-            return replace(family, steps=steps, guidance_scale=guidance_scale)
-    return family
 
 
 def check_scheduler(pipeline: Any, family: Family, wanted: str) -> None:

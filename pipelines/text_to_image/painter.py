@@ -20,8 +20,8 @@ from pipelines.text_to_image.families import (
     Family,
     call_parameters,
     check_scheduler,
-    family_of,
 )
+from pipelines.text_to_image.own_settings import own_family
 from pipelines.text_to_image.preview import LatentPreview
 from pipelines.text_to_image.schedulers import own_scheduler
 from pipelines.text_to_image.world import World
@@ -90,7 +90,7 @@ def load_painter(snapshot: Snapshot, device: Device) -> Painter:
     known = read_json(snapshot.path / "world.json")
     return Painter(
         pipeline,
-        family_of(pipeline, snapshot.reference, is_small_world=bool(known)),
+        own_family(snapshot.path, snapshot.family, snapshot.reference),
         world=World.from_json(known) if known else None,
         preview=LatentPreview.from_json(known["preview"]) if "preview" in known else None,
         device=device,

@@ -117,6 +117,8 @@ class PaintResult:
     load_seconds: float
     notes: list[str]
     receipt: dict[str, Any]
+    own_values: str = ""
+    """Steps and guidance where the model's own were wanted, and where they are from."""
 
     @property
     def seconds_per_picture(self) -> float:
@@ -196,20 +198,23 @@ def _run(
     with loaded.lease:
         painter: Painter = loaded.model
         said = [*notes, *loaded.snapshot.notes, *prompt_notes(painter, request)]
+        takes_own = request.steps is None or request.guidance_scale is None
         request = checked(with_own_values(painter, request), studio.settings.limits)
         size = request.width, request.height
         check_painted(painter.pipeline, painter.family, size, studio.settings.limits)
         seed = fresh_seed() if request.seed is None else request.seed
         adapters = loaded.snapshot.adapters
 
+        def result(painted: _Painted) -> PaintResult:
+            own = painter.family.own_values if takes_own else ""
+            return replace(_result(loaded, request, seed, painted, said), own_values=own)
+
         def shown(event: Any) -> Any:
-            if not isinstance(event, _Painted):
-                return event
-            return SoFar(_result(loaded, request, seed, event, said), request.count)
+            return SoFar(result(event), request.count) if isinstance(event, _Painted) else event
 
         run = stream(lambda emit: _paint(painter, request, adapters, seed, emit))
         painted = yield from translated(run, shown)
-        return _result(loaded, request, seed, painted, said)
+        return result(painted)
 
 
 def with_own_values(painter: Painter, request: PaintRequest) -> PaintRequest:
@@ -371,6 +376,9 @@ def _result(
         "total": painted.seconds,
     }
     width, height = painted.pictures[0].size
+    if (request.width, request.height) != (width, height):
+        asked = f"{request.width} × {request.height}"
+        notes = [*notes, f"{asked} pixels were asked for; this model painted {width} × {height}."]
     request = replace(request, count=len(painted.pictures), width=width, height=height)
     output = hash_pictures(painted.pictures)
     receipt = make_receipt(

@@ -10,13 +10,16 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from pipelines import small_world
 from pipelines.events import Progress, with_result
-from pipelines.hub import local_models
+from pipelines.hub import family_of, local_models
+from pipelines.hub.offline import models_here
 from pipelines.page import ui
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
-from pipelines.text_to_image.families import SMALL_WORLD
+from pipelines.text_to_image.families import FAMILIES, SMALL_WORLD
 from pipelines.text_to_image.files import save_png
+from pipelines.text_to_image.own_settings import own_family
 from pipelines.text_to_image.pipeline import PaintRequest, PaintResult, Preview, SoFar, generate
 from pipelines.text_to_image.schedulers import OWN_SCHEDULER, SCHEDULERS
 from pipelines.validation import OWN
@@ -27,7 +30,9 @@ EXAMPLES = [
     ["a small rocket above a big moon on a black background"],
     ["a castle next to a tree on a cyan background"],
 ]
-_SMALL_WORLD = SMALL_WORLD.steps, SMALL_WORLD.guidance_scale, "DDIM"
+_SMALL_WORLD = small_world.STEPS, small_world.GUIDANCE_SCALE, small_world.SCHEDULER
+_OWN = OWN, OWN, OWN_SCHEDULER
+_HIDDEN: dict[str, Any] = gr.update(value="", visible=False)
 _DEFAULT = PaintRequest("", "", "", *_SMALL_WORLD, count=4)
 """What the tab begins with."""
 _UNFINISHED = "not finished"
@@ -61,11 +66,13 @@ class _Shown(NamedTuple):
 
 @dataclass(frozen=True)
 class _Buttons:
-    """With the line under them, where it is seen on any screen."""
+    """With the line under them, where it is seen on any screen, and the one on a model's own
+    settings."""
 
     paint: gr.Button
     stop: gr.Button
     status: gr.HTML
+    own: gr.Markdown
 
 
 def build(studio: Studio, compute: dict[str, Any]) -> None:
@@ -91,22 +98,31 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
         examples.load_input_event.then(*wires, api_visibility="private", **shared),
     ]
     ui.wire_stop(buttons.stop, runs, [shown.status])
-    settings = [given.steps, given.guidance_scale, given.scheduler]
-    given.model.change(
-        lambda model: _own_settings(studio.settings, model), [given.model], settings, **ui.FREE
-    )
+    settings = [given.steps, given.guidance_scale, given.scheduler, buttons.own]
+
+    @ui.shows_errors
+    def own_settings(model: object) -> tuple[int, float, str, Any]:
+        return _own_settings(studio.settings, model)
+
+    given.model.change(own_settings, [given.model], settings, **ui.FREE)
 
 
-def _own_settings(settings: Settings, model: object) -> tuple[int, float, str]:
-    """What a chosen model begins with: painters of the small world tell, of others the
-    pipeline knows the model's own when it is loaded."""
+def _own_settings(settings: Settings, model: object) -> tuple[int, float, str, Any]:
+    """What a chosen model begins with, and a line on where its own steps and guidance are from.
+
+    Painters of the small world show their numbers; of others the sliders stay at the model's own,
+    and one that is not on this disk says its own when it is loaded.
+    """
     name = model.partition("+")[0].strip() if isinstance(model, str) else ""
-    folder = local_models(settings).get(name)
-    if folder is not None and not (folder / "model_index.json").is_file():
-        return _SMALL_WORLD  # a LoRA of this page's painters
-    if folder is not None and (folder / "world.json").is_file():
-        return _SMALL_WORLD
-    return OWN, OWN, OWN_SCHEDULER
+    folder = models_here(settings).get(name)
+    kind = None if folder is None else family_of(folder)
+    if folder is None or kind is None or kind not in FAMILIES:
+        is_lora = name in local_models(settings)  # of this page's painters
+        return *(_SMALL_WORLD if is_lora else _OWN), _HIDDEN
+    own = own_family(folder, kind, name)
+    if own == SMALL_WORLD:
+        return *_SMALL_WORLD, _HIDDEN
+    return *_OWN, gr.update(value=f"Its own settings: {own.own_values}.", visible=True)
 
 
 def _build_given(studio: Studio) -> tuple[_Given, _Buttons]:
@@ -115,13 +131,16 @@ def _build_given(studio: Studio) -> tuple[_Given, _Buttons]:
     paint, stop = ui.run_buttons("Paint", "paint")
     status = ui.status_line()
     model = ui.model_picker(studio.settings, "paint", elem_id="paint-model")
+    own = gr.Markdown(visible=False, elem_classes="facts", elem_id="paint-own")
     count = ui.setting(_DEFAULT, "count", limits, step=1, label="Pictures", elem_id="paint-count")
     with gr.Accordion("Settings", open=False):
         settings = _build_settings(limits)
         with gr.Row():
             width = ui.number(0, label="Width", info="Pixels; 0: the model's own", precision=0)
             height = ui.number(0, label="Height", info="Pixels; 0: the model's own", precision=0)
-    return _Given(model, prompt, *settings, count, width, height), _Buttons(paint, stop, status)
+    return _Given(model, prompt, *settings, count, width, height), _Buttons(
+        paint, stop, status, own
+    )
 
 
 def _build_settings(limits: Limits) -> tuple[Any, Any, Any, Any, Any]:
@@ -224,12 +243,13 @@ def _captioned(result: PaintResult, temporary_dir: Path, done: int) -> list[tupl
 
 def _facts(result: PaintResult) -> str:
     width, height = result.pictures[0].size
-    return ui.facts(
+    facts = ui.facts(
         ("total", f"{result.seconds:.2f} s"),
         ("per picture", f"{result.seconds_per_picture:.2f} s"),
         ("size", f"{width} × {height}"),
         ("seed", _seeds(result)),
     )
+    return f"{facts} · **its own settings** {result.own_values}" if result.own_values else facts
 
 
 def _seeds(result: PaintResult) -> str:

@@ -77,6 +77,7 @@ def test_of_a_pipeline_its_parts_are_taken_and_no_checker_nor_whole_checkpoint()
     )
     assert tuple(selection.weights) == ("unet/diffusion_pytorch_model.safetensors",)
     assert set(selection.others) == {
+        "README.md",
         "model_index.json",
         "unet/config.json",
         "tokenizer/vocab.json",

@@ -15,7 +15,7 @@ from pipelines.errors import InvalidValue
 from pipelines.events import with_result
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
-from pipelines.text_to_image.families import FAMILIES, family_of, setting_notes
+from pipelines.text_to_image.families import FAMILIES, setting_notes
 from pipelines.text_to_image.painter import (
     MemoryPlan,
     fitting_device,
@@ -142,8 +142,10 @@ def test_each_kind_paints_by_its_own_settings_and_its_receipt_repeats_it(
     assert result.notes == []
     fields = result.receipt["request"]
     assert (fields["steps"], fields["guidance_scale"]) == (steps, guidance_scale)
+    assert f"guidance {guidance_scale:g}" in result.own_values
     assert fields["scheduler"] == OWN_SCHEDULER
     again = finished(generate, studio, PaintRequest(**fields))
+    assert again.own_values == ""
     assert pixels(again) == pixels(result)
 
 
@@ -239,6 +241,18 @@ def test_a_size_that_would_be_changed_is_refused(studio: Studio, name: str, mult
     assert paint(studio, name, steps=1, width=64, height=64).pictures[0].size == (64, 64)
 
 
+def test_a_picture_of_another_size_than_asked_for_is_said(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert paint(studio, "sd15", steps=1).notes == []
+    with loaded(studio) as painter:
+        decode = painter.pipeline.vae.decode
+        half = lambda latents, **options: decode(latents[..., :16], **options)  # noqa: E731
+        monkeypatch.setattr(painter.pipeline.vae, "decode", half)
+        (note,) = paint(studio, "sd15", steps=1).notes
+    assert note == "64 × 64 pixels were asked for; this model painted 32 × 64."
+
+
 def test_what_is_not_read_is_said(studio: Studio) -> None:
     (note,) = paint(studio, "flux-dev", steps=1, negative_prompt="a dog").notes
     assert "takes no negative prompt" in note
@@ -261,11 +275,3 @@ def test_a_scheduler_of_few_steps_is_told_from_the_configuration(studio: Studio)
     with loaded(studio) as painter:
         assert type(painter.pipeline.scheduler) is LCMScheduler
         assert painter.family.steps == 4
-
-
-def test_a_family_that_needs_few_steps_keeps_its_own_guidance() -> None:
-    """A distilled model's name says nothing new of a family that is distilled already."""
-    kind = type("Flux2KleinPipeline", (), {"scheduler": None, "config": {}})
-    assert family_of(kind(), "ada/klein-turbo", is_small_world=False).guidance_scale == 1.0
-    slow = type("StableDiffusionXLPipeline", (), {"scheduler": None, "config": {}})
-    assert family_of(slow(), "ada/xl-turbo", is_small_world=False).steps == 4

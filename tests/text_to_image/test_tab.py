@@ -21,7 +21,7 @@ from pipelines.text_to_image.tab import _handler, _own_settings
 def test_of_a_painter_that_tells_nothing_the_models_own_are_taken(
     settings: Settings, model: object
 ) -> None:
-    assert _own_settings(settings, model) == (-1, -1, OWN_SCHEDULER)
+    assert _own_settings(settings, model)[:3] == (-1, -1, OWN_SCHEDULER)
 
 
 @pytest.mark.parametrize("model", ["painter", "painter + night:0.7", "night"])
@@ -32,7 +32,7 @@ def test_a_painter_of_the_small_world_begins_with_its_own_numbers(
     (tmp_path / "own/night").mkdir()
     (tmp_path / "own/night/pytorch_lora_weights.safetensors").write_bytes(b"")
     own = replace(settings, extra_models_dir=tmp_path / "own")
-    assert _own_settings(own, model) == (20, 4.0, "DDIM")
+    assert _own_settings(own, model)[:3] == (20, 4.0, "DDIM")
 
 
 ASKED = ("tiny-painter", "a <b>cat</b>", "", 2, 4.0, "DDIM", 5, 3, 0, 0)
@@ -62,3 +62,20 @@ def test_a_stopped_run_leaves_what_is_finished_with_its_receipts(studio: Studio)
             assert own["output_sha256"] == hash_pictures([picture])
         assert own["request"]["seed"] == seed
         assert caption.endswith(f"seed {seed} · tiny-painter")
+
+
+def test_of_another_painter_on_this_disk_the_page_says_what_it_takes_and_why(
+    settings: Settings, tmp_path: Path
+) -> None:
+    for name in ("xl-turbo", "falcmix"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        index = tmp_path / "own" / name / "model_index.json"
+        index.write_text('{"_class_name": "StableDiffusionXLPipeline"}')
+    own = replace(settings, extra_models_dir=tmp_path / "own")
+    *values, turbo = _own_settings(own, "xl-turbo")
+    assert values == [-1, -1, OWN_SCHEDULER]
+    assert turbo["value"] == "Its own settings: 4 steps, guidance 0: the name says turbo."
+    *_, falcmix = _own_settings(own, "falcmix")
+    assert falcmix["value"].startswith("Its own settings: 30 steps, guidance 5: usual")
+    assert turbo["visible"] is falcmix["visible"] is True
+    assert _own_settings(own, "tiny-painter")[3]["visible"] is False

@@ -13,6 +13,7 @@ from PIL import Image
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
+from pipelines import small_world
 from pipelines.recipes import training
 from pipelines.recipes.diffusion.data import LatentScenes
 from pipelines.recipes.diffusion.model import Painter, build_scheduler
@@ -54,12 +55,17 @@ def assemble(
     return pipeline
 
 
-def sample_sheet(pipeline: StableDiffusionPipeline, path: Path, steps: int = 20) -> None:
-    """One picture with the eight fixed prompts, guidance 4, seed 0."""
+def sample_sheet(
+    pipeline: StableDiffusionPipeline, path: Path, steps: int = small_world.STEPS
+) -> None:
+    """One picture with the eight fixed prompts, the small world's guidance, seed 0."""
     prompts = list(SHEET_PROMPTS)
     generators = [torch.Generator().manual_seed(0) for _ in prompts]
     pictures = pipeline(
-        prompts, num_inference_steps=steps, guidance_scale=4.0, generator=generators
+        prompts,
+        num_inference_steps=steps,
+        guidance_scale=small_world.GUIDANCE_SCALE,
+        generator=generators,
     ).images
     sheet = Image.new("RGB", (128 * 4, 128 * 2))
     for index, picture in enumerate(pictures):
@@ -93,14 +99,14 @@ def write_world(world: World, preview: dict[str, object], path: Path) -> None:
 
 
 def paint(pipeline: StableDiffusionPipeline, scenes: Sequence[Scene]) -> list[Pixels]:
-    """A picture of each scene's plain caption: 20 steps, guidance 4, picture i from seed i."""
+    """A picture of each scene's plain caption, as ``small_world`` has it, picture i from seed i."""
     pictures: list[Pixels] = []
     for start in range(0, len(scenes), PAINTED_AT_ONCE):
         part = scenes[start : start + PAINTED_AT_ONCE]
         images = pipeline(
             [plain_caption(scene) for scene in part],
-            num_inference_steps=20,
-            guidance_scale=4.0,
+            num_inference_steps=small_world.STEPS,
+            guidance_scale=small_world.GUIDANCE_SCALE,
             generator=[torch.Generator().manual_seed(start + i) for i in range(len(part))],
         ).images
         pictures += [np.asarray(image) for image in images]
@@ -112,7 +118,7 @@ def score(pipeline: StableDiffusionPipeline, world: World, count: int) -> dict[s
 
     ``colour_right`` is the share of pictures whose background is nearest to the colour that
     a plain caption asks for: the median over a frame of four pixels, by Euclidean distance
-    in RGB; 20 steps of the saved scheduler, guidance 4, seed i for picture i.
+    in RGB; steps and guidance of ``small_world``, the saved scheduler, seed i for picture i.
     ``autoencoder_error`` is as in the recipe ``vae``.
     """
     rng = np.random.default_rng(HELD_OUT_SEED)

@@ -16,6 +16,7 @@ import torch
 from diffusers import DDPMScheduler, StableDiffusionPipeline
 from PIL import Image, ImageOps
 
+from pipelines import small_world
 from pipelines.errors import InvalidValue
 from pipelines.files.imagefolder import DataLimits, Pair, usable_pairs
 from pipelines.metrics import interval
@@ -46,7 +47,7 @@ LEAST_PAINTED = 3
 """Held-out pictures, below which there are no distances."""
 
 SHOWN = 4
-_STEPS, _GUIDANCE = 20, 4.0
+_STEPS, _GUIDANCE = small_world.STEPS, small_world.GUIDANCE_SCALE
 
 
 class Painter:
