@@ -25,7 +25,7 @@ BASE = Score(2.0, 1.9, 2.1, 20, "bits_per_byte|text", higher_is_better=False)
         (replace(BASE, value=2.06, low=1.95, high=2.2),
          "bits per byte: 3.0% higher than the base's, a small worsening (2 before, 2.06 after). "
          "The 95% intervals overlap, so it may be chance."),
-        (replace(BASE, value=1.99), "bits per byte: 0.5% lower than the base's, a negligible improvement"),
+        (replace(BASE, value=1.99), "0.5% lower than the base's, a negligible improvement"),
         (replace(BASE, value=2.0), "bits per byte: 2 before, 2 after."),
         (replace(BASE, value=1.4, samples=2),
          "2 held-out samples are too few to say whether that is chance"),
