@@ -106,11 +106,11 @@ _WARM_UP_AFTER_SECONDS = 1.5
 
 
 _KEPT_SECONDS = 24 * 3600
-"""So long what a visitor was shown can be fetched again."""
+"""The files of a visitor are deleted after this time."""
 
 
 class _Page(gr.Blocks):
-    """Blocks whose queue holds 64 and which nobody passes by.
+    """Blocks whose queue holds 64 runs and cannot be bypassed by the API.
 
     The constructor calls ``queue``, which builds all routes of the server; with these options from
     the start they are built once, which saves a sixth of a second.
@@ -270,7 +270,7 @@ def _welcome(studio: Studio) -> str:
 
 
 def _settle(settings: Settings) -> None:
-    """What may wait until somebody is there; it goes on as long as the page."""
+    """Warms up the libraries, then deletes old files once an hour for as long as the page runs."""
     libraries.warm_up()
     while True:
         forget_old_files(settings.temporary_dir, _KEPT_SECONDS)
@@ -290,7 +290,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "auth": None if password is None else (lambda _, given: _matches(given, password)),
         "max_file_size": settings.limits.data_bytes,  # pictures are held to less when opened
         "footer_links": ["api", "settings"],
-        "show_error": True,  # ours are made for people; Gradio's own would reach nobody
+        "show_error": True,  # without it the page shows none, ours neither
         "allowed_paths": [str(settings.temporary_dir)],
         "run_history": False,  # it would keep prompts in the browser of a shared machine
         "enable_monitoring": False,
@@ -327,7 +327,7 @@ def main() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """``demo``, which ``gradio app.py`` looks for, built when it is first asked for.
+    """``demo``, which ``gradio app.py`` looks for, built on first access.
 
     Gradio copies the examples' pictures while a page is built, and an import writes nothing.
     """

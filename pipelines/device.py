@@ -52,7 +52,7 @@ def choose_device() -> Device:
 
 
 def hardware() -> str:
-    """What this machine computes with, for cards: its GPUs, and its processor."""
+    """This machine's GPUs and processor, for cards."""
     import torch
 
     if torch.cuda.is_available():
@@ -63,13 +63,13 @@ def hardware() -> str:
 
 @cache
 def processor() -> str:
-    """``"8 cores of NAME (x86_64)"``: the CPU, as far as the machine tells."""
+    """``"8 cores of NAME (x86_64)"``: the CPU, as far as the system knows it."""
     name = _cpu_model() or platform.processor() or "a CPU"
     return f"{os.cpu_count()} cores of {name} ({platform.machine()})"
 
 
 def _cpu_model() -> str | None:
-    """Linux alone has the name in a file, and some of its machines have it not."""
+    """The name in Linux's ``/proc/cpuinfo``; other systems and some processors have none there."""
     if not _CPU_INFO.is_file():
         return None
     for line in _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -80,7 +80,7 @@ def _cpu_model() -> str | None:
 
 
 def memory_in_use_bytes(device_kind: str) -> int:
-    """What this process holds: GPU memory on ``cuda``, resident memory elsewhere."""
+    """Bytes in use by this process: GPU memory on ``cuda``, resident memory elsewhere."""
     if device_kind == "cuda":
         import torch
 

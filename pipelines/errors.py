@@ -40,7 +40,7 @@ class NotFinite(StudioError):
 
 
 class Cancelled(Exception):
-    """A run was stopped from outside. Not an error: nobody is left to read a message."""
+    """A run was stopped from outside. It is not shown to anybody."""
 
 
 @contextmanager

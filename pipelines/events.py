@@ -1,4 +1,4 @@
-"""What a run tells while it goes on, whichever slice it belongs to."""
+"""The events of a run, the same for every slice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is. ``fraction`` is in [0, 1]; None where nobody can know."""
+    """How far a run is. ``fraction`` is in [0, 1]; None where it is unknown."""
 
     message: str
     fraction: float | None = None
@@ -18,7 +18,7 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
-"""Who is told how far a run is; what they raise ends it."""
+"""Receives the progress of a run; an exception that it raises ends the run."""
 
 
 def translated(

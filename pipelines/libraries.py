@@ -22,18 +22,18 @@ _imported: set[Task] = set()
 
 
 def warm_up() -> None:
-    """Imports what the first loads would wait for, task by task."""
+    """Imports the libraries of every task, so that first loads do not wait for them."""
     for task in _IMPORTS:
         import_for(task)
 
 
 def import_for(task: Task) -> None:
-    """Imports what models of a task are made of: seconds, once a process.
+    """Imports the classes that models of a task are made of: seconds, once a process.
 
-    A kind of model that is none of the embedded ones' still imports some code of its own,
-    about a tenth of a second, when it is first loaded.
+    Architectures other than the embedded models' import about a tenth of a second more when one
+    is first loaded.
     """
-    if not has(task):  # who needs nothing waits for nobody's load
+    if not has(task):  # with nothing to import, do not wait for a load
         with alone:
             _IMPORTS[task]()
         _imported.add(task)

@@ -1,6 +1,6 @@
-"""What the owner of a page decides, and the limits that every visitor meets.
+"""The settings of a page's owner, and the limits of visitors' requests.
 
-``Settings`` is built once, by ``app.py``, and handed to whoever needs it. Nothing else
+``Settings`` is built once, by ``app.py``, and passed to everything that needs it. Nothing else
 reads the environment.
 """
 
@@ -42,9 +42,9 @@ class Limits:
 class Settings:
     """One page's configuration. ``models_dir`` holds the embedded checkpoints.
 
-    ``use_own_token`` opens the private models of who is logged in on this machine; it has no
-    effect where others can reach the page. ``fine_tuning`` lets visitors train; None means
-    where nobody else can reach the page. ``debug`` logs tracebacks and timings.
+    ``use_own_token`` opens the private models of the account that is logged in on this machine;
+    it has no effect where others can reach the page. ``fine_tuning`` lets visitors train; None
+    lets them where nobody else can reach the page. ``debug`` logs tracebacks and timings.
     """
 
     host: str = "127.0.0.1"
@@ -64,12 +64,12 @@ class Settings:
 
     @property
     def is_private(self) -> bool:
-        """Whether nobody can reach the page but who sits at this machine."""
+        """Whether the page can be reached from this machine alone."""
         return not self.share and self.host in _ON_THIS_MACHINE
 
     @property
     def temporary_dir(self) -> Path:
-        """What visitors upload and download for a day."""
+        """Holds visitors' uploads and results for a day."""
         return self.data_dir / "tmp"
 
     @property
@@ -200,7 +200,7 @@ OPTIONS = (
 
 
 def check_places(settings: Settings) -> None:
-    """Makes the data directory, and looks at what else the page needs of this machine.
+    """Makes the data directory, and checks the port and the folder of models.
 
     Raises:
         StudioError: no port, no folder of models, or a data directory that cannot be written.

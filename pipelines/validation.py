@@ -4,7 +4,7 @@
 
 ``checked`` walks a dataclass with pydantic; its rules answer in the words of the functions here.
 They accept what means the same without doubt (``20.0`` for 20) and refuse the rest;
-they never clamp, for then a result would not be what was asked for.
+they never clamp, for then a result would not be the requested one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pipelines.tasks import TASKS, Task, TaskRecord
 
 MAX_SEED = 2**63 - 1
 OWN = -1
-"""What leaves a setting to the model, in fields and links; checked requests say None."""
+"""Leaves a setting to the model, in fields and links; checked requests have None."""
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _OR_OWN = f", or {OWN} for the model's own"
 
@@ -36,7 +36,7 @@ def whole_number(name: str, value: object, low: int, high: int, otherwise: str =
     """``value`` as an int in [low, high].
 
     Args:
-        otherwise: what else may be given, at the end of the message.
+        otherwise: what else is allowed, at the end of the message.
 
     Raises:
         InvalidValue: not a whole number (booleans are none), or out of range.
@@ -54,7 +54,7 @@ def number(name: str, value: object, low: float, high: float, otherwise: str = "
     """``value`` as a finite float in [low, high].
 
     Args:
-        otherwise: what else may be given, at the end of the message.
+        otherwise: what else is allowed, at the end of the message.
 
     Raises:
         InvalidValue: not a number (booleans and NaN are none), or out of range.
@@ -163,7 +163,7 @@ class Rule(ABC):
 
 @dataclass(frozen=True)
 class Unchecked(Rule):
-    """Anything: somebody else refuses what is wrong, as ``hub`` does with a model's reference."""
+    """Anything: it is checked elsewhere, a model's reference by ``hub``."""
 
     def check(self, name: str, value: object, limits: Limits) -> Any:
         return value

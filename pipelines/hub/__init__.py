@@ -7,34 +7,13 @@ the Hub's own grammar; it is never joined to a path, and no ``from_pretrained`` 
 Pickled weights and remote code are refused.
 """
 
-from pipelines.events import Report
-from pipelines.hub.disk import Stored, delete, stored
-from pipelines.hub.families import family_of, read_json
-from pipelines.hub.local import local_models, local_names, task_of
+from pipelines.hub.families import read_json
+from pipelines.hub.local import local_models, local_names
 from pipelines.hub.offline import names_here
-from pipelines.hub.preflight import Preflight, preflight
 from pipelines.hub.references import parse_reference
-from pipelines.hub.search import ModelRow, SearchResult, search
 from pipelines.hub.snapshots import Adapter, Snapshot, resolve
 
 __all__ = [
-    "Adapter",
-    "ModelRow",
-    "Preflight",
-    "Report",
-    "SearchResult",
-    "Snapshot",
-    "Stored",
-    "delete",
-    "family_of",
-    "local_models",
-    "local_names",
-    "names_here",
-    "parse_reference",
-    "preflight",
-    "read_json",
-    "resolve",
-    "search",
-    "stored",
-    "task_of",
-]
+    "Adapter", "Snapshot", "local_models", "local_names", "names_here", "parse_reference",
+    "read_json", "resolve",
+]  # fmt: skip

@@ -49,7 +49,7 @@ def is_adapter(source: Source) -> bool:
 
 
 def is_adapter_of(files: Container[str]) -> bool:
-    """The same, told by its files."""
+    """The same, from the names of its files."""
     if CONFIG in files:
         return True
     return DIFFUSERS_WEIGHTS in files and not (
@@ -73,7 +73,7 @@ def memory_bytes(source: Source, device: Device) -> int:
 
 
 def named_base(source: Source) -> str | None:
-    """The base that an adapter names, as it stands in its files; it is vetted by nobody yet.
+    """The base that an adapter's files name, as they have it and not vetted.
 
     Raises:
         ModelUnavailable: its configuration is not a JSON object.
@@ -85,7 +85,7 @@ def named_base(source: Source) -> str | None:
 
 
 def declared_task(source: Source) -> Task | None:
-    """The task that an adapter's own files tell, without its base."""
+    """The task that an adapter's own files name, without its base."""
     if CONFIG not in source.files:
         return "paint"
     kind = json_of(source, CONFIG).get("task_type")
@@ -253,7 +253,7 @@ class _Layers:
 
     Prefixes of a name may differ, for checkpoints are saved with and without their head; from
     the first number on, names must agree. Where transformers gives layers other names than
-    their files, only the shapes can be told here; names are when the adapter is put on.
+    their files, only shapes are compared here, and names when the adapter is put on.
     """
 
     def __init__(self, base: Source, weights: Iterable[str]) -> None:

@@ -1,7 +1,6 @@
-"""What has to hold of a checkpoint before it is fetched or loaded, each with its own message.
+"""Checks of a checkpoint before it is fetched or loaded, each with its own message.
 
-The order is that in which a person would ask: may I have it, what is it, can this page load
-it, is it whole, does it fit.
+In this order: access, task, whether the libraries can load it, completeness, memory.
 """
 
 from __future__ import annotations
@@ -25,31 +24,11 @@ from pipelines.hub.sources import Source, configuration_of, json_of
 from pipelines.tasks import TASKS, Task
 
 _NEED_TORCHVISION = frozenset(
-    {
-        "ernie4_5_vl_moe",
-        "gemma4",
-        "glm46v",
-        "glm4v",
-        "glm4v_moe",
-        "instructblipvideo",
-        "internvl",
-        "lfm2_vl",
-        "llava_next_video",
-        "llava_onevision",
-        "minicpmv4_6",
-        "molmo2",
-        "perception_lm",
-        "qwen2_5_omni",
-        "qwen2_5_vl",
-        "qwen2_vl",
-        "qwen3_5",
-        "qwen3_5_moe",
-        "qwen3_vl",
-        "qwen3_vl_moe",
-        "smolvlm",
-        "video_llama_3",
-        "video_llava",
-    }
+    """
+    ernie4_5_vl_moe gemma4 glm46v glm4v glm4v_moe instructblipvideo internvl lfm2_vl
+    llava_next_video llava_onevision minicpmv4_6 molmo2 perception_lm qwen2_5_omni qwen2_5_vl
+    qwen2_vl qwen3_5 qwen3_5_moe qwen3_vl qwen3_vl_moe smolvlm video_llama_3 video_llava
+    """.split()
 )
 _INSTALL = {
     "torchvision": "pip install torchvision (beside a CPU build of torch: pip install torchvision "
@@ -64,7 +43,7 @@ _WHOLE_NUMBERS = {"I64": 8, "U64": 8, "I32": 4, "U32": 4, "I16": 2, "U16": 2}
 
 @dataclass(frozen=True)
 class Findings:
-    """What the headers of a checkpoint tell: how many numbers, of which types."""
+    """The selected files of a checkpoint, and how many numbers of each type their headers list."""
 
     selection: Selection
     counts: dict[str, int]
@@ -215,7 +194,7 @@ def _check_packages(source: Source, config: dict[str, Any]) -> None:
 
 
 def check_weights(source: Source, half: bool = False) -> Findings:
-    """What the headers tell, if there are weights as safetensors and they are whole.
+    """Reads the headers of the weights, which must be safetensors and complete.
 
     Raises:
         ModelUnavailable: there are none, or a file is damaged, or the configuration speaks of

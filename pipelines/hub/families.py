@@ -15,37 +15,15 @@ from pipelines.errors import ModelUnavailable
 from pipelines.tasks import TASKS, Task
 
 _SEQ2SEQ = frozenset(
-    {
-        "bart",
-        "bigbird_pegasus",
-        "blenderbot",
-        "blenderbot-small",
-        "encoder-decoder",
-        "fsmt",
-        "led",
-        "longt5",
-        "m2m_100",
-        "marian",
-        "mbart",
-        "mt5",
-        "mvp",
-        "nllb-moe",
-        "pegasus",
-        "pegasus_x",
-        "plbart",
-        "prophetnet",
-        "switch_transformers",
-        "t5",
-        "t5gemma",
-        "umt5",
-    }
+    """
+    bart bigbird_pegasus blenderbot blenderbot-small encoder-decoder fsmt led longt5 m2m_100
+    marian mbart mt5 mvp nllb-moe pegasus pegasus_x plbart prophetnet switch_transformers t5
+    t5gemma umt5
+    """.split()
 )
 _SEQ2SEQ_CLASSES = (
-    "ForConditionalGeneration",
-    "EncoderDecoderModel",
-    "MTModel",
-    "WithLMHeadModel",
-)
+    "ForConditionalGeneration", "EncoderDecoderModel", "MTModel", "WithLMHeadModel"
+)  # fmt: skip
 _CAPTIONERS = {
     "BlipForConditionalGeneration": "blip",
     "Blip2ForConditionalGeneration": "blip-2",

@@ -1,8 +1,8 @@
-"""What safetensors files declare: names, shapes and types, without a byte of weights.
+"""Reads the headers of safetensors files: names, shapes and types, without a byte of weights.
 
 The format: 8 bytes with the header's length, the header as JSON, then the numbers
 (https://huggingface.co/docs/safetensors). A file whose length is not what its header
-says is damaged, and is told before anything is loaded.
+says is damaged, and is refused before anything is loaded.
 """
 
 from __future__ import annotations

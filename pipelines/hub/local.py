@@ -1,4 +1,4 @@
-"""What is on this machine by name: the embedded models, the owner's, the page's fine-tunes."""
+"""The models on this machine by name: the embedded ones, the owner's, the page's fine-tunes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def local_models(settings: Settings) -> dict[str, Path]:
 def local_names(settings: Settings, task: Task) -> list[str]:
     """The local models of one task, in the order that a picker shows: adapters come last.
 
-    A broken one is not shown; who asks for it by name is told what is wrong with it.
+    A broken one is left out; opening it by name raises an error that says what is wrong with it.
     """
     return names_of(local_models(settings), task, settings)
 
@@ -63,7 +63,7 @@ def task_of(path: Path, settings: Settings | None = None) -> Task | None:
     """What the checkpoint in this folder does, read from its configuration.
 
     An adapter does what its base does, where that is among the local models of the settings;
-    else what its own files tell.
+    else what its own files name.
 
     Raises:
         ModelUnavailable: the configuration is not a JSON object.
@@ -78,7 +78,7 @@ def task_of(path: Path, settings: Settings | None = None) -> Task | None:
 
 
 def _is_adapter(path: Path) -> bool:
-    """Told by a few names: a picker asks of every model, at every opening."""
+    """Looks for a few file names alone: pickers do so for every model whenever they open."""
     return is_adapter_of([name for name in _MARKS if (path / name).is_file()])
 
 
@@ -97,7 +97,7 @@ def what_is_allowed(task: Task, settings: Settings) -> str:
 
 
 def content_hash(path: Path) -> str:
-    """What stands for the commit of a local folder: a hash of all its files but the cards."""
+    """The commit of a local folder: a hash of all its files but those that end in ``.md``."""
     files = sorted(f for f in path.rglob("*") if f.is_file() and f.suffix != ".md")
     stamps = tuple(
         (str(f.relative_to(path)), f.stat().st_size, f.stat().st_mtime_ns) for f in files

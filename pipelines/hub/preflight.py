@@ -40,7 +40,7 @@ class Preflight:
     """A model as it was found, and whether it can be used here. Sizes are in bytes.
 
     ``stored_as`` is the weights' type in the file format's words, ``computed_in`` the dtype in
-    which they would run. ``family``, ``does`` and what the headers tell are None or 0 where
+    which they would run. ``family``, ``does`` and what comes from the headers are None or 0 where
     the model could not be looked into. ``helps`` says what to do when ``fits`` is False.
     """
 
@@ -143,7 +143,7 @@ def _yes(found: Preflight) -> str:
 
 
 def _more_help(error: StudioError, found: Preflight, device: Device) -> list[str]:
-    """What an error cannot know: whether other hardware would do."""
+    """Help that depends on the device: whether other hardware would do."""
     half = found.expected_memory_bytes // 2
     if isinstance(error, OutOfBudget) and not is_half(device) and half <= found.memory_budget_bytes:
         return [f"On a GPU it is computed in half precision and takes about {mebibytes(half)}."]

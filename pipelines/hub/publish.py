@@ -14,11 +14,12 @@ from typing import Any
 from pipelines.errors import InvalidValue, StudioError, abbreviated
 from pipelines.hub import model_cards
 from pipelines.hub.model_cards import CARD
+from pipelines.hub.references import Reference, parse_reference
+from pipelines.hub.remote import is_of_transport
 
 ALLOWED = (".safetensors", ".json", ".jsonl", ".md", ".txt", ".png", ".jinja", ".model")
 """Ends of the files that are uploaded; with any other nothing is."""
 
-_REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _PATH_KEYS = ("_name_or_path", "name_or_path", "base_model_name_or_path")
 _LOCAL_PATH = re.compile(r"[/~.\\]|[A-Za-z]:[\\/]")
 _LONGEST_TEXT = 16 * 1024**2
@@ -50,7 +51,7 @@ def publish(
         InvalidValue: the folder, the name or the token is not fit to publish.
         PublishFailed: the Hub said no, or nothing.
     """
-    if not isinstance(repo, str) or _REPO.fullmatch(repo) is None or ".." in repo or "--" in repo:
+    if not isinstance(repo, str) or parse_reference(repo) != Reference(repo):
         raise InvalidValue(
             f"The repository is {abbreviated(repo)}; give owner/name, such as ada/my-painter."
         )
@@ -110,8 +111,8 @@ def _check_paths(path: Path, folder: Path) -> None:
             named = base
     if named is not None:
         raise InvalidValue(
-            f"{path.name} names {abbreviated(named)}, a path of this machine that nobody else "
-            "has. Write the base's reference there, such as owner/repo."
+            f"{path.name} names {abbreviated(named)}, a path of this machine that others do "
+            "not have. Write the base's reference there, such as owner/repo."
         )
 
 
@@ -133,7 +134,7 @@ def _json(path: Path, text: str) -> Any:
 
 
 def _local_path(value: Any) -> str | None:
-    """What a configuration gives for the place of a model, if it is no reference."""
+    """The local path that a configuration names as a model's place, if it has one."""
     if not isinstance(value, dict):
         return None
     places = (place for key in _PATH_KEYS if isinstance(place := value.get(key), str))
@@ -150,12 +151,8 @@ def _upload(folder: Path, repo: str, token: str, private: bool, message: str) ->
         commit = api.upload_folder(repo_id=repo, folder_path=folder, commit_message=message)
     except HfHubHTTPError as error:
         raise PublishFailed(_refused(repo, error)) from error
-    except Exception as error:  # the Hub's client raises its transport's own errors
-        if isinstance(error, OSError) or type(error).__module__.split(".")[0] in (
-            "httpx",
-            "httpx2",
-            "httpcore",
-        ):
+    except Exception as error:
+        if isinstance(error, OSError) or is_of_transport(error):
             raise PublishFailed(
                 f"The Hub could not be reached for {repo}. Nothing is lost; try again later."
             ) from error
@@ -164,10 +161,10 @@ def _upload(folder: Path, repo: str, token: str, private: bool, message: str) ->
 
 
 def _make(api: Any, repo: str, private: bool) -> None:
-    """The repository, as private as it is asked for.
+    """Makes the repository, private or public.
 
     Raises:
-        InvalidValue: it is there and public, and private is asked for.
+        InvalidValue: it exists and is public, and ``private`` is True.
     """
     from huggingface_hub.errors import HfHubHTTPError
 

@@ -1,7 +1,7 @@
 """Asks the Hub: what is in a repository, its small files, and its safetensors headers.
 
-No request carries a token that nobody gave: without the owner's explicit wish, and never
-where others can reach the page, the Hub's client is told to send none.
+Requests carry a token only if the owner wants it and nobody else can reach the page; otherwise
+the Hub's client gets ``token=False`` and sends none.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LONGEST_FILE = 32 * 1024**2
 
 
 class OutOfReach(ModelUnavailable):
-    """The Hub gives no answer, or none but that it cannot answer now."""
+    """The Hub gives no answer, or answers that it is too busy or broken."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Repository:
         return self._contents[name]
 
     def header(self, name: str) -> dict[str, Tensor]:
-        """What a safetensors file declares, from the range of its header alone.
+        """The tensors that a safetensors file declares, from the range of its header alone.
 
         Raises:
             ModelUnavailable: the header cannot be had, or the file is damaged.
@@ -82,7 +82,7 @@ class Repository:
         return parse_header(start[8 : 8 + length], title, size)
 
     def _get(self, name: str, headers: dict[str, str]) -> bytes:
-        """A file, or a range of it; reading ends after what was asked for, whatever is sent."""
+        """A file, or a range of it; reading ends at the requested length, whatever is sent."""
         from huggingface_hub import hf_hub_url
         from huggingface_hub.utils import (  # type: ignore[attr-defined]
             build_hf_headers,
@@ -109,7 +109,7 @@ class Repository:
 
 
 def look_up(where: Reference, settings: Settings) -> Repository:
-    """What the Hub tells of a repository: one request, and nothing is fetched.
+    """Looks a repository up on the Hub: one request, and no file is fetched.
 
     Raises:
         OutOfReach: there is no Hub.
@@ -147,9 +147,9 @@ def look_up(where: Reference, settings: Settings) -> Repository:
 
 
 def token_for(settings: Settings) -> str | Literal[False]:
-    """The token of who is logged in on this machine, where the owner wants it and is alone.
+    """The token saved on this machine, if the owner allows it and nobody else can reach the page.
 
-    False is the Hub client's word for none; None would make it look for one.
+    False means none to the Hub's client; None would make it look for one.
     """
     if not (settings.use_own_token and settings.is_private):
         return False
@@ -164,7 +164,7 @@ def hub_errors(where: Reference) -> Iterator[None]:
 
     Raises:
         OutOfReach: there was no answer; HF_HUB_OFFLINE is no answer.
-        ModelUnavailable: saying which of the other things that can go wrong has.
+        ModelUnavailable: any other refusal, with its reason.
     """
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -213,7 +213,7 @@ def is_of_transport(error: Exception) -> bool:
 
 
 def gated(repo: str) -> str:
-    """The message on a repository whose owner asks who comes."""
+    """The message on a repository whose owner has to grant access."""
     return (
         f"{repo} is gated: its owner has to grant access first. Ask for it on "
         f"https://huggingface.co/{repo}, or choose another model."

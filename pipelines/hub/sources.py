@@ -1,7 +1,7 @@
 """A checkpoint that can be looked into before it is loaded: a folder, or a Hub repository.
 
-Both tell their files and sizes, and give small files and safetensors headers; all checks are
-written against this, so that what is told before a download is what would be told after it.
+Both have a list of files with sizes, and give small files and safetensors headers. All checks are
+written against this, so that they give the same answer before and after a download.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LONGEST_CARD = 1024**2
 
 
 class Source(Protocol):
-    """What the checks ask for. ``files`` maps paths, relative and with /, to sizes in bytes."""
+    """What the checks need. ``files`` maps paths, relative and with /, to sizes in bytes."""
 
     @property
     def reference(self) -> str: ...

@@ -1,4 +1,4 @@
-"""Counts the bytes of a download, of one file or several at a time, and tells of them."""
+"""Counts and reports the bytes of a download of one or several files at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipelines.events import Progress, Report
 
 
 class Transfer:
-    """The files of one download. Whoever is told may raise; all files then end with that."""
+    """The files of one download. The report may raise; all its files then end with that error."""
 
     def __init__(self, name: str, size: int, report: Report) -> None:
         self._name = name
@@ -29,15 +29,15 @@ class Transfer:
 
     @property
     def done(self) -> int:
-        """The bytes that came so far."""
+        """The bytes received so far."""
         with self._lock:
             return min(self.size, self._whole + sum(self._parts.values()))
 
     @contextmanager
     def file(self, name: str, size: int) -> Iterator[Any]:
-        """One file: gives the class of bar with which the Hub's client counts its bytes."""
+        """One file: gives the maker of the bar with which the Hub's client counts its bytes."""
         self._add(name, 0)
-        yield _bar_class(partial(self._add, name))
+        yield partial(_Bar, partial(self._add, name))
         with self._lock:
             del self._parts[name]
             self._whole += size
@@ -49,7 +49,7 @@ class Transfer:
             self._ended_by = self._ended_by or Cancelled()
 
     def _add(self, name: str, count: float) -> None:
-        """Bytes that came; fewer than none where the client begins a file again."""
+        """Counts received bytes; below 0 where the client begins a file again."""
         with self._lock:
             self._parts[name] = max(0, self._parts.get(name, 0) + int(count))
             self._tell()
@@ -73,20 +73,15 @@ class Transfer:
         return Progress(message, done / self.size if self.size else 1.0, left)
 
 
-def _bar_class(add: Callable[[float], None]) -> Any:
-    class Bar:
-        """As much of a tqdm bar as the Hub's client asks for; it is never drawn."""
+class _Bar:
+    """The part of a tqdm bar that the Hub's client uses; it is never drawn."""
 
-        def __init__(self, *_: Any, total: int | None = None, **__: Any) -> None:
-            self.total = total
+    def __init__(self, add: Callable[[float], None], *_: Any, **options: Any) -> None:
+        self.update = add
+        self.total = options.get("total")
 
-        def update(self, n: float = 1) -> None:
-            add(n)
+    def __enter__(self) -> _Bar:
+        return self
 
-        def __enter__(self) -> Bar:
-            return self
-
-        def __exit__(self, *exception: object) -> None:
-            pass
-
-    return Bar
+    def __exit__(self, *exception: object) -> None:
+        pass

@@ -29,7 +29,7 @@ def corpus_bleu(
     tokenize: str = "13a",
     seed: int = 0,
 ) -> Score:
-    """BLEU-4 over all sentences at once, from 0 to 100; 100 at best.
+    """BLEU-4 of a corpus, from 0 to 100; higher is better.
 
     The interval resamples sentences with their references (Koehn, 2004).
 
@@ -82,8 +82,8 @@ def bleu_statistics(
     references: Sequence[Sequence[str]],
     tokenize: str = "13a",
 ) -> interval.Array:
-    """Of each sentence, both lengths, and for n from 1 to 4 its n-grams that match, then
-    all: ``(N, 10)``.
+    """For each sentence, the lengths of hypothesis and reference, the matching n-grams for n
+    from 1 to 4, and all n-grams: ``(N, 10)``.
 
     Raises:
         InvalidValue: as ``corpus_bleu``.

@@ -23,7 +23,7 @@ def corpus_chrf(
     references: Sequence[Sequence[str]],
     seed: int = 0,
 ) -> Score:
-    """chrF2 over all sentences at once, from 0 to 100; 100 at best.
+    """chrF2 of a corpus, from 0 to 100; higher is better.
 
     Of several references the one that fits a sentence best counts. The interval resamples
     sentences with their references.
@@ -60,8 +60,8 @@ def corpus_chrf(
 def chrf_statistics(
     hypotheses: Sequence[str], references: Sequence[Sequence[str]]
 ) -> interval.Array:
-    """Of each sentence, n-grams written, n-grams asked for and matches, for each order of
-    characters from 1 to 6: ``(N, 18)``.
+    """For each sentence and each n from 1 to 6, the character n-grams of the hypothesis, of the
+    reference, and their matches: ``(N, 18)``.
 
     Raises:
         InvalidValue: as ``corpus_chrf``.

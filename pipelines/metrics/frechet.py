@@ -161,6 +161,6 @@ def _warning(n: int, m: int, dimensions: int) -> str | None:
         return None
     return (
         f"{n:,} samples against {m:,} in {dimensions:,} dimensions; below {least:,} of each a "
-        "Fréchet distance tells more of the number of samples than of the model. Evaluate more, "
-        "or compare kernel distances."
+        "Fréchet distance says more about the number of samples than about the model. Evaluate "
+        "more, or compare kernel distances."
     )

@@ -1,7 +1,7 @@
 """Kernel distance between two sets of features (KID, Bińkowski et al., 2018, arXiv:1801.01401).
 
-Over all pairs at once, not over random subsets: nothing is drawn, and the same features
-always score the same. Unlike the Fréchet distance it is unbiased at any number of samples.
+Computed over all pairs, not over random subsets, so the same features always have the same
+score. Unlike the Fréchet distance it is unbiased at any number of samples.
 """
 
 from __future__ import annotations

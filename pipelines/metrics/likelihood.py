@@ -58,7 +58,7 @@ def windowed_nats(
             ``context`` at most.
         texts: T tokens each, 2 at least; the first is given, so put a token that begins a text
             before it where the model knows one.
-        windows: ``context`` is the most tokens that the model sees at once.
+        windows: ``context`` is the longest input of the model, in tokens.
 
     Raises:
         InvalidValue: a text of fewer than 2 tokens.

@@ -17,7 +17,7 @@ GPU_GIGABYTES: dict[Hardware, int] = {"8 GB": 8, "16 GB": 16, "24 GB": 24, "48 G
 """The classes of graphics cards, smallest first."""
 _GIGABYTE = 1_000_000_000
 _SOLD_AS = 0.95
-"""A card tells a little less memory than it is sold with."""
+"""The share of the memory it is sold with that a graphics card reports."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
-"""The Models tab: find a model, see what it is and whether it fits, use it; what is on disk,
-and, below all tabs, what is in memory.
+"""The Models tab: find a model, see what it is and whether it fits, and use it; the downloads on
+disk; and, below all tabs, the models in memory.
 
 Words that come from the Hub (names, licences) are shown in tables and text boxes alone.
 """
@@ -28,12 +28,11 @@ from pipelines.runtime.studio import Studio
 from pipelines.tasks import TASKS, Task
 
 _COLUMNS = ["model", "size", "downloads", "likes", "licence"]
-_DISK_COLUMNS = ["name", "kind", "commit", "size", "last used"]
 
 
 @dataclass(frozen=True)
 class _Finder:
-    """Where a reference comes from: words, a suggestion, or one's own typing."""
+    """The search for a model: its task, words, and the table of results."""
 
     task: gr.Radio
     query: gr.Textbox
@@ -44,7 +43,7 @@ class _Finder:
 
 @dataclass(frozen=True)
 class _Chosen:
-    """The reference, what can be put on it, and what is known of it."""
+    """The reference, the adapter to put on it, and the result of the check."""
 
     reference: gr.Textbox
     adapter: gr.Dropdown
@@ -251,25 +250,31 @@ def _facts(found: Preflight) -> list[list[str]]:
     return [[name, value] for name, value in rows if value]
 
 
+_QUEUED: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+"""Options of handlers whose errors the page is to show, which it does for queued ones alone."""
+
+
+def _inventory(
+    headers: list[str], label: str, choice: str, table_id: str, refresh_id: str,
+    show: Callable[[], Any], act: Callable[..., Any], **button: Any,
+) -> list[Any]:  # fmt: skip
+    """A table, a choice among its rows with a button that acts on it, and a line of totals."""
+    table = gr.Dataframe(
+        headers=headers, datatype="str", interactive=False, label=label, elem_id=table_id
+    )
+    with gr.Row():
+        chosen = gr.Dropdown([], label=choice, interactive=True, scale=3)
+        acts = gr.Button(scale=1, **button)
+        refresh = gr.Button("Refresh", scale=1, elem_id=refresh_id)
+    outputs = [table, chosen, gr.Markdown(elem_classes="facts")]
+    refresh.click(show, None, outputs, **_QUEUED)
+    acts.click(act, [chosen], outputs, **_QUEUED)
+    return outputs
+
+
 def _build_disk(studio: Studio) -> None:
-    """What the Hub's models and data sets take on this disk, and a way to let them go."""
-    with gr.Accordion("Downloads on this disk", open=False, elem_id="models-disk"):
-        table = gr.Dataframe(
-            headers=_DISK_COLUMNS, datatype="str", interactive=False, label="Downloaded",
-            elem_id="disk-table",
-        )  # fmt: skip
-        with gr.Row():
-            key = gr.Dropdown([], label="Download to delete", interactive=True, scale=3)
-            drop = gr.Button("Delete", variant="stop", scale=1, elem_id="disk-delete")
-            refresh = gr.Button("Refresh", scale=1, elem_id="disk-refresh")
-        summary = gr.Markdown(elem_classes="facts")
-    show, remove = _disk_handlers(studio)
-    outputs = [table, key, summary]
-    refresh.click(show, None, outputs, **ui.FREE)
-    drop.click(remove, [key], outputs, **ui.FREE)
-
-
-def _disk_handlers(studio: Studio) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The models and data sets of the Hub on this disk, with their sizes, and a way to delete
+    them."""
     settings = studio.settings
 
     def name(one: Stored) -> str:
@@ -278,12 +283,9 @@ def _disk_handlers(studio: Studio) -> tuple[Callable[..., Any], Callable[..., An
     def show() -> tuple[list[list[str]], dict[str, Any], str]:
         there = stored(settings)
         rows = [
-            [
-                one.reference, one.kind, one.commit[:12], mebibytes(one.size_bytes),
-                _ago(one.last_used),
-            ]
-            for one in there
-        ]  # fmt: skip
+            [o.reference, o.kind, o.commit[:12], mebibytes(o.size_bytes), _ago(o.last_used)]
+            for o in there
+        ]
         held = mebibytes(sum(one.size_bytes for one in there))
         text = f"{held} of {mebibytes(settings.disk_budget_bytes)}"
         return rows, gr.update(choices=[name(one) for one in there], value=None), text
@@ -296,7 +298,12 @@ def _disk_handlers(studio: Studio) -> tuple[Callable[..., Any], Callable[..., An
         delete(one.reference, one.commit, settings, studio.residency.commits())
         return show()
 
-    return show, remove
+    with gr.Accordion("Downloads on this disk", open=False, elem_id="models-disk"):
+        _inventory(
+            ["name", "kind", "commit", "size", "last used"], "Downloaded", "Download to delete",
+            "disk-table", "disk-refresh", show, remove,
+            value="Delete", variant="stop", elem_id="disk-delete",
+        )  # fmt: skip
 
 
 def _ago(moment: float) -> str:
@@ -308,22 +315,8 @@ def models_panel(studio: Studio, tabs: Iterable[gr.Tab]) -> None:
     """The models in memory, their sizes, and a button to unload them.
 
     It is filled when it is opened, which costs the start of a page nothing, and while it is
-    open again with every turn to another tab.
+    open again whenever another tab is opened.
     """
-    is_open = gr.State(False)
-    with gr.Accordion("Models in memory", open=False, elem_id="models-panel") as panel:
-        table = gr.Dataframe(
-            headers=["model", "memory", "load time", "in use"],
-            datatype="str",
-            interactive=False,
-            label="Loaded models",
-            elem_id="loaded-models",
-        )
-        with gr.Row():
-            key = gr.Dropdown(choices=[], label="Model to unload", interactive=True, scale=3)
-            unload = gr.Button("Unload", scale=1, elem_id="unload")
-            refresh = gr.Button("Refresh", scale=1, elem_id="refresh-models")
-        summary = gr.Markdown(elem_classes="facts")
 
     def show() -> tuple[list[list[str]], dict[str, Any], str]:
         residents = studio.residency.residents()
@@ -342,13 +335,15 @@ def models_panel(studio: Studio, tabs: Iterable[gr.Tab]) -> None:
             raise InvalidValue(f"{chosen} is in use or gone already. Wait until its run has ended.")
         return show()
 
-    outputs = [table, key, summary]
-    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    refresh.click(show, None, outputs, **private)
-    unload.click(drop, [key], outputs, **private)
+    is_open = gr.State(False)
+    with gr.Accordion("Models in memory", open=False, elem_id="models-panel") as panel:
+        outputs = _inventory(
+            ["model", "memory", "load time", "in use"], "Loaded models", "Model to unload",
+            "loaded-models", "refresh-models", show, drop, value="Unload", elem_id="unload",
+        )  # fmt: skip
     panel.expand(lambda: True, None, [is_open], **ui.FREE)
     panel.collapse(lambda: False, None, [is_open], **ui.FREE)
-    panel.expand(show, None, outputs, **private)
+    panel.expand(show, None, outputs, **_QUEUED)
 
     def show_again(is_open: bool) -> Any:
         return show() if is_open else [gr.skip()] * len(outputs)

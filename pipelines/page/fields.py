@@ -1,4 +1,4 @@
-"""Input fields that hand over what was sent, so that the pipeline's own check answers.
+"""Input fields that pass on the sent value unchecked, so that the pipeline's own check answers.
 
 Gradio's checks would run before any handler, and their errors have no words for a visitor.
 """
@@ -24,11 +24,10 @@ from pipelines.validation import OWN, Number, Whole, bound, rule_of
 def _handing_over(
     component: type[Component], preprocess: Callable[..., Any], **members: Any
 ) -> Any:
-    """A subclass that hands over what was sent, for the pipeline's own check to answer.
+    """A subclass of a component with another ``preprocess``.
 
-    Gradio's check would run before any handler, and its error has no words for a visitor.
-    It has to be a class: after an update Gradio makes a session's component anew. It is
-    made past Gradio's metaclass, which writes a ``.pyi`` beside the source of every class.
+    It has to be a class: after an update Gradio makes a session's component anew. It
+    bypasses Gradio's metaclass, which writes a ``.pyi`` beside the source of every class.
     """
     body = {"preprocess": preprocess, "__module__": __name__, "__doc__": component.__doc__}
     body |= members

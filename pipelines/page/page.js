@@ -1,19 +1,19 @@
 () => {
   // Names for screen readers that Gradio 6.31 leaves out or gets wrong (axe-core's rules
   // aria-prohibited-attr, button-name and label-content-name-mismatch).
-  // And one place where they hear how a run goes: when it begins and ends, else every ten seconds.
+  // And a live region that announces the status of a run: its begin, its end, and every ten seconds.
   let isScheduled = false;
   const announcer = document.body.appendChild(document.createElement("div"));
   announcer.id = "announcer";
   announcer.setAttribute("role", "status");
-  const told = new WeakMap();
+  const announced = new WeakMap();
   const announce = (line) => {
     const text = line.innerText.trim(), isRunning = line.querySelector(".bar") !== null;
-    const last = told.get(line.parentElement) ?? { text, isRunning, at: 0 };
+    const last = announced.get(line.parentElement) ?? { text, isRunning, at: 0 };
     const isDue = isRunning !== last.isRunning || !isRunning || Date.now() - last.at > 10000;
     const isNew = text !== last.text && isDue && line.offsetParent !== null;
     if (isNew) announcer.textContent = text;
-    told.set(line.parentElement, isNew ? { text, isRunning, at: Date.now() } : last);
+    announced.set(line.parentElement, isNew ? { text, isRunning, at: Date.now() } : last);
   };
   // What a message says of a field stands under that field, too, until it is changed.
   const named = (name) => {

@@ -1,4 +1,4 @@
-"""What a visitor chooses from: tasks and models."""
+"""Pickers of tasks and models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Boxes for what a run gives: pictures, notes, facts, receipts, cards, links and files."""
+"""Boxes for the results of a run: pictures, notes, facts, receipts, cards, links and files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def card_button(**options: Any) -> gr.UploadButton:
 
 
 def link_box(**options: Any) -> gr.Textbox:
-    """Where the query that opens the page on a comparison is shown, once there is one."""
+    """Shows the query that opens the page on a comparison, once there is one."""
     return gr.Textbox(
         label="Link: add it to the page's address", interactive=False, visible=False, max_lines=1,
         buttons=["copy"], **options,

@@ -1,4 +1,4 @@
-"""A run as its visitor sees it: the buttons that start and stop it, and the line of its status.
+"""The buttons that start and stop a run, and the line of its status.
 
 What goes into ``gr.HTML`` is made of numbers and escaped words alone.
 """
@@ -60,7 +60,7 @@ class Pace:
 
 
 _BAR = 'span class="bar'
-"""What the line of a run has, as long as it goes on."""
+"""Stands in the status line of a run that goes on."""
 
 
 def progress_bar(event: Progress) -> str:
@@ -88,10 +88,9 @@ def _status(
 
 
 def wire_stop(button: gr.Button, runs: list[Any], statuses: list[gr.HTML]) -> None:
-    """Makes a button end these runs and then say so in the status lines of those that ran.
+    """Makes a button end these runs, and then show "Stopped" in the status lines of those that ran.
 
-    First the one, then the other: the page works through a click's handlers in turn, and
-    an update of a run that still goes on would be drawn over the word.
+    In this order, because an update of a run that still goes on would overwrite the word.
     """
     _end_lines(button.click(None, cancels=runs, **FREE).then, statuses)
     wire_failure(runs, statuses)
@@ -100,20 +99,20 @@ def wire_stop(button: gr.Button, runs: list[Any], statuses: list[gr.HTML]) -> No
 def wire_failure(runs: list[Any], statuses: list[gr.HTML]) -> None:
     """Ends the bar of a run that failed, which would go on for ever.
 
-    One that is cancelled fails, too, so both say the same.
+    A cancelled run fails, too, so both show the same.
     """
     for run in runs:
         _end_lines(run.failure, statuses)
 
 
 def _end_lines(when: Callable[..., Any], statuses: list[gr.HTML]) -> None:
-    """Says so in the lines that have a bar, once what was on its way had time to arrive."""
+    """Shows "Stopped" in the lines that have a bar, after updates that are on their way."""
     arrived = when(lambda: time.sleep(0.3), None, None, **FREE)
     arrived.then(_say_stopped, statuses, statuses, **FREE)
 
 
 def _say_stopped(*lines: object) -> Any:
-    """What has ended stays as it is; a run may be stopped before its first word arrives."""
+    """Leaves the lines of ended runs; a run may be stopped before its first status arrives."""
     ready = done("Ready")
     updates = [
         done("Stopped") if _BAR in str(line) or line == ready else gr.skip() for line in lines
@@ -122,5 +121,5 @@ def _say_stopped(*lines: object) -> Any:
 
 
 def status_line() -> gr.HTML:
-    """Where a tab tells how a run goes. Always in the same place, so nothing jumps."""
+    """The status of a tab's run. Always in the same place, so nothing jumps."""
     return gr.HTML(value=done("Ready"), label="Status", elem_classes="status-box", padding=False)

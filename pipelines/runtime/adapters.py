@@ -26,7 +26,7 @@ _PLAIN_OPTIONS = ("r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslor
 _WAIT_SECONDS = 0.1
 
 Wait = Callable[[], None]
-"""Called now and then while a run waits for its turn; what it raises ends the waiting."""
+"""Called every tenth of a second while a run waits for its turn; an exception ends the waiting."""
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def applied_by_row(model: Any, rows: Sequence[Adapter | None], wait: Wait) -> It
 
 
 def memory_of(adapters: Sequence[Adapter], device: Device) -> dict[Hashable, int]:
-    """What each of the adapters takes in memory, in bytes, while it is on a model."""
+    """The memory of each adapter while it is on a model, in bytes."""
     return {
         _key(adapter): memory_bytes(Folder(adapter.reference, adapter.path), device)
         for adapter in adapters
@@ -81,7 +81,7 @@ def _key(adapter: Adapter) -> tuple[str, str, float]:
 
 
 class _Turns:
-    """Who may use one model now: all who want it in the same state, first come, first served."""
+    """The queue of one model's runs: those with the same adapters run together, else in turn."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -122,7 +122,7 @@ class _Turns:
                         wait()
                 self._users += 1
                 if self._users == 1:
-                    self._key = ticket  # nobody joins before the state is made
+                    self._key = ticket  # no other run joins before the state is made
                 return self._users == 1
             finally:
                 self._queue.remove(ticket)
@@ -151,7 +151,7 @@ def _put_on(model: Any, adapters: Sequence[Adapter]) -> Callable[[], None]:
 
 
 def _put_on_module(model: Any, adapters: Sequence[Adapter]) -> Callable[[], None]:
-    """All of them at once on a torch module, by peft."""
+    """Puts all of them on a torch module, by peft."""
     names = [_name(index) for index in range(len(adapters))]
     with _undone_on_failure(lambda: _take_off_module(model)) as take_off:
         for name, adapter in zip(names, adapters, strict=True):
@@ -218,7 +218,7 @@ def _lora_layers(model: Any) -> Iterator[Any]:
 
 
 def _options(adapter: Adapter) -> dict[str, Any]:
-    """What of an adapter's configuration says how its weights are to be read."""
+    """The options of an adapter's configuration that say how its weights are to be read."""
     config = read_json(adapter.path / CONFIG)
     return {key: config[key] for key in _PLAIN_OPTIONS if config.get(key) is not None}
 
@@ -242,7 +242,7 @@ def _take_off_module(model: Any) -> None:
 
 
 def _put_on_pipeline(pipeline: Any, adapters: Sequence[Adapter]) -> Callable[[], None]:
-    """All of them at once on a diffusers pipeline, by its own loader."""
+    """Puts all of them on a diffusers pipeline, by its own loader."""
     if not hasattr(pipeline, "load_lora_weights"):
         raise LoadFailed(
             f"{adapters[0].reference} is an adapter (LoRA), and the library has no way to put one "

@@ -1,7 +1,6 @@
 """Loads a vetted snapshot with transformers: safetensors only, no remote code, whole.
 
-The libraries give what is missing in a file random weights and a warning; here that is
-an error, for nobody reads the warning and everybody the text.
+The libraries fill missing weights with random numbers and log a warning; here that is an error.
 """
 
 from __future__ import annotations

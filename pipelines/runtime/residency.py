@@ -1,9 +1,8 @@
-"""Which models are in memory: loaded once, kept while they fit, never unloaded in use.
+"""The models in memory: loaded once, unloaded to make room, never unloaded in use.
 
-A user holds a ``Lease``, and tells what it puts into memory beside the model (adapters), so that
-it counts until the lease is released. Whoever asks for a model that is being loaded waits for that
-load; whoever gives up waiting leaves, and the load goes on. Loads run one after another,
-as ``libraries.alone`` has it.
+A user holds a ``Lease``, which counts what the user puts into memory beside the model (adapters)
+until it is released. A second lease on a model that is being loaded waits for that load; the load
+goes on if all stop waiting. Loads run one after another, under ``libraries.alone``.
 """
 
 from __future__ import annotations
@@ -127,7 +126,7 @@ class Residency:
         expected_bytes: int = 0,
         beside: Mapping[Hashable, int] = _NOTHING,
     ) -> Lease:
-        """A lease on the model called ``key``; begins to load it if nobody has.
+        """A lease on the model called ``key``; starts to load it if it is not there.
 
         Args:
             load: makes the model, in a thread of its own; called once for all that ask.
@@ -161,14 +160,14 @@ class Residency:
         return Lease(self, entry, beside)
 
     def residents(self) -> list[Resident]:
-        """What is loaded now, most recently used first."""
+        """The loaded models, most recently used first."""
         with self._guard:
             ready = [e for e in self._entries.values() if e.is_done.is_set() and e.error is None]
             ready.sort(key=lambda e: e.last_used, reverse=True)
             return [Resident(e.key, e.size_bytes, e.load_seconds, e.users) for e in ready]
 
     def commits(self) -> set[str]:
-        """What must stay on disk: the commits of what is loaded, being loaded, or kept."""
+        """The commits that must stay on disk: of models loaded or loading, and in ``keep``."""
         with self._guard:
             return {key.rpartition("@")[2] for key in self._entries} | set(self._kept)
 
@@ -184,7 +183,7 @@ class Residency:
                 self._kept -= Counter(commits)
 
     def unload(self, key: str) -> bool:
-        """Drops a model that nobody uses; True if it was dropped."""
+        """Unloads a model that is not in use; True if it was unloaded."""
         with self._guard:
             entry = self._entries.get(key)
             if entry is None or entry.users > 0 or not entry.is_done.is_set():
@@ -213,7 +212,7 @@ class Residency:
                 entry.is_done.set()
 
     def _forget(self, entry: _Entry, error: BaseException) -> None:
-        """A failed load leaves no trace but the error, for those who wait for it."""
+        """Removes a failed load; its error stays for those who wait for it."""
         with self._guard:
             entry.error = error
             self._entries.pop(entry.key, None)
@@ -243,7 +242,7 @@ class Residency:
             _free(oldest)
 
     def _put_beside(self, lease: Lease, entry: _Entry, beside: Mapping[Hashable, int]) -> None:
-        """Counts what a user puts beside a loaded model, if room for it can be made.
+        """Counts what a user puts beside a loaded model, after making room for it.
 
         Raises:
             OutOfBudget: the models in use leave too little; nothing is counted then.
@@ -268,7 +267,7 @@ class Residency:
 
 
 def _free(entry: _Entry) -> None:
-    """Gives a model's memory back to the system, as far as the allocators let go."""
+    """Gives a model's memory back to the system, as far as the allocators release it."""
     entry.model = None
     gc.collect()
     import sys

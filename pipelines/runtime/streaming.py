@@ -37,8 +37,8 @@ class _Worker(threading.Thread):
     def make(cls, call: Callable[[], Callable[[], None]]) -> None:
         """Makes the call in an idle thread, or in a new one where none is idle.
 
-        What the call returns is called in turn, when the thread is idle again: who is
-        told the outcome by it, and makes the next call at once, finds the same thread.
+        The function that the call returns is called when the thread is idle again: it reports the
+        outcome, and a next call that is made immediately gets the same thread.
         """
         try:
             worker = cls.idle.pop()
@@ -50,12 +50,12 @@ class _Worker(threading.Thread):
         while True:
             call = self._calls.get()
             self.name = "triptych-run"
-            tell = call()
+            report = call()
             del call  # an idle thread holds on to nothing of its last call
             self.name = "triptych-idle"
             self.idle.append(self)
-            tell()
-            del tell
+            report()
+            del report
 
 
 def stream(work: Callable[[Emit], Result], may_go_on: bool = False) -> Generator[Any, None, Result]:
@@ -80,11 +80,11 @@ def stream(work: Callable[[Emit], Result], may_go_on: bool = False) -> Generator
         except BaseException as error:
             outcome = "error", error
 
-        def tell() -> None:
+        def report() -> None:
             events.put(outcome)
             has_ended.set()
 
-        return tell
+        return report
 
     _Worker.make(run)
     last: Any = None
@@ -93,7 +93,7 @@ def stream(work: Callable[[Emit], Result], may_go_on: bool = False) -> Generator
             try:
                 kind, value = events.get(timeout=_HEARTBEAT_SECONDS if may_go_on else None)
             except queue.Empty:
-                kind, value = "event", last  # who reads gets a chance to leave
+                kind, value = "event", last  # the reader gets a chance to close the generator
             if kind == "event" and value is not None:
                 last = value
                 yield value

@@ -1,4 +1,4 @@
-"""What every slice stands on, in one place: settings, device and the models in memory."""
+"""The state that all slices share: settings, device and the models in memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Loaded:
 
 
 class Studio:
-    """One page's shared state. Building it costs nothing; torch is first asked for a device."""
+    """One page's shared state. Building it costs nothing; ``device`` imports torch on first use."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

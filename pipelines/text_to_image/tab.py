@@ -12,7 +12,8 @@ import gradio as gr
 
 from pipelines import small_world
 from pipelines.events import Progress, with_result
-from pipelines.hub import family_of, local_models
+from pipelines.hub import local_models
+from pipelines.hub.families import family_of
 from pipelines.hub.offline import models_here
 from pipelines.page import ui
 from pipelines.runtime.studio import Studio

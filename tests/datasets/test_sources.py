@@ -18,7 +18,7 @@ from pipelines.datasets.samples import embedded, read_folder
 from pipelines.datasets.sources import in_file, named, owned
 from pipelines.errors import Cancelled, InvalidValue, ModelUnavailable
 from pipelines.events import Progress
-from pipelines.hub import stored
+from pipelines.hub.disk import stored
 from pipelines.settings import Limits, Settings
 from tests.evaluation.conftest import make_scenes, zipped
 from tests.hub import conftest as hub_fixtures

@@ -14,7 +14,8 @@ from safetensors.numpy import load_file, save_file
 from pipelines.device import Device
 from pipelines.errors import ModelUnavailable, WrongTask
 from pipelines.events import with_result
-from pipelines.hub import local_names, resolve, task_of
+from pipelines.hub import local_names, resolve
+from pipelines.hub.local import task_of
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.tasks import Task

@@ -10,7 +10,8 @@ import pytest
 
 from pipelines.device import Device
 from pipelines.errors import ModelUnavailable
-from pipelines.hub import delete, resolve, stored
+from pipelines.hub import resolve
+from pipelines.hub.disk import delete, stored
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.text_generation.pipeline import TextRequest, generate

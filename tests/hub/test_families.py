@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.hub import family_of, resolve, task_of
+from pipelines.hub import resolve
+from pipelines.hub.families import family_of
+from pipelines.hub.local import task_of
 from pipelines.settings import Settings
 from pipelines.tasks import TASKS, Task
 from tests.hub.checkpoints import checkpoint

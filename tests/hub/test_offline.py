@@ -13,11 +13,14 @@ import pytest
 
 from pipelines.device import Device
 from pipelines.errors import ModelUnavailable
-from pipelines.hub import delete, names_here, preflight, resolve, search
+from pipelines.hub import names_here, resolve
+from pipelines.hub.disk import delete
 from pipelines.hub.families import read_json
 from pipelines.hub.offline_index import FILE, newest_first, record_commit
+from pipelines.hub.preflight import preflight
 from pipelines.hub.references import Reference
 from pipelines.hub.remote import OutOfReach, hub_errors
+from pipelines.hub.search import search
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.text_generation.pipeline import TextRequest, generate

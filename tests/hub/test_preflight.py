@@ -12,7 +12,8 @@ import pytest
 from pipelines.device import Device
 from pipelines.errors import ModelUnavailable
 from pipelines.events import with_result
-from pipelines.hub import preflight, resolve
+from pipelines.hub import resolve
+from pipelines.hub.preflight import preflight
 from pipelines.image_captioning import pipeline as describing
 from pipelines.runtime.studio import Studio, parameter_bytes
 from pipelines.settings import Limits, Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.errors import InvalidValue
-from pipelines.hub import ModelRow, search
+from pipelines.hub.search import ModelRow, search
 from pipelines.settings import Settings
 from tests.loopback_hub import Hub, Repository
 

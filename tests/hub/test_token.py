@@ -14,7 +14,8 @@ from PIL import Image
 
 from pipelines.device import Device
 from pipelines.errors import StudioError
-from pipelines.hub import preflight, search
+from pipelines.hub.preflight import preflight
+from pipelines.hub.search import search
 from pipelines.image_captioning import pipeline as describing
 from pipelines.runtime.studio import Studio
 from pipelines.settings import ROOT, Settings

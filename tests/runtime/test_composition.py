@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import OutOfBudget
-from pipelines.hub import preflight, resolve
+from pipelines.hub import resolve
+from pipelines.hub.preflight import preflight
 from pipelines.runtime.adapters import memory_of
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
