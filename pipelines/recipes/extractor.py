@@ -1,13 +1,9 @@
-"""What turns pictures into features for FID and KID, where there is something at hand.
-
-The embedded captioner's encoder knows the emoji world, whose pictures are 128 x 128. For
-pictures of other sizes nothing is at hand, and no distance is told.
-"""
+"""Features for FID and KID: the encoder of the embedded captioner, for 128 x 128 pictures."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +14,9 @@ import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText
 
-from pipelines.recipes.captioner.familiarity import features_of
-from pipelines.recipes.captioner.model import IMAGE_EDGE
-from pipelines.recipes.emoji_scenes.data import Pixels, to_signed
+from pipelines.recipes.captioner.model import IMAGE_EDGE, pool
+from pipelines.recipes.captioner.ood_detector import encoder_features
+from pipelines.recipes.emoji_scenes.data import Pixels, as_images
 from pipelines.runtime.loading import OFFLINE
 
 MODELS = Path("assets/models")
@@ -29,33 +25,27 @@ _CAPTIONER = "emoji-captioner"
 
 @dataclass(frozen=True)
 class Extractor:
-    """An encoder, and its name with the hash of its weights."""
+    """A captioner, and its name with the hash of its weights, as signatures have it."""
 
     name: str
     model: Any
 
     def features(self, pictures: Sequence[Image.Image | Pixels]) -> npt.NDArray[np.float64]:
-        """One row a picture: ``(N, C)``. Arrays are ``(128, 128, 3)``, uint8."""
-        images = as_tensor(
-            np.asarray(each.convert("RGB")) if isinstance(each, Image.Image) else each
-            for each in pictures
+        """One row a picture, ``(N, C)``. Pictures are RGB or ``(128, 128, 3)`` uint8."""
+        images = as_images([np.asarray(picture) for picture in pictures])
+        features: npt.NDArray[np.float64] = (
+            encoder_features(self.model, images, pool).double().numpy()
         )
-        features: npt.NDArray[np.float64] = features_of(self.model, images).double().numpy()
         return features
 
 
-def extractor_at_hand(edge: int, models: Path | None = None) -> Extractor | None:
-    """The embedded captioner's encoder for pictures of its size; else None."""
+def load_extractor(edge: int, models: Path | None = None) -> Extractor | None:
+    """The extractor for pictures of ``edge`` pixels; None if there is none in ``models``."""
     path = (MODELS if models is None else models) / _CAPTIONER
     if edge != IMAGE_EDGE or not (path / "config.json").is_file():
         return None
     model = AutoModelForImageTextToText.from_pretrained(path, dtype=torch.float32, **OFFLINE)
     return Extractor(f"{_CAPTIONER}-encoder@{checksum(path)}", model)
-
-
-def as_tensor(pictures: Iterable[Pixels]) -> torch.Tensor:
-    """``(N, 3, 128, 128)`` in [-1, 1]."""
-    return torch.from_numpy(to_signed(np.stack(list(pictures))))
 
 
 def checksum(model: Path) -> str:

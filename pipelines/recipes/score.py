@@ -1,12 +1,11 @@
-"""How good the embedded models are, in one table.
+"""Scores of the embedded models, in one table.
 
     python -m pipelines.recipes.score --data BOOKS
 
-Everything is computed from the saved half-precision files: the captioner and the painter
-on the held-out scenes of ``assets/datasets/emoji-scenes``, and so is the CLIP, where it is
-there; the writer on the books of ``--data`` that are held out; without ``--data`` the writer
-is left out. ``--only`` takes one of them. The painter's pictures are read by the oracle,
-which knows no model.
+Everything is computed from the saved half-precision files: captioner, painter and CLIP on the
+held-out scenes of ``assets/datasets/emoji-scenes``, the writer on the held-out books of
+``--data``. Without ``--data`` the writer is left out. An oracle that matches sprites, and no
+model, recognises what the painter's pictures show.
 """
 
 from __future__ import annotations
@@ -39,34 +38,40 @@ from pipelines.metrics.likelihood import bits_per_byte
 from pipelines.metrics.proportion import proportion
 from pipelines.metrics.retrieval import median_rank, recall
 from pipelines.metrics.score import Score
-from pipelines.recipes.captioner.reading import Reader, tells
+from pipelines.recipes import results
 from pipelines.recipes.captioner.train import captions_of
 from pipelines.recipes.clip import model as clip
 from pipelines.recipes.clip.data import equal_pairs
-from pipelines.recipes.diffusion.checkpoint import PAINTED_AT_ONCE, paint
-from pipelines.recipes.emoji_scenes.data import EDGE, Scene, World
+from pipelines.recipes.diffusion.checkpoint import paint
+from pipelines.recipes.emoji_scenes.caption_parser import CaptionParser, describes
+from pipelines.recipes.emoji_scenes.data import EDGE, Scene, World, as_images, plain_caption
 from pipelines.recipes.emoji_scenes.dataset import HELD_OUT, Example, read_dataset
 from pipelines.recipes.emoji_scenes.oracle import Finding, Oracle
 from pipelines.recipes.emoji_scenes.vocabulary import everyday
-from pipelines.recipes.extractor import MODELS, as_tensor, checksum, extractor_at_hand
-from pipelines.recipes.gpt.baselines import KneserNey, compression, gzip_size, xz_size
+from pipelines.recipes.extractor import MODELS, checksum, load_extractor
+from pipelines.recipes.gpt.baselines import COMPRESSORS, KneserNey, compressed_bits
 from pipelines.recipes.gpt.data import HELD_OUT as HELD_OUT_BOOKS
 from pipelines.recipes.gpt.data import passage, read_texts
-from pipelines.recipes.gpt.originality import copied_sentences, copied_share, long_sentences
+from pipelines.recipes.gpt.originality import copied_sentences, long_sentences
 from pipelines.recipes.gpt.train import window_scores
 
 PICTURES = 64
-"""How many pictures of each kind the painter is asked for."""
+"""Pictures of each kind that the painter paints."""
 SAMPLES = 20
 """Texts of the writer that are searched for copied sentences."""
 ORACLE = "sprites matched"
 _SEEN_SEED = 99
 
+Kind = tuple[int, bool]
+"""The number of items in a scene, and whether training may have shown it."""
+
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. ``floor`` is the least that is asked for, or the most where
-    less is better; None asks nothing."""
+    """One line of the table.
+
+    ``floor`` is the least acceptable value, or the most where less is better.
+    """
 
     model: str
     what: str
@@ -82,23 +87,20 @@ class Row:
 
 
 def captioner_rows(path: Path, examples: Sequence[Example]) -> list[Row]:
-    """Whether greedy captions tell the scene (emoji, place, colour), and their BLEU."""
+    """The share of greedy captions that are right (emoji, place, colour), and their BLEU."""
     tokenizer = AutoTokenizer.from_pretrained(path)
     model: Any = AutoModelForImageTextToText.from_pretrained(path, dtype=torch.float32)
-    captions = captions_of(model, tokenizer, as_tensor(e.pixels() for e in examples))
-    reader = Reader(everyday())
-    told = [
-        tells(reader.read(text), example.scene, example.boxes)
-        for text, example in zip(captions, examples, strict=True)
-    ]
-    alone = [len(example.scene.items) == 1 for example in examples]
-    singles = [right for right, single in zip(told, alone, strict=True) if single]
-    pairs = [right for right, single in zip(told, alone, strict=True) if not single]
-    references = [list(example.captions) for example in examples]
+    captions = captions_of(model, tokenizer, as_images([each.pixels() for each in examples]))
+    parser = CaptionParser(everyday())
+    is_right: dict[int, list[bool]] = {1: [], 2: []}
+    for text, each in zip(captions, examples, strict=True):
+        right = describes(parser.parse(text), each.scene, each.boxes)
+        is_right[len(each.scene.items)].append(right)
+    references = [list(each.captions) for each in examples]
     judge = "captions read back"
     return [
-        Row("captioner", "scene right, one emoji", proportion(singles, judge), 0.90),
-        Row("captioner", "scene right, two emoji", proportion(pairs, judge), 0.75),
+        Row("captioner", "scene right, one emoji", proportion(is_right[1], judge), 0.90),
+        Row("captioner", "scene right, two emoji", proportion(is_right[2], judge), 0.75),
         Row("captioner", "BLEU against five wordings", corpus_bleu(captions, references)),
     ]
 
@@ -106,113 +108,115 @@ def captioner_rows(path: Path, examples: Sequence[Example]) -> list[Row]:
 def painter_rows(
     path: Path, models: Path, examples: Sequence[Example], count: int = PICTURES
 ) -> list[Row]:
-    """What the oracle finds in painted scenes, seen and never seen in training, and FID.
+    """What the oracle recognises in painted scenes, and FID and KID of the held-out ones.
 
     20 steps of the saved scheduler, guidance 4, picture i from seed i, plain captions.
     """
-    extractor = extractor_at_hand(EDGE, models)
+    extractor = load_extractor(EDGE, models)
     if extractor is None:
         raise SystemExit(f"--models: FID and KID need emoji-captioner in {models}")
     world = World()
     oracle = Oracle(world)
     pipeline = StableDiffusionPipeline.from_pretrained(path, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
-    scenes = _asked_for(world, examples, count)
+    scenes = scenes_to_paint(world, examples, count)
     began = time.perf_counter()
-    painted = {kind: paint(pipeline, asked) for kind, asked in scenes.items()}
+    painted = {kind: paint(pipeline, [*map(plain_caption, of)]) for kind, of in scenes.items()}
     seconds = (time.perf_counter() - began) / sum(map(len, scenes.values()))
-    found = {kind: [oracle.read(p) for p in pictures] for kind, pictures in painted.items()}
-    rows = _oracle_rows(scenes, found)
-    unseen = [p for (_, seen), pictures in painted.items() if not seen for p in pictures]
-    ours, theirs = (extractor.features(p) for p in (unseen, [e.pixels() for e in examples]))
-    rows += [
-        Row("painter", "FID", frechet_distance(ours, theirs, extractor.name)),
-        Row("painter", "KID", kernel_distance(ours, theirs, extractor.name)),
-    ]
-    print(f"painter: {seconds:.2f} s a picture in batches of {PAINTED_AT_ONCE}", flush=True)
-    return rows
-
-
-def _asked_for(
-    world: World, examples: Sequence[Example], count: int
-) -> dict[tuple[int, bool], list[Scene]]:
-    """Scenes by number of items, and whether training may have shown them."""
-    rng = np.random.default_rng(_SEEN_SEED)
-    asked: dict[tuple[int, bool], list[Scene]] = {(n, s): [] for n in (1, 2) for s in (True, False)}
-    for example in examples:
-        asked[len(example.scene.items), False].append(example.scene)
-    while min(len(asked[n, True]) for n in (1, 2)) < count:
-        scene = world.sample(rng)
-        asked[len(scene.items), True].append(scene)
-    return {kind: found[:count] for kind, found in asked.items()}
-
-
-def _oracle_rows(
-    scenes: dict[tuple[int, bool], list[Scene]], found: dict[tuple[int, bool], list[Finding]]
-) -> list[Row]:
-    rows = []
-    things = {
-        kind: [f.shows_things(s) for f, s in zip(found[kind], scenes[kind], strict=True)]
-        for kind in scenes
+    findings = {
+        kind: [oracle.recognise(np.asarray(picture)) for picture in pictures]
+        for kind, pictures in painted.items()
     }
+    unseen = extractor.features([*painted[1, False], *painted[2, False]])
+    real = extractor.features([each.pixels() for each in examples])
+    print(f"painter: {seconds:.2f} s a picture", flush=True)
+    return [
+        *recognition_rows(scenes, findings),
+        Row("painter", "FID", frechet_distance(unseen, real, extractor.name)),
+        Row("painter", "KID", kernel_distance(unseen, real, extractor.name)),
+    ]
+
+
+def scenes_to_paint(
+    world: World, examples: Sequence[Example], count: int
+) -> dict[Kind, list[Scene]]:
+    """``count`` scenes of each kind."""
+    rng = np.random.default_rng(_SEEN_SEED)
+    scenes: dict[Kind, list[Scene]] = {(n, seen): [] for n in (1, 2) for seen in (True, False)}
+    for example in examples:
+        scenes[len(example.scene.items), False].append(example.scene)
+    while min(len(scenes[n, True]) for n in (1, 2)) < count:
+        scene = world.sample(rng)
+        scenes[len(scene.items), True].append(scene)
+    return {kind: of_kind[:count] for kind, of_kind in scenes.items()}
+
+
+def recognition_rows(
+    scenes: dict[Kind, list[Scene]], findings: dict[Kind, list[Finding]]
+) -> list[Row]:
+    """How often the right emoji, colours and places were recognised."""
+
+    def row(what: str, hits: list[bool], floor: float | None = None) -> Row:
+        return Row("painter", what, proportion(hits, ORACLE), floor)
+
+    rows = []
     for items, what, floor in ((1, "the emoji is there", 0.70), (2, "both emoji are there", 0.35)):
         for seen, which in ((True, "as in training"), (False, "never in training")):
-            score = proportion(things[items, seen], ORACLE)
-            rows.append(Row("painter", f"{what}, {which}", score, floor))
-    every = [(f, s) for kind in scenes for f, s in zip(found[kind], scenes[kind], strict=True)]
-    placed = [f.is_placed(s) for f, s in every if len(s.items) == 2 and f.shows_things(s)]
-    coloured = [f.colour == s.colour for f, s in every]
-    rows.append(Row("painter", "the background's colour", proportion(coloured, ORACLE), 0.98))
+            kind = items, seen
+            right = [*map(Finding.shows_items, findings[kind], scenes[kind])]
+            rows.append(row(f"{what}, {which}", right, floor))
+    every = [pair for kind in scenes for pair in zip(findings[kind], scenes[kind], strict=True)]
+    placed = [f.is_placed(s) for f, s in every if len(s.items) == 2 and f.shows_items(s)]
+    rows.append(row("the background's colour", [f.colour == s.colour for f, s in every], 0.98))
     if placed:
-        rows.append(Row("painter", "their place, where both are there", proportion(placed, ORACLE)))
+        rows.append(row("their place, where both are there", placed))
     return rows
 
 
 def clip_rows(path: Path, examples: Sequence[Example]) -> list[Row]:
-    """Whether a picture finds its standard caption among all, and a caption its picture."""
+    """Retrieval of each picture's standard caption among all, and the reverse."""
     model: Any = AutoModel.from_pretrained(path, dtype=torch.float32)
     tokenizer, processor = (c.from_pretrained(path) for c in (AutoTokenizer, AutoImageProcessor))
     pictures = [Image.fromarray(example.pixels()) for example in examples]
     texts = [example.captions[0] for example in examples]
-    shown, told = clip.features_of(model, tokenizer, processor, pictures, texts, prefix="")
+    ours, theirs = clip.features_of(model, tokenizer, processor, pictures, texts, prefix="")
     is_right = equal_pairs([example.scene for example in examples]) | equal_pairs(texts)
     name = f"emoji-clip-without-prefix@{checksum(path)}"
-    ways = {
-        "picture to text": (shown, told, is_right, name),
-        "text to picture": (told, shown, is_right.T, name),
-    }
     rows = []
-    for way, asked in ways.items():
-        found = {f"recall@{k}": score for k, score in recall(*asked).items()}
-        found["median rank"] = median_rank(*asked)
-        rows += [Row("clip", f"{way}, {what}", score) for what, score in found.items()]
+    for way, features in (
+        ("picture to text", (ours, theirs, is_right, name)),
+        ("text to picture", (theirs, ours, is_right.T, name)),
+    ):
+        scores = {f"recall@{k}": score for k, score in recall(*features).items()}
+        scores["median rank"] = median_rank(*features)
+        rows += [Row("clip", f"{way}, {what}", score) for what, score in scores.items()]
     return rows
 
 
 def writer_rows(path: Path, folder: Path) -> list[Row]:
-    """Bits per byte on the held-out books beside what needs no model, and what is copied.
+    """Bits per byte of the held-out books, and the share of copied sentences in samples.
 
-    The floors are those of gzip, xz and a 5-gram model trained on the same books, the best
-    of them; and the share of long sentences that the held-out books themselves have in
-    common with the training books.
+    The floors: the best of gzip, xz and a 5-gram model with the same training books; and the
+    share of the held-out books' long sentences that stand in the training books as well.
     """
     texts, held_out = read_texts(folder, HELD_OUT_BOOKS)
     seen, unseen = "\n\n".join(texts), "\n\n".join(held_out)
     tokenizer = AutoTokenizer.from_pretrained(path)
     model: Any = LlamaForCausalLM.from_pretrained(path, dtype=torch.float32)
-    windows = [w for text in held_out for w in window_scores(model, passage(tokenizer, text))]
+    nats, sizes = window_scores(model, [passage(tokenizer, text) for text in held_out])
     books = f"held-out-books@{hashlib.sha256(unseen.encode()).hexdigest()[:16]}"
-    score = bits_per_byte([w[0] for w in windows], [w[2] for w in windows], books)
+    score = bits_per_byte(nats.tolist(), sizes.tolist(), books)
     known = seen.encode(), unseen.encode()
-    bests = [compression(size, *known).best for size in (gzip_size, xz_size)]
-    floor = min(*bests, KneserNey(known[0], 5).bits_per_byte(known[1]))
-    samples = write(model, tokenizer)
-    written = [sentence for sample in samples for sentence in long_sentences(sample)]
-    copied = set(copied_sentences("\n\n".join(samples), seen))
-    faults = proportion([s in copied for s in written], "training books", higher_is_better=False)
+    floors = [min(compressed_bits(compress, *known)) for compress in COMPRESSORS.values()]
+    floors.append(KneserNey(known[0], 5).bits_per_byte(known[1]))
+    samples = "\n\n".join(write(model, tokenizer))
+    copied = set(copied_sentences(samples, seen))
+    faults = [sentence in copied for sentence in long_sentences(samples)]
+    by_chance = len(copied_sentences(unseen, seen)) / len(long_sentences(unseen))
+    copies = proportion(faults, "training books", higher_is_better=False)
     return [
-        Row("writer", "bits per byte, windows of 512 tokens", score, floor),
-        Row("writer", "long sentences copied", faults, copied_share(unseen, seen)),
+        Row("writer", "bits per byte, windows of 512 tokens", score, min(floors)),
+        Row("writer", "long sentences copied", copies, by_chance),
     ]
 
 
@@ -235,23 +239,18 @@ def write(model: Any, tokenizer: Any) -> list[str]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows as Markdown, with the floors and whether they are reached."""
-    lines = [
-        "| model | what | value | 95% interval | samples | floor |",
-        "|---|---|---|---|---|---|",
-    ]
+    """The rows as Markdown, with the floors, warnings and signatures."""
+    lines = []
     for row in rows:
-        floor = ""
+        score, floor = row.score, ""
         if row.floor is not None:
             floor = f"{row.floor:.4g}{'' if row.is_reached else ' (not reached)'}"
-        score = row.score
-        lines.append(
-            f"| {row.model} | {row.what} | {score.value:.4g} | "
-            f"{score.low:.4g} to {score.high:.4g} | {score.samples} | {floor} |"
-        )
+        interval = f"{score.low:.4g} to {score.high:.4g}"
+        lines.append((row.model, row.what, f"{score.value:.4g}", interval, score.samples, floor))
+    header = ("model", "what", "value", "95% interval", "samples", "floor")
     warnings = [f"- {row.what}: {row.score.warning}" for row in rows if row.score.warning]
-    signatures = dict.fromkeys(row.score.signature for row in rows)
-    return "\n".join([*lines, "", *warnings, *(f"- `{signature}`" for signature in signatures)])
+    signatures = dict.fromkeys(f"- `{row.score.signature}`" for row in rows)
+    return "\n".join([results.table(header, lines), "", *warnings, *signatures])
 
 
 def main() -> None:

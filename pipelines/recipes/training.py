@@ -1,106 +1,63 @@
-"""What every recipe's training shares: options, budget, state, averaged weights, log.
+"""The training loop of every recipe: schedule, update, moving average, state and log.
 
-The loss, the model and the data stay in each recipe's ``train.py``. Randomness comes
-from ``(seed, step)`` alone, so that a run which is killed and resumed sees what it
-would have seen.
+A recipe's ``train.py`` has the data, the model and the loss of one step. All randomness
+of a step comes from ``(seed, step)``, so a resumed run continues exactly as if it had
+not been interrupted.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
-import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch.optim.swa_utils import AveragedModel
+from transformers import AutoTokenizer
 
-from pipelines.hub.selection import TRAINING_LOG
+from pipelines.recipes.command_line import Options
 
 BETAS = (0.9, 0.99)
 STATE_FILE = "state.pt"
 LOG_FILE = "log.jsonl"
-_SMOKE_STEPS = 3
+
+Model = TypeVar("Model")
+
+Step = Callable[[np.random.Generator], tuple[torch.Tensor, Mapping[str, torch.Tensor]]]
+"""One step's loss, and the values to log."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """How long to train, where to keep the state, and from what to begin.
+def starting_model(
+    options: Options, kind: type[Model], untrained: Callable[[], Model], tokenizer: Any = None
+) -> Model:
+    """An untrained model from the run's seed, or the checkpoint of ``--init-from`` in float32.
 
-    Exactly one of ``steps`` and ``minutes`` is set. Runs by ``steps`` repeat bit for
-    bit on one machine; runs by ``minutes`` stop by the clock and do not.
-    """
-
-    run_dir: Path
-    output: Path
-    steps: int | None
-    minutes: float | None
-    smoke: bool
-    resume: bool
-    seed: int
-    batch_size: int
-    learning_rate: float
-    init_from: Path | None = None
-
-
-def parser(
-    description: str, run_dir: str, output: str, batch_size: int, learning_rate: float
-) -> argparse.ArgumentParser:
-    """The options that all recipes have; a recipe adds its own."""
-    options = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    budget = options.add_mutually_exclusive_group(required=True)
-    budget.add_argument("--steps", type=int, help="train for this many steps, repeatable")
-    budget.add_argument("--minutes", type=float, help="train for this long by the clock")
-    budget.add_argument("--smoke", action="store_true", help="a few steps on tiny sizes")
-    options.add_argument("--resume", action="store_true", help="go on from the run directory")
-    options.add_argument("--init-from", type=Path, help="begin with the weights of this checkpoint")
-    options.add_argument(
-        "--run-dir", type=Path, default=Path.home() / ".cache/triptych/runs" / run_dir
-    )
-    options.add_argument("--output", type=Path, default=Path("assets/models") / output)
-    options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--batch-size", type=int, default=batch_size)
-    options.add_argument("--learning-rate", type=float, default=learning_rate)
-    return options
-
-
-def options_from(arguments: argparse.Namespace) -> Options:
-    """Checks the common options and freezes them.
+    Args:
+        kind: the class whose ``from_pretrained`` loads the checkpoint.
+        tokenizer: if given, the checkpoint must have the same vocabulary.
 
     Raises:
-        SystemExit: a budget that is not positive.
+        SystemExit: the checkpoint's vocabulary differs.
     """
-    for name in ("steps", "minutes", "batch_size", "learning_rate"):
-        value = getattr(arguments, name)
-        if value is not None and not value > 0:
-            raise SystemExit(f"--{name.replace('_', '-')} is {value}; it must be above 0")
-    if arguments.init_from is not None and not arguments.init_from.is_dir():
-        raise SystemExit(f"--init-from: there is no directory {arguments.init_from}")
-    return Options(
-        run_dir=arguments.run_dir,
-        output=arguments.output,
-        steps=_SMOKE_STEPS if arguments.smoke else arguments.steps,
-        minutes=None if arguments.smoke else arguments.minutes,
-        smoke=arguments.smoke,
-        resume=arguments.resume,
-        seed=arguments.seed,
-        batch_size=min(4, arguments.batch_size) if arguments.smoke else arguments.batch_size,
-        learning_rate=arguments.learning_rate,
-        init_from=arguments.init_from,
-    )
+    path = options.init_from
+    if path is None:
+        torch.manual_seed(options.seed)
+        return untrained()
+    if tokenizer is not None:
+        folder = path / "tokenizer" if (path / "tokenizer").is_dir() else path
+        if AutoTokenizer.from_pretrained(folder).get_vocab() != tokenizer.get_vocab():
+            raise SystemExit(f"--init-from: {path} was trained with another vocabulary")
+    loader: Any = kind
+    model: Model = loader.from_pretrained(path, dtype=torch.float32)
+    return model
 
 
 class Optimizer(Protocol):
-    """What a run asks of an optimiser; those of torch have it."""
+    """The part of a torch optimiser that a run uses."""
 
     @property
     def param_groups(self) -> list[dict[str, Any]]: ...
@@ -115,7 +72,7 @@ class Optimizer(Protocol):
 
 
 class Run:
-    """One training run: counts steps, updates and averages weights, keeps state and log."""
+    """One training run: counts steps, updates and averages the weights, writes state and log."""
 
     def __init__(
         self,
@@ -126,18 +83,19 @@ class Run:
         save_every_seconds: float = 240.0,
         optimizer: Callable[[torch.nn.Module, float, float], Optimizer] | None = None,
     ) -> None:
-        """Reads the state of ``options.run_dir`` if ``options.resume``.
+        """Loads the state in ``options.run_dir`` if ``options.resume``.
 
         Args:
-            optimizer: makes one of the model, the learning rate and the weight decay; AdamW
-                if not given.
+            optimizer: builds the optimiser from model, learning rate and weight decay;
+                AdamW by default.
 
         Raises:
-            FileNotFoundError: ``resume`` without a state to go on from.
+            FileNotFoundError: ``resume`` without a saved state.
         """
         self.options = options
         self.accelerator = Accelerator(mixed_precision=precision())
-        self.model = model.to(self.accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device: torch.device = self.accelerator.device
+        self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = AveragedModel(self.model, multi_avg_fn=_moving_average(ema_decay))
         build = adamw if optimizer is None else optimizer
         self.optimizer = build(self.model, options.learning_rate, weight_decay)
@@ -153,8 +111,13 @@ class Run:
             (options.run_dir / LOG_FILE).unlink(missing_ok=True)
 
     @property
+    def average(self) -> Any:
+        """The model with the moving average of its weights, in evaluation mode."""
+        return self.averaged.module.eval()
+
+    @property
     def elapsed_seconds(self) -> float:
-        """Training time so far, that of resumed parts included."""
+        """Training time so far, including the time before resuming."""
         return self._elapsed_before + time.monotonic() - self._began
 
     @property
@@ -165,11 +128,33 @@ class Run:
         assert self.options.steps is not None
         return min(1.0, self.step / self.options.steps)
 
-    def steps(self) -> Iterator[np.random.Generator]:
-        """Yields a fresh random generator for each step until the budget is used.
+    def train(
+        self,
+        step: Step,
+        evaluate: Callable[[], Mapping[str, float]],
+        evaluate_every: int,
+        log_every: int = 50,
+    ) -> None:
+        """Trains until the budget is used.
 
-        Torch's generator is seeded alike. State is saved now and then and at the end. The
-        learning rate begins low with the first step, however long the data took to prepare.
+        Args:
+            step: computes one step's loss, under autocast.
+            evaluate: the held-out scores to log, first at step 0; none adds no line.
+        """
+        for rng in self.steps():
+            with self.accelerator.autocast():
+                loss, values = step(rng)
+            self.update(loss)
+            if self.step % log_every == 0:
+                self.log(**{name: value.item() for name, value in values.items()})
+            if self.step % evaluate_every == 0 and (scores := evaluate()):
+                self.log(**scores)
+
+    def steps(self) -> Iterator[np.random.Generator]:
+        """Yields a new random generator for each step until the budget is used.
+
+        Torch's generator is seeded the same way. State is saved every few minutes and at the
+        end. Warm-up starts with the first step, however long preparing the data took.
         """
         if self.step == 0:
             self._prepared = self.progress
@@ -186,16 +171,12 @@ class Run:
         self.save_state()
 
     def update(self, loss: torch.Tensor, clip_norm: float = 1.0) -> None:
-        """One optimiser step on ``loss``, and one of the weights' moving average."""
+        """One optimiser step on ``loss``, then one of the moving average."""
         self.accelerator.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.averaged.update_parameters(self.model)
-
-    def is_due(self, every: int) -> bool:
-        """True once every so many steps, and at the first."""
-        return self.step % every == 0
 
     def log(self, **values: float) -> None:
         """Appends a line of JSON to the run's log, and prints it."""
@@ -206,7 +187,7 @@ class Run:
         print(" ".join(f"{name}={value}" for name, value in line.items()), flush=True)
 
     def save_state(self) -> None:
-        """Writes weights, average, optimiser and counters, by renaming a finished file."""
+        """Writes weights, average, optimiser and counters atomically: a whole file is renamed."""
         state = {
             "model": self.model.state_dict(),
             "averaged": self.averaged.state_dict(),
@@ -223,11 +204,11 @@ class Run:
     def _load_state(self) -> None:
         path = self.options.run_dir / STATE_FILE
         if not path.is_file():
-            raise FileNotFoundError(f"--resume: there is no {path}; leave the option out to begin")
-        state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+            raise FileNotFoundError(f"--resume: there is no {path}; start without the option")
+        state = torch.load(path, map_location=self.device, weights_only=True)
         if state["optimizer"].keys() != self.optimizer.state_dict().keys():
             raise SystemExit(
-                f"--resume: {path} is of another optimiser; begin anew, --init-from its checkpoint"
+                f"--resume: {path} has another optimiser; start anew, --init-from its checkpoint"
             )
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
@@ -237,57 +218,9 @@ class Run:
         self._elapsed_before = state["elapsed_seconds"]
 
 
-def draw_curves(run_dir: Path) -> None:
-    """``curves.png``: what the log holds, each value over the steps in a field of its own."""
-    from matplotlib.figure import Figure
-
-    path = run_dir / LOG_FILE
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    curves: dict[str, list[tuple[int, float]]] = {}
-    for line in map(json.loads, lines):
-        for name in line.keys() - {"step", "seconds"}:
-            curves.setdefault(name, []).append((line["step"], line[name]))
-    curves = {name: points for name, points in sorted(curves.items()) if len(points) > 1}
-    if not curves:
-        return
-    figure = Figure(figsize=(6, 2.2 * len(curves)), layout="constrained")
-    fields = figure.subplots(len(curves), squeeze=False)[:, 0]
-    for field, (name, points) in zip(fields, curves.items(), strict=True):
-        field.plot(*zip(*points, strict=True), linewidth=1)
-        field.set_title(name, loc="left", fontsize=9)
-        field.grid(alpha=0.3)
-    fields[-1].set_xlabel("step")
-    figure.savefig(run_dir / "curves.png", dpi=110)
-
-
-def check_words(known: Any, wanted: Any, init_from: Path) -> None:
-    """Refuses a checkpoint of ``--init-from`` whose tokenizer has other words.
-
-    Raises:
-        SystemExit: it has.
-    """
-    if known.get_vocab() != wanted.get_vocab():
-        raise SystemExit(f"--init-from: {init_from} has the words of another world")
-
-
 def bfloat16(device: torch.device) -> torch.autocast:
-    """bfloat16 in a block, where the device computes it by itself."""
+    """Autocast to bfloat16 where the hardware supports it, else nothing."""
     return torch.autocast(device.type, torch.bfloat16, precision() == "bf16")
-
-
-def keep_log(options: Options) -> None:
-    """Draws the run's curves, and copies its log beside the checkpoint, where an evaluation
-    finds them. The last that a recipe does, so that the saved files' scores are in both."""
-    draw_curves(options.run_dir)
-    shutil.copyfile(options.run_dir / LOG_FILE, options.output / TRAINING_LOG)
-
-
-def forget_paths(checkpoint: Path) -> None:
-    """Takes out of the configurations the folder that a part was once loaded from."""
-    for file in checkpoint.rglob("*.json"):
-        values = json.loads(file.read_text(encoding="utf-8"))
-        if isinstance(values, dict) and values.pop("_name_or_path", None) is not None:
-            file.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def learning_rate_at(progress: float, peak: float, warmup: float = 0.02) -> float:
@@ -299,9 +232,9 @@ def learning_rate_at(progress: float, peak: float, warmup: float = 0.02) -> floa
 
 
 def _moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
-    """An exponential moving average that forgets the untrained weights soon.
+    """An exponential moving average whose decay rises from 0.1 to ``decay`` with the updates.
 
-    The decay begins near 0 and rises to its value with the number of updates.
+    So the untrained weights soon stop counting.
     """
 
     @torch.no_grad()
@@ -313,20 +246,20 @@ def _moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
 
 
 def precision() -> str:
-    """``"bf16"`` where the hardware multiplies in it, else ``"no"``: emulated, it is slow."""
+    """``"bf16"`` where the hardware multiplies in it, else ``"no"``: emulation is slow."""
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported() else "no"
     return "bf16" if torch.cpu._is_avx512_bf16_supported() else "no"
 
 
 def adamw(model: torch.nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
-    """The optimiser of all recipes that name no other."""
+    """The default optimiser."""
     groups = decaying(model.parameters(), weight_decay)
     return torch.optim.AdamW(groups, lr=learning_rate, betas=BETAS)
 
 
 def decaying(parameters: Iterable[torch.nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    """Groups for an optimiser: matrices and kernels decay; biases and norms do not."""
+    """Parameter groups: weight decay for matrices and kernels, none for biases and norms."""
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     return [
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +20,32 @@ from transformers import (
 
 from pipelines.errors import LoadFailed
 from pipelines.hub.selection import TRAINING_LOG
-from pipelines.recipes import training
-from pipelines.recipes.captioner import data, familiarity, foreign, ood_report, ood_test, train
+from pipelines.recipes import command_line, results, training
+from pipelines.recipes.captioner import data, ood_detector, ood_report, train
 from pipelines.recipes.captioner.augment import AUGMENTATIONS
-from pipelines.recipes.captioner.familiarity import fit_familiarity
-from pipelines.recipes.captioner.model import Familiarity, build, build_tokenizer, flatness, traits
-from pipelines.recipes.captioner.reading import Reader, Reading, names_all, place_is_true
+from pipelines.recipes.captioner.model import (
+    Familiarity,
+    build,
+    build_image_processor,
+    build_tokenizer,
+    flatness,
+    traits,
+)
+from pipelines.recipes.captioner.ood_pictures import TEST_KINDS, TRAINING_KINDS
+from pipelines.recipes.emoji_scenes.caption_parser import (
+    CaptionParser,
+    ParsedCaption,
+    names_all,
+    place_is_true,
+)
 from pipelines.recipes.emoji_scenes.data import (
     Box,
     Item,
     Scene,
     World,
     arrange,
+    as_images,
     caption,
-    to_signed,
     world_named,
 )
 from pipelines.recipes.emoji_scenes.vocabulary import COLOURS, Emoji, everyday
@@ -73,7 +86,7 @@ def test_a_saved_captioner_loads_with_the_same_logits(
     tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
     model = build(tokenizer, 32, (1, 1), 1).eval()
-    train.save(model, tokenizer, tmp_path)
+    results.save(model, tmp_path, tokenizer, build_image_processor())
     loaded: Any = AutoModelForImageTextToText.from_pretrained(tmp_path, dtype=torch.float32)
     words = data.encode(AutoTokenizer.from_pretrained(tmp_path), ["A Dog Face on a red background"])
     assert torch.equal(words, data.encode(tokenizer, ["a dog face on a red background"]))
@@ -87,18 +100,18 @@ def test_a_saved_captioner_loads_with_the_same_logits(
 def test_the_saved_image_processor_sees_what_training_saw(
     world: World, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
-    train.save(build(tokenizer, 32, (1, 1), 1), tokenizer, tmp_path)
+    results.save(build(tokenizer, 32, (1, 1), 1), tmp_path, tokenizer, build_image_processor())
     processor = AutoImageProcessor.from_pretrained(tmp_path)
     scene = world.sample(np.random.default_rng(0))
     pixels = world.draw(scene, arrange(scene, np.random.default_rng(0)))
     seen = processor(Image.fromarray(pixels), return_tensors="pt").pixel_values
-    torch.testing.assert_close(seen, torch.from_numpy(to_signed(pixels[None])))
+    torch.testing.assert_close(seen, as_images([pixels]))
 
 
 def test_the_standard_captioner_is_small(tmp_path: Path) -> None:
     tokenizer = build_tokenizer({f"word{number}" for number in range(691)})
     model = build(tokenizer)
-    train.save(model, tokenizer, tmp_path)
+    results.save(model, tmp_path, tokenizer, build_image_processor())
     assert model.num_parameters() < 9_000_000
     assert max(path.stat().st_size for path in tmp_path.iterdir()) < 9_000_000
 
@@ -185,33 +198,33 @@ DOG, CAT, BOW = (emoji(name).character for name in ("dog", "cat", "bow and arrow
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a dog face on a red background", Reading((DOG,), "", "red")),
-        ("puppy against a red background", Reading((DOG,), "", "red")),
-        ("A tiny dog", Reading((DOG,), "", "")),
-        ("a dog left of a big cat on white", Reading((DOG, CAT), "left", "white")),
-        ("a cat to the right of a dog", Reading((DOG, CAT), "left", "")),
-        ("a cat under a dog on blue", Reading((DOG, CAT), "above", "blue")),
-        ("a dog and a cat", Reading(tuple(sorted((DOG, CAT))), "and", "")),
-        ("a cat and a dog", Reading(tuple(sorted((DOG, CAT))), "and", "")),
-        ("bow and arrow and dog", Reading(tuple(sorted((DOG, BOW))), "and", "")),
-        ("two dog faces on a pink background", Reading((DOG, DOG), "and", "pink")),
+        ("a dog face on a red background", ParsedCaption((DOG,), "", "red")),
+        ("puppy against a red background", ParsedCaption((DOG,), "", "red")),
+        ("A tiny dog", ParsedCaption((DOG,), "", "")),
+        ("a dog left of a big cat on white", ParsedCaption((DOG, CAT), "left", "white")),
+        ("a cat to the right of a dog", ParsedCaption((DOG, CAT), "left", "")),
+        ("a cat under a dog on blue", ParsedCaption((DOG, CAT), "above", "blue")),
+        ("a dog and a cat", ParsedCaption(tuple(sorted((DOG, CAT))), "and", "")),
+        ("a cat and a dog", ParsedCaption(tuple(sorted((DOG, CAT))), "and", "")),
+        ("bow and arrow and dog", ParsedCaption(tuple(sorted((DOG, BOW))), "and", "")),
+        ("two dog faces on a pink background", ParsedCaption((DOG, DOG), "and", "pink")),
         ("a dog on a dog on a dog", None),
         ("", None),
     ],
 )
-def test_captions_are_read_for_their_meaning(text: str, expected: Reading | None) -> None:
-    assert Reader(everyday()).read(text) == expected
+def test_captions_are_read_for_their_meaning(text: str, expected: ParsedCaption | None) -> None:
+    assert CaptionParser(everyday()).parse(text) == expected
 
 
 def test_every_caption_of_the_world_is_read_right() -> None:
     world = World(everyday()[:60])
-    reader = Reader(everyday())
+    parser = CaptionParser(everyday())
     rng = np.random.default_rng(11)
     for _ in range(500):
         scene = world.sample(rng)
         boxes = arrange(scene, rng)
         text = caption(scene, rng)
-        reading = reader.read(text)
+        reading = parser.parse(text)
         assert reading is not None, text
         assert reading.colour in ("", scene.colour)
         assert names_all(reading, scene) == (reading.colour != ""), text
@@ -221,15 +234,15 @@ def test_every_caption_of_the_world_is_read_right() -> None:
 def test_a_caption_is_wrong_if_a_name_a_colour_or_the_place_is() -> None:
     scene = Scene((Item(emoji("dog")), Item(emoji("cat"))), "left", "red")
     boxes = [(0, 32, 56), (72, 40, 56)]
-    assert names_all(Reading((CAT, DOG), "and", "red"), scene)
-    assert not names_all(Reading((DOG, CAT), "left", "blue"), scene)
-    assert not names_all(Reading((DOG, BOW), "left", "red"), scene)
-    assert not names_all(Reading((DOG,), "", "red"), scene)
+    assert names_all(ParsedCaption((CAT, DOG), "and", "red"), scene)
+    assert not names_all(ParsedCaption((DOG, CAT), "left", "blue"), scene)
+    assert not names_all(ParsedCaption((DOG, BOW), "left", "red"), scene)
+    assert not names_all(ParsedCaption((DOG,), "", "red"), scene)
     assert not names_all(None, scene)
-    assert place_is_true(Reading((DOG, CAT), "left", "red"), scene, boxes)
-    assert not place_is_true(Reading((CAT, DOG), "left", "red"), scene, boxes)
-    assert not place_is_true(Reading((DOG, CAT), "above", "red"), scene, boxes)
-    assert place_is_true(Reading((CAT, DOG), "beside", "red"), scene, boxes)
+    assert place_is_true(ParsedCaption((DOG, CAT), "left", "red"), scene, boxes)
+    assert not place_is_true(ParsedCaption((CAT, DOG), "left", "red"), scene, boxes)
+    assert not place_is_true(ParsedCaption((DOG, CAT), "above", "red"), scene, boxes)
+    assert place_is_true(ParsedCaption((CAT, DOG), "beside", "red"), scene, boxes)
 
 
 def test_the_unfamiliar_is_told_from_the_familiar() -> None:
@@ -240,7 +253,7 @@ def test_the_unfamiliar_is_told_from_the_familiar() -> None:
     )
     strange[:, 3] += 6 * scale[3]
     other[:, 3] += 6 * scale[3]
-    fitted = fit_familiarity(seen, strange, unseen)
+    fitted = ood_detector.fit(seen, strange, unseen)
     known = Familiarity.from_json(json.loads(json.dumps(fitted)) | {"flattest": 0.5})
     edge = torch.full((len(seen),), 0.5)
     assert torch.equal(known.is_foreign(other, edge), known.strangeness(other) > known.threshold)
@@ -248,7 +261,7 @@ def test_the_unfamiliar_is_told_from_the_familiar() -> None:
     wrong, right = (known.strangeness(each) > known.threshold for each in (unseen, other))
     assert float(wrong.float().mean()) == pytest.approx(0.01, abs=0.001)
     assert float(right.float().mean()) > 0.98
-    assert fitted == fit_familiarity(seen, strange, unseen)
+    assert fitted == ood_detector.fit(seen, strange, unseen)
     far = torch.full((2, 32), 1e6)
     far[1] = 1e9
     assert len(set(known.strangeness(far).tolist())) == 1
@@ -291,9 +304,9 @@ def test_traits_are_the_cells_mean_and_spread() -> None:
     assert traits(cells).tolist() == [[3, 5, 2, 0]]
 
 
-@pytest.mark.parametrize("kind", [*foreign.KINDS, *ood_test.KINDS])
-def test_foreign_pictures_are_varied_and_repeatable(kind: str) -> None:
-    paint = {**foreign.KINDS, **ood_test.KINDS}[kind]
+@pytest.mark.parametrize("kind", [*TRAINING_KINDS, *TEST_KINDS])
+def test_out_of_distribution_pictures_are_varied_and_repeatable(kind: str) -> None:
+    paint = {**TRAINING_KINDS, **TEST_KINDS}[kind]
     first, second = paint(np.random.default_rng(0)), paint(np.random.default_rng(1))
     assert first.shape == (128, 128, 3)
     assert first.dtype == np.uint8
@@ -303,7 +316,7 @@ def test_foreign_pictures_are_varied_and_repeatable(kind: str) -> None:
 
 
 def test_nothing_is_learned_from_the_kinds_that_test_it() -> None:
-    assert not set(foreign.KINDS) & set(ood_test.KINDS)
+    assert not set(TRAINING_KINDS) & set(TEST_KINDS)
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
@@ -320,16 +333,16 @@ def test_worn_scenes_stay_what_they_are(world: World, name: str) -> None:
 
 
 def test_scenes_come_worn_in_every_way_and_from_their_own_side(world: World) -> None:
-    pictures = familiarity.augmented_scenes(
+    pictures = ood_detector.augmented_scenes(
         world, 2 * len(AUGMENTATIONS), np.random.default_rng(0), True
     )
     assert len(pictures) == 2 * len(AUGMENTATIONS)
     assert len({picture.size for picture in pictures}) > 3
 
 
-def test_a_scene_on_foreign_ground_keeps_its_things(world: World) -> None:
+def test_a_scene_on_a_pattern_keeps_its_emoji(world: World) -> None:
     scene = world.sample(np.random.default_rng(4))
-    pixels = familiarity.on_foreign_ground(world, np.random.default_rng(4))
+    pixels = ood_detector.on_a_pattern(world, np.random.default_rng(4))
     colour = np.array(COLOURS[scene.colour])
     assert (pixels == colour).all(axis=2).mean() < 0.2
     rng = np.random.default_rng(4)
@@ -344,7 +357,7 @@ def test_a_smoke_run_leaves_a_checkpoint_with_its_world(tmp_path: Path) -> None:
     assert world["schema"] == 2
     assert "laughter" in world["names"]
     known = Familiarity.from_json(world["familiarity"])
-    assert known.weights.shape == (familiarity.WIDTH, 2 * 64)
+    assert known.weights.shape == (ood_detector.WIDTH, 2 * 64)
     assert (tmp_path / "model/world.json").stat().st_size < 300_000
     assert Image.open(tmp_path / "run/samples.png").width > 400
     lines = (tmp_path / "run/log.jsonl").read_text().splitlines()
@@ -357,7 +370,7 @@ def test_a_smoke_run_leaves_a_checkpoint_with_its_world(tmp_path: Path) -> None:
 def test_the_report_fits_a_checkpoint_anew_and_count(
     tokenizer: PreTrainedTokenizerBase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train.save(build(tokenizer, 32, (1, 1), 1), tokenizer, tmp_path)
+    results.save(build(tokenizer, 32, (1, 1), 1), tmp_path, tokenizer, build_image_processor())
     photographs = tmp_path / "photographs"
     photographs.mkdir()
     Image.linear_gradient("L").save(photographs / "one.png")
@@ -365,7 +378,7 @@ def test_the_report_fits_a_checkpoint_anew_and_count(
     ood_report.main([*options, "--fit"])
     printed = capsys.readouterr().out
     shares = dict(line.split() for line in printed.splitlines())
-    kinds = [f"foreign_{kind}" for kind in (*foreign.KINDS, *ood_test.KINDS)]
+    kinds = [f"foreign_{kind}" for kind in (*TRAINING_KINDS, *TEST_KINDS)]
     assert list(shares) == [*(f"scene_{name}" for name in AUGMENTATIONS), *kinds, "photographs"]
     assert all(share.endswith("%") for share in shares.values())
     world = (tmp_path / "world.json").read_bytes()
@@ -389,11 +402,14 @@ def scores_of(saved: Path) -> dict[str, float]:
 def test_a_run_begins_with_the_weights_that_it_is_given(
     world: World, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
-    saved = train.save(build(tokenizer, 32, (1, 1), 1), tokenizer, tmp_path)
-    parser = training.parser("", "captioner", "captioner", 4, 1e-3)
-    options = training.options_from(parser.parse_args(["--smoke", "--init-from", str(tmp_path)]))
-    begun = train.begin_with(options, tokenizer)  # type: ignore[arg-type]
+    saved = results.save(
+        build(tokenizer, 32, (1, 1), 1), tmp_path, tokenizer, build_image_processor()
+    )
+    parser = command_line.parser("", "captioner", "captioner", 4, 1e-3)
+    _, options = command_line.parse(parser, ["--smoke", "--init-from", str(tmp_path)])
+    kind, untrained = type(saved), partial(build, tokenizer)
+    begun = training.starting_model(options, kind, untrained, tokenizer)
     for mine, theirs in zip(begun.parameters(), saved.parameters(), strict=True):
         assert torch.equal(mine, theirs)
-    with pytest.raises(SystemExit, match="words of another world"):
-        train.begin_with(options, build_tokenizer(["red"]))
+    with pytest.raises(SystemExit, match="another vocabulary"):
+        training.starting_model(options, kind, untrained, build_tokenizer(["red"]))

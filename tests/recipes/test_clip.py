@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.repocard import metadata_load
 from PIL import Image
 from transformers import (
     AutoImageProcessor,
@@ -23,7 +24,7 @@ from transformers import (
 
 from pipelines.errors import InvalidValue
 from pipelines.metrics.clip import PREFIX
-from pipelines.recipes import training
+from pipelines.recipes import command_line, results
 from pipelines.recipes.captioner.model import build as build_captioner
 from pipelines.recipes.captioner.model import build_image_processor
 from pipelines.recipes.clip import train
@@ -51,9 +52,9 @@ def tiny(tokenizer: PreTrainedTokenizerFast) -> Any:
     return build(tokenizer, 32, (1, 1), 32, 1)
 
 
-def options(*arguments: str) -> training.Options:
-    parser = training.parser("", "clip", "emoji-clip", 4, 1e-3)
-    return training.options_from(parser.parse_args(arguments))
+def options(*arguments: str) -> command_line.Options:
+    parser = command_line.parser("", "clip", "emoji-clip", 4, 1e-3)
+    return command_line.options_from(parser.parse_args(arguments))
 
 
 def test_the_loss_by_hand() -> None:
@@ -141,14 +142,14 @@ def test_it_overfits_one_batch(world: World, tokenizer: PreTrainedTokenizerFast)
     assert set(scores) == {f"{what}_at_{k}" for what in ("text", "picture") for k in (1, 5, 10)}
 
 
-def test_a_resting_encoder_does_not_learn(world: World, tokenizer: PreTrainedTokenizerFast) -> None:
+def test_a_frozen_encoder_does_not_learn(world: World, tokenizer: PreTrainedTokenizerFast) -> None:
     lesson = train.Lesson(tiny(tokenizer), tokenizer)
     batch = draw_batch(world, 4, np.random.default_rng(0))
-    lesson.rest_encoder(True)
+    lesson.freeze_encoder(True)
     lesson(batch).backward()
     assert all(p.grad is None for p in lesson.model.vision_model.parameters())
     assert lesson.model.logit_scale.grad is not None
-    lesson.rest_encoder(False)
+    lesson.freeze_encoder(False)
     lesson(batch).backward()
     assert any(p.grad is not None for p in lesson.model.vision_model.parameters())
 
@@ -157,7 +158,7 @@ def test_a_saved_model_loads_by_its_config_alone(
     world: World, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
     model = tiny(tokenizer).eval()
-    train.save(model, tokenizer, tmp_path)
+    results.save(model, tmp_path, tokenizer, build_image_processor())
     loaded = AutoModel.from_pretrained(tmp_path, dtype=torch.float32)
     batch = draw_batch(world, 3, np.random.default_rng(0))
     words = encode(AutoTokenizer.from_pretrained(tmp_path), batch.texts)
@@ -173,7 +174,7 @@ def test_a_saved_model_loads_by_its_config_alone(
 
 def test_the_standard_model_is_small(tmp_path: Path) -> None:
     tokenizer = build_tokenizer({f"word{number}" for number in range(691)})
-    train.save(build(tokenizer), tokenizer, tmp_path)
+    results.save(build(tokenizer), tmp_path, tokenizer, build_image_processor())
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 3_000_000
 
 
@@ -191,27 +192,27 @@ def test_a_run_begins_with_the_captioners_encoder(
 ) -> None:
     captioner: VisionEncoderDecoderModel = build_captioner(tokenizer)
     captioner.save_pretrained(tmp_path)
-    model, has_learned = train.begin_with(options("--steps", "1"), tokenizer, tmp_path)
+    model, has_learned = train.starting_model(options("--steps", "1"), tokenizer, tmp_path)
     assert has_learned
     theirs = captioner.encoder.state_dict()
     for name, mine in model.vision_model.state_dict().items():
         assert torch.equal(mine, theirs[name])
     assert len(theirs) > len(model.vision_model.state_dict())
-    _, has_learned = train.begin_with(options("--steps", "1"), tokenizer, NOWHERE)
+    _, has_learned = train.starting_model(options("--steps", "1"), tokenizer, NOWHERE)
     assert not has_learned
 
 
 def test_a_run_begins_with_the_weights_that_it_is_given(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
-    saved = train.save(tiny(tokenizer), tokenizer, tmp_path)
+    saved = results.save(tiny(tokenizer), tmp_path, tokenizer, build_image_processor())
     given = options("--smoke", "--init-from", str(tmp_path))
-    begun, has_learned = train.begin_with(given, tokenizer, NOWHERE)
+    begun, has_learned = train.starting_model(given, tokenizer, NOWHERE)
     assert not has_learned
     for mine, theirs in zip(begun.parameters(), saved.parameters(), strict=True):
         assert torch.equal(mine, theirs)
-    with pytest.raises(SystemExit, match="words of another world"):
-        train.begin_with(given, build_tokenizer(["red"]), NOWHERE)
+    with pytest.raises(SystemExit, match="another vocabulary"):
+        train.starting_model(given, build_tokenizer(["red"]), NOWHERE)
 
 
 def test_a_smoke_run_leaves_a_checkpoint_with_its_card_and_resumes(tmp_path: Path) -> None:
@@ -223,7 +224,10 @@ def test_a_smoke_run_leaves_a_checkpoint_with_its_card_and_resumes(tmp_path: Pat
     kept = (tmp_path / "emoji-clip/training_log.jsonl").read_text()
     assert [json.loads(line) for line in kept.splitlines()] == lines
     card = (tmp_path / "emoji-clip/README.md").read_text(encoding="utf-8")
-    assert card.startswith("---\nlicense: apache-2.0\n")
+    metadata = metadata_load(tmp_path / "emoji-clip/README.md")
+    assert metadata is not None
+    assert metadata["license"] == "apache-2.0"
+    assert metadata["tags"] == ["emoji-scenes"]
     assert f"| recall: picture at 10 | {last['picture_at_10']:.3f} |" in card
     assert "| steps | 3 of 4 pictures |" in card
     assert "On 16 held-out scenes" in card

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.recipes.captioner.reading import Reader, names_all, place_is_true
+from pipelines.recipes.emoji_scenes.caption_parser import CaptionParser, names_all, place_is_true
 from pipelines.recipes.emoji_scenes.data import World
 from pipelines.recipes.emoji_scenes.dataset import COUNT, HELD_OUT, read_dataset, write_dataset
 from pipelines.recipes.emoji_scenes.oracle import Oracle
@@ -37,20 +37,20 @@ def test_the_recipe_writes_what_ships(tmp_path: Path) -> None:
 
 
 def test_every_wording_says_what_the_picture_shows() -> None:
-    reader = Reader(everyday())
+    parser = CaptionParser(everyday())
     for example in read_dataset(SHIPPED):
         for words in example.captions:
-            reading = reader.read(words)
+            reading = parser.parse(words)
             assert reading is not None, words
             assert reading.colour in ("", example.scene.colour)
             assert place_is_true(reading, example.scene, example.boxes), words
-        assert names_all(reader.read(example.captions[0]), example.scene)
+        assert names_all(parser.parse(example.captions[0]), example.scene)
 
 
 def test_the_oracle_reads_the_files() -> None:
     oracle = Oracle(World())
     examples = read_dataset(SHIPPED)[::16]
-    assert all(oracle.read(example.pixels()).shows(example.scene) for example in examples)
+    assert all(oracle.recognise(example.pixels()).shows(example.scene) for example in examples)
 
 
 def test_it_is_an_imagefolder() -> None:

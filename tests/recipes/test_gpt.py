@@ -13,6 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from pipelines.hub.selection import TRAINING_LOG
+from pipelines.recipes import results
 from pipelines.recipes.gpt import data, train
 from pipelines.recipes.gpt.model import CONTEXT, END, build, train_tokenizer
 
@@ -45,7 +46,7 @@ def test_a_saved_writer_loads_with_the_same_logits(
     tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
     model = build(tokenizer, width=32, layers=2)
-    train.save(model, tokenizer, tmp_path)
+    results.save(model, tmp_path, tokenizer)
     assert model.dtype == torch.float32, "saving must not change the model that trains on"
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
     reader = AutoTokenizer.from_pretrained(tmp_path)
@@ -59,7 +60,7 @@ def test_the_standard_writer_fits_into_small_files(tmp_path: Path) -> None:
     tokenizer = train_tokenizer([PAGE], 600)
     model = build(tokenizer)
     model.resize_token_embeddings(4096)
-    train.save(model, tokenizer, tmp_path)
+    results.save(model, tmp_path, tokenizer)
     assert model.num_parameters() == pytest.approx(5.87e6, rel=0.01)
     assert max(path.stat().st_size for path in tmp_path.iterdir()) < 9_000_000
 
@@ -132,15 +133,16 @@ def test_scores_count_every_token_once(tokenizer: PreTrainedTokenizerBase) -> No
     torch.nn.init.zeros_(model.model.embed_tokens.weight)
     held_out = data.passage(tokenizer, (PAGE.strip() + "\n\n") * 3)
     assert len(held_out.tokens) > CONTEXT + 1
-    nats, bits = train.held_out_scores(model, [held_out])
-    assert nats == pytest.approx(math.log(len(tokenizer)), rel=1e-5)
-    told = len(held_out.tokens) - 1
-    assert bits == pytest.approx(told * math.log2(len(tokenizer)) / held_out.bytes, rel=1e-5)
+    scores = train.held_out_scores(model, [held_out])
+    assert scores["held_out_loss"] == pytest.approx(math.log(len(tokenizer)), rel=1e-5)
+    bits = (len(held_out.tokens) - 1) * math.log2(len(tokenizer))
+    per_byte = bits / int(held_out.sizes.sum())
+    assert scores["held_out_bits_per_byte"] == pytest.approx(per_byte, rel=1e-5)
 
 
 def test_a_passage_knows_its_size_in_bytes(tokenizer: PreTrainedTokenizerBase) -> None:
-    assert data.passage(tokenizer, "Märchen").bytes == 8
-    assert data.passage(tokenizer, "Märchen", characters=3).bytes == 4
+    assert data.passage(tokenizer, "Märchen").sizes.sum() == 8
+    assert data.passage(tokenizer, "Märchen", characters=3).sizes.sum() == 4
 
 
 def test_missing_texts_are_named(tmp_path: Path) -> None:
@@ -173,7 +175,8 @@ def test_a_smoke_run_leaves_a_checkpoint_and_samples(tmp_path: Path) -> None:
     saved: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)
     known = AutoTokenizer.from_pretrained(tmp_path / "model")
     _, (text,) = data.read_texts(tmp_path, ["second.txt"])
-    _, bits = train.held_out_scores(saved, [data.passage(known, text)])
+    scores = train.held_out_scores(saved, [data.passage(known, text)])
+    bits = scores["held_out_bits_per_byte"]
     assert glances[-1]["glance_bits_per_byte"] == pytest.approx(bits, abs=1e-5)
     assert lines[-1]["held_out_bits_per_byte"] == pytest.approx(bits, abs=1e-5)
     assert (tmp_path / "run/samples.txt").read_text().startswith("Once upon a time")

@@ -33,14 +33,14 @@ def test_it_reads_held_out_scenes_right_in_99_of_100(world: World, oracle: Oracl
     wrong = 0
     for _ in range(100):
         scene = world.sample(rng, held_out=True)
-        wrong += not oracle.read(world.draw(scene, arrange(scene, rng))).shows(scene)
+        wrong += not oracle.recognise(world.draw(scene, arrange(scene, rng))).shows(scene)
     assert wrong <= 1
 
 
 def test_it_finds_size_and_box_and_leaves_nothing_unexplained(world: World, oracle: Oracle) -> None:
     items = Item(APPLE, "small"), Item(CAT, "big")
     boxes = ((0, 40, 40), (48, 32, 72))
-    found = oracle.read(world.draw(Scene(items, "left", "cyan"), boxes))
+    found = oracle.recognise(world.draw(Scene(items, "left", "cyan"), boxes))
     by_name = dict(zip((item.emoji.name for item in found.items), found.boxes, strict=True))
     assert set(found.items) == set(items)
     assert by_name == {"red apple": boxes[0], "cat face": boxes[1]}
@@ -50,14 +50,14 @@ def test_it_finds_size_and_box_and_leaves_nothing_unexplained(world: World, orac
 def test_softness_does_not_blind_it(world: World, oracle: Oracle) -> None:
     rng = np.random.default_rng(8)
     scenes = [world.sample(rng) for _ in range(24)]
-    read = [oracle.read(blurred(world.draw(scene, arrange(scene, rng)))) for scene in scenes]
+    read = [oracle.recognise(blurred(world.draw(scene, arrange(scene, rng)))) for scene in scenes]
     right = sum(found.shows(scene) for found, scene in zip(read, scenes, strict=True))
     assert right >= 22
 
 
 @pytest.mark.parametrize("colour", ["white", "black"])
 def test_an_empty_background_shows_nothing(oracle: Oracle, colour: str) -> None:
-    found = oracle.read(np.full((128, 128, 3), COLOURS[colour], np.uint8))
+    found = oracle.recognise(np.full((128, 128, 3), COLOURS[colour], np.uint8))
     assert found.colour == colour
     assert found.items == ()
     assert found.unexplained == 1.0
@@ -65,15 +65,15 @@ def test_an_empty_background_shows_nothing(oracle: Oracle, colour: str) -> None:
 
 def test_noise_is_explained_by_no_sprite(oracle: Oracle) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
-    assert oracle.read(noise).unexplained > 0.8
+    assert oracle.recognise(noise).unexplained > 0.8
 
 
 def test_the_other_way_round_is_another_place(world: World, oracle: Oracle) -> None:
     boxes = ((0, 40, 56), (64, 40, 56))
-    found = oracle.read(world.draw(Scene((Item(APPLE), Item(CAT)), "left", "gray"), boxes))
+    found = oracle.recognise(world.draw(Scene((Item(APPLE), Item(CAT)), "left", "gray"), boxes))
     assert found.shows(Scene((Item(APPLE), Item(CAT)), "left", "gray"))
     turned = Scene((Item(CAT), Item(APPLE)), "left", "gray")
-    assert found.shows_things(turned)
+    assert found.shows_items(turned)
     assert not found.shows(turned)
     assert found.shows(Scene((Item(CAT), Item(APPLE)), "beside", "gray"))
     assert not found.shows(Scene((Item(APPLE), Item(CAT)), "left", "white"))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from pipelines.recipes.gpt import originality
-from pipelines.recipes.gpt.originality import copied_sentences, copied_share, sentences
+from pipelines.recipes.gpt.originality import copied_sentences, long_sentences, sentences
 
 TRAINING = (
     "“Once there was a king who had three daughters,” said the Miller’s wife; and he\n"
@@ -45,7 +42,8 @@ def test_quotes_case_and_space_make_no_difference() -> None:
 
 
 def test_part_of_a_training_sentence_is_copied_too() -> None:
-    assert copied_share("Ran into the forest because the hunter had a gun,", TRAINING) == 1
+    part = "Ran into the forest because the hunter had a gun,"
+    assert copied_sentences(part, TRAINING) == [part]
 
 
 @pytest.mark.parametrize(
@@ -65,8 +63,8 @@ def test_what_differs_is_not_copied(sentence: str) -> None:
 def test_a_beginning_that_comes_twice_is_followed_from_each_place() -> None:
     begun = "one two three four five six seven eight nine"
     training = f"{begun} ten. {begun} eleven."
-    assert copied_share(f"{begun} eleven.", training) == 1
-    assert copied_share(f"{begun} twelve.", training) == 0
+    assert copied_sentences(f"{begun} eleven.", training)
+    assert not copied_sentences(f"{begun} twelve.", training)
 
 
 def test_only_sentences_of_more_than_eight_words_count() -> None:
@@ -75,24 +73,10 @@ def test_only_sentences_of_more_than_eight_words_count() -> None:
     own = "Nobody has ever written these nine words like this."
     assert len(eight.split()) == 8
     assert len(nine.split()) == len(own.split()) == 9
-    assert copied_share(f"{eight}\n\n{nine}\n\n{own}\n\n{own}", TRAINING) == pytest.approx(1 / 3)
-    with pytest.raises(ValueError, match="no sentence of more than 8 words"):
-        copied_share(eight, TRAINING)
+    text = f"{eight}\n\n{nine}\n\n{own}"
+    assert long_sentences(text) == [nine, own]
+    assert copied_sentences(text, TRAINING) == [nine]
 
 
 def test_an_empty_training_text_has_nothing_to_copy() -> None:
-    assert copied_share(TRAINING, "") == 0
-
-
-def test_the_command_prints_a_share_for_each_text(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "a.txt").write_text(TRAINING, encoding="utf-8")
-    (tmp_path / "b.txt").write_text("Nobody has ever written these nine words like this.")
-    samples = tmp_path / "samples.md"
-    samples.write_text(TRAINING, encoding="utf-8")
-    originality.main(["--data", str(tmp_path), "--held-out", "b.txt", "--samples", str(samples)])
-    assert capsys.readouterr().out.splitlines() == [
-        "b.txt: 0.00% of 1 long sentences copied",
-        "samples.md: 100.00% of 2 long sentences copied",
-    ]
+    assert copied_sentences(TRAINING, "") == []

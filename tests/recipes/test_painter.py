@@ -14,8 +14,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from pipelines.hub.selection import TRAINING_LOG
-from pipelines.recipes import training
+from pipelines.recipes import command_line, training
 from pipelines.recipes.diffusion import train as diffusion
+from pipelines.recipes.diffusion.checkpoint import paint
 from pipelines.recipes.diffusion.data import WINDOWS, Window, encode_scenes, encode_windows
 from pipelines.recipes.diffusion.model import (
     Painter,
@@ -23,11 +24,19 @@ from pipelines.recipes.diffusion.model import (
     build_text_encoder,
     build_tokenizer,
     build_unet,
+    denoising_errors,
+    spread_timesteps,
 )
 from pipelines.recipes.diffusion.words import teach_words
-from pipelines.recipes.emoji_scenes.data import World, scene_words, to_signed, world_named
+from pipelines.recipes.emoji_scenes.data import (
+    World,
+    as_images,
+    plain_caption,
+    scene_words,
+    world_named,
+)
 from pipelines.recipes.emoji_scenes.vocabulary import everyday
-from pipelines.recipes.extractor import extractor_at_hand
+from pipelines.recipes.extractor import load_extractor
 from pipelines.recipes.muon import MuonWithAdamW
 from pipelines.recipes.vae import train as vae_recipe
 from pipelines.recipes.vae.model import build
@@ -44,14 +53,12 @@ def world() -> World:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What both recipes' ``--smoke`` runs leave: an autoencoder and a whole painter."""
     directory = tmp_path_factory.mktemp("smoke")
-    with pytest.MonkeyPatch.context() as patch:
-        for module, extra in ((vae_recipe, []), (diffusion, ["--vae", str(directory / "vae")])):
-            name = "vae" if module is vae_recipe else "painter"
-            options = ["--smoke", "--run-dir", str(directory / f"run-{name}")]
-            patch.setattr(
-                "sys.argv", ["train", *options, "--output", str(directory / name), *extra]
-            )
-            module.main()
+    for module, name, extra in (
+        (vae_recipe, "vae", []),
+        (diffusion, "painter", ["--vae", str(directory / "vae")]),
+    ):
+        folders = ["--run-dir", str(directory / f"run-{name}"), "--output", str(directory / name)]
+        module.main(["--smoke", *folders, *extra])
     return directory
 
 
@@ -59,8 +66,7 @@ def test_the_autoencoder_overfits_one_batch(world: World) -> None:
     torch.manual_seed(0)
     vae = build((16, 16, 16, 16))
     rng = np.random.default_rng(0)
-    crops = np.stack([vae_recipe.crop_around_item(world, rng) for _ in range(2)])
-    images = torch.from_numpy(to_signed(crops))
+    images = as_images([vae_recipe.crop_around_item(world, rng) for _ in range(2)])
     optimizer = torch.optim.AdamW(vae.parameters(), lr=3e-3)
     losses = []
     for _ in range(40):
@@ -85,14 +91,10 @@ def test_the_painter_overfits_one_batch(world: World) -> None:
     scheduler = build_scheduler()
 
     def loss_now() -> torch.Tensor:
-        return diffusion.velocity_loss(
-            painter,
-            scheduler,
-            latents,
-            ids,
-            diffusion.spread_timesteps(8, generator=torch.Generator().manual_seed(3)),
-            generator=torch.Generator().manual_seed(4),
-        )
+        timesteps = spread_timesteps(8, generator=torch.Generator().manual_seed(3))
+        noise = torch.Generator().manual_seed(4)
+        predict = painter.predictor(ids)
+        return denoising_errors(predict, scheduler, latents, timesteps, noise).mean()
 
     first = loss_now().item()
     for _ in range(60):
@@ -106,12 +108,10 @@ def test_the_painter_overfits_one_batch(world: World) -> None:
 def test_standardised_latents_decode_to_the_same_pictures(world: World) -> None:
     torch.manual_seed(0)
     vae = build(SMALL).eval()
-    images = vae_recipe.held_out_images(world, 8)
+    images = vae_recipe.scenes_of(world, 8, seed=1, held_out=True)
     with torch.no_grad():
         before = vae.decode(vae.encode(images).latent_dist.mode()).sample
-        latents = vae.encode(images).latent_dist.mode()
-        mean, deviation = latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3))
-        vae_recipe.standardise_in_weights(vae, mean, deviation)
+        vae_recipe.standardise(vae, images)
         latents = vae.encode(images).latent_dist.mode()
         after = vae.decode(latents).sample
     assert torch.allclose(latents.mean(dim=(0, 2, 3)), torch.zeros(8), atol=1e-3)
@@ -158,7 +158,9 @@ def test_the_last_points_of_the_curves_are_the_scores_of_the_saved_files(trained
     world = world_named("everyday", smoke=True)
     pipeline = StableDiffusionPipeline.from_pretrained(trained / "painter", dtype=torch.float32)
     scenes = encode_scenes(pipeline.vae, world, 16, seed=2, cache=None, held_out=True)
-    again = diffusion.held_out_scores(pipeline, scenes, world, 4, extractor_at_hand(128))
+    captions = [plain_caption(scene) for scene in diffusion.held_out_scenes(world, 8)]
+    pictures = paint(pipeline, captions)[:4]
+    again = diffusion.held_out_scores(pipeline, scenes, world, pictures, load_extractor(128))
     assert again == pytest.approx({name: last[name] for name in again}, abs=1e-5)
 
 
@@ -273,8 +275,7 @@ def test_what_meets_latents_and_words_is_left_to_adamw(monkeypatch: pytest.Monke
 
 def test_late_timesteps_are_drawn_more_often() -> None:
     even, late = (
-        diffusion.spread_timesteps(512, late, torch.Generator().manual_seed(0))
-        for late in (1.0, 1.5)
+        spread_timesteps(512, late, torch.Generator().manual_seed(0)) for late in (1.0, 1.5)
     )
     assert even.float().mean() == pytest.approx(500, abs=5)
     assert late.float().mean() == pytest.approx(600, abs=5)  # the mean of t under 1.5 t^0.5
@@ -285,17 +286,17 @@ def test_late_timesteps_are_drawn_more_often() -> None:
 def test_a_run_begins_with_the_weights_that_it_is_given(trained: Path) -> None:
     options = smoke_options("--init-from", str(trained / "painter"))
     saved = StableDiffusionPipeline.from_pretrained(trained / "painter", dtype=torch.float32)
-    painter = diffusion.build_painter(options, saved.tokenizer)
+    painter = diffusion.starting_painter(options, saved.tokenizer)
     for mine, theirs in zip(painter.unet.parameters(), saved.unet.parameters(), strict=True):
         assert torch.equal(mine, theirs)
 
 
 def test_weights_of_a_world_with_other_words_are_refused(trained: Path) -> None:
     options = smoke_options("--init-from", str(trained / "painter"))
-    with pytest.raises(SystemExit, match="words of another world"):
-        diffusion.build_painter(options, build_tokenizer(["red"]))
+    with pytest.raises(SystemExit, match="another vocabulary"):
+        diffusion.starting_painter(options, build_tokenizer(["red"]))
 
 
-def smoke_options(*arguments: str) -> training.Options:
-    parser = training.parser("", "painter", "painter", 4, 1e-3)
-    return training.options_from(parser.parse_args(["--smoke", *arguments]))
+def smoke_options(*arguments: str) -> command_line.Options:
+    parser = command_line.parser("", "painter", "painter", 4, 1e-3)
+    return command_line.options_from(parser.parse_args(["--smoke", *arguments]))

@@ -11,11 +11,11 @@ import pytest
 
 from pipelines.evaluation.features import weights_hash
 from pipelines.metrics.proportion import proportion
-from pipelines.recipes import score
-from pipelines.recipes.captioner.reading import Reader, tells
+from pipelines.recipes import results, score
+from pipelines.recipes.captioner.model import build_image_processor
 from pipelines.recipes.clip.model import build
-from pipelines.recipes.clip.train import save
 from pipelines.recipes.diffusion.model import build_tokenizer
+from pipelines.recipes.emoji_scenes.caption_parser import CaptionParser, describes
 from pipelines.recipes.emoji_scenes.data import Pixels, Scene, World, arrange
 from pipelines.recipes.emoji_scenes.dataset import HELD_OUT, read_dataset, write_dataset
 from pipelines.recipes.emoji_scenes.oracle import Oracle
@@ -32,7 +32,7 @@ def world() -> World:
 
 @pytest.fixture(scope="module")
 def asked(world: World) -> Kinds:
-    return score._asked_for(world, read_dataset(ROOT / HELD_OUT), 6)
+    return score.scenes_to_paint(world, read_dataset(ROOT / HELD_OUT), 6)
 
 
 def values(rows: list[score.Row]) -> dict[str, float]:
@@ -51,10 +51,10 @@ def test_a_perfect_painter_reaches_every_floor(world: World, asked: Kinds) -> No
     rng = np.random.default_rng(0)
     oracle = Oracle(world)
     found = {
-        kind: [oracle.read(world.draw(scene, arrange(scene, rng))) for scene in scenes]
+        kind: [oracle.recognise(world.draw(scene, arrange(scene, rng))) for scene in scenes]
         for kind, scenes in asked.items()
     }
-    rows = score._oracle_rows(asked, found)
+    rows = score.recognition_rows(asked, found)
     assert set(values(rows).values()) == {1.0}
     assert "not reached" not in score.table(rows)
 
@@ -64,22 +64,22 @@ def test_a_painter_of_empty_backgrounds_has_the_colours_alone(world: World, aske
         return np.full((128, 128, 3), COLOURS[scene.colour], np.uint8)
 
     oracle = Oracle(world)
-    found = {kind: [oracle.read(empty(s)) for s in scenes] for kind, scenes in asked.items()}
-    shares = values(score._oracle_rows(asked, found))
+    found = {kind: [oracle.recognise(empty(s)) for s in scenes] for kind, scenes in asked.items()}
+    shares = values(score.recognition_rows(asked, found))
     assert shares.pop("the background's colour") == 1.0
     assert set(shares.values()) == {0.0}
-    assert "0.7 (not reached)" in score.table(score._oracle_rows(asked, found))
+    assert "0.7 (not reached)" in score.table(score.recognition_rows(asked, found))
 
 
 def test_aliases_and_turned_places_tell_the_same_scene_and_other_things_do_not() -> None:
-    reader = Reader(everyday())
+    parser = CaptionParser(everyday())
     example = next(e for e in read_dataset(ROOT / HELD_OUT) if e.scene.place == "left")
     for words in example.captions:
         named = example.scene.colour in words.split()
-        assert tells(reader.read(words), example.scene, example.boxes) == named
+        assert describes(parser.parse(words), example.scene, example.boxes) == named
     swapped = example.captions[0].replace("to the left of", "to the right of")
-    assert not tells(reader.read(swapped), example.scene, example.boxes)
-    assert not tells(reader.read("a picture"), example.scene, example.boxes)
+    assert not describes(parser.parse(swapped), example.scene, example.boxes)
+    assert not describes(parser.parse("a picture"), example.scene, example.boxes)
 
 
 def test_the_command_scores_the_models_that_ship(
@@ -104,7 +104,7 @@ def test_a_clip_is_asked_for_each_picture_s_text_and_each_text_s_picture(tmp_pat
     examples = read_dataset(tmp_path / "scenes")
     tokenizer = build_tokenizer({word for e in examples for word in e.captions[0].split()})
     path = tmp_path / "emoji-clip"
-    save(build(tokenizer, 32, (1, 1), 16, 1), tokenizer, path)
+    results.save(build(tokenizer, 32, (1, 1), 16, 1), path, tokenizer, build_image_processor())
     rows = score.clip_rows(path, [*examples, examples[0]])
     signed = f"(emoji-clip-without-prefix@{weights_hash(path)})|n:13|candidates:13|"
     assert [row.what for row in rows] == [

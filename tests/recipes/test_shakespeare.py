@@ -61,7 +61,9 @@ def test_every_token_is_told_once(told: int) -> None:
             logits = model(window[None, :-1]).logits[0]
         nats += functional.cross_entropy(logits, window[1:], reduction="none").tolist()
     assert len(nats) == told
-    assert shakespeare.held_out_loss(model, row) == pytest.approx(np.mean(nats), rel=1e-5)
+    assert shakespeare.held_out_scores(model, row)["held_out_loss"] == pytest.approx(
+        np.mean(nats), rel=1e-5
+    )
 
 
 def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
@@ -83,6 +85,6 @@ def test_a_smoke_run_leaves_a_checkpoint_and_a_score(tmp_path: Path) -> None:
     loaded: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)
     known = AutoTokenizer.from_pretrained(tmp_path / "model")
     _, held_out = shakespeare.split(np.asarray(known.encode(PAGE), dtype=np.int64))
-    again = shakespeare.held_out_loss(loaded, held_out)
+    again = shakespeare.held_out_scores(loaded, held_out)["held_out_loss"]
     assert lines[-1]["held_out_loss"] == pytest.approx(again, abs=1e-5)
     assert loaded.config.vocab_size == len(set(PAGE))

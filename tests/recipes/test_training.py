@@ -13,18 +13,18 @@ import torch
 from PIL import Image
 
 from pipelines.hub.selection import TRAINING_LOG
-from pipelines.recipes import training
+from pipelines.recipes import command_line, results, training
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
-    return training.parser("A recipe.", "runs", "model", 8, 1e-3).parse_args(arguments)
+    return command_line.parser("A recipe.", "runs", "model", 8, 1e-3).parse_args(arguments)
 
 
 @pytest.fixture
-def options(tmp_path: Path) -> training.Options:
+def options(tmp_path: Path) -> command_line.Options:
     folders = ["--run-dir", str(tmp_path / "run"), "--output", str(tmp_path / "model")]
     arguments = parsed("--steps", "12", *folders)
-    return dataclasses.replace(training.options_from(arguments), learning_rate=0.05)
+    return dataclasses.replace(command_line.options_from(arguments), learning_rate=0.05)
 
 
 def tiny_model() -> torch.nn.Module:
@@ -36,7 +36,7 @@ class Killed(Exception):
     """Stands for the end of the process."""
 
 
-def train(options: training.Options, killed_in: int | None = None) -> training.Run:
+def train(options: command_line.Options, killed_in: int | None = None) -> training.Run:
     """Fits a sum of random inputs, with state kept after every step."""
     run = training.Run(options, tiny_model(), save_every_seconds=0.0)
     for rng in run.steps():
@@ -47,7 +47,7 @@ def train(options: training.Options, killed_in: int | None = None) -> training.R
     return run
 
 
-def test_a_killed_and_resumed_run_ends_in_the_same_bits(options: training.Options) -> None:
+def test_a_killed_and_resumed_run_ends_in_the_same_bits(options: command_line.Options) -> None:
     """The step in which it was killed had changed the weights; it is done again."""
     whole = train(options)
     other = dataclasses.replace(options, run_dir=options.run_dir.with_name("killed"))
@@ -61,12 +61,12 @@ def test_a_killed_and_resumed_run_ends_in_the_same_bits(options: training.Option
             assert torch.equal(a, b)
 
 
-def test_resuming_nothing_says_so(options: training.Options) -> None:
+def test_resuming_nothing_says_so(options: command_line.Options) -> None:
     with pytest.raises(FileNotFoundError, match="--resume"):
         training.Run(dataclasses.replace(options, resume=True), tiny_model())
 
 
-def test_the_average_forgets_the_weights_it_began_with(options: training.Options) -> None:
+def test_the_average_forgets_the_weights_it_began_with(options: command_line.Options) -> None:
     run = train(dataclasses.replace(options, steps=60))
     untrained = tiny_model()
     for start, average, end in zip(
@@ -75,7 +75,7 @@ def test_the_average_forgets_the_weights_it_began_with(options: training.Options
         assert (average - end).norm() < 0.5 * (start - end).norm()
 
 
-def test_every_log_line_is_json_with_step_and_time(options: training.Options) -> None:
+def test_every_log_line_is_json_with_step_and_time(options: command_line.Options) -> None:
     run = training.Run(options, tiny_model())
     run.log(loss=0.1234567)
     run.step = 3
@@ -89,7 +89,7 @@ def test_every_log_line_is_json_with_step_and_time(options: training.Options) ->
     assert second["score"] == 1.0
 
 
-def test_a_fresh_run_begins_a_fresh_log(options: training.Options) -> None:
+def test_a_fresh_run_begins_a_fresh_log(options: command_line.Options) -> None:
     training.Run(options, tiny_model()).log(loss=1.0)
     training.Run(options, tiny_model())
     assert not (options.run_dir / training.LOG_FILE).exists()
@@ -111,7 +111,7 @@ def test_the_learning_rate_warms_up_and_falls_to_a_hundredth() -> None:
 def test_a_budget_that_is_not_positive_is_refused(name: str, value: str) -> None:
     budget = [] if name in ("--steps", "--minutes") else ["--steps", "1"]
     with pytest.raises(SystemExit, match=f"{name} is {float(value):g}|{name} is {value}"):
-        training.options_from(parsed(*budget, name, value))
+        command_line.options_from(parsed(*budget, name, value))
 
 
 @pytest.mark.parametrize("arguments", [(), ("--steps", "5", "--minutes", "1")])
@@ -121,7 +121,7 @@ def test_exactly_one_budget_is_needed(arguments: tuple[str, ...]) -> None:
 
 
 def test_a_smoke_run_is_a_few_steps_of_a_small_batch() -> None:
-    options = training.options_from(parsed("--smoke"))
+    options = command_line.options_from(parsed("--smoke"))
     assert options.steps is not None
     assert options.steps < 10
     assert options.minutes is None
@@ -129,7 +129,7 @@ def test_a_smoke_run_is_a_few_steps_of_a_small_batch() -> None:
 
 
 def test_the_learning_rate_begins_low_after_a_long_preparation(
-    options: training.Options, monkeypatch: pytest.MonkeyPatch
+    options: command_line.Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A third of the minutes went into data: the first step was one at the full rate."""
     run = training.Run(dataclasses.replace(options, steps=None, minutes=1), tiny_model())
@@ -144,7 +144,7 @@ def test_the_learning_rate_begins_low_after_a_long_preparation(
     assert rate == pytest.approx(training.learning_rate_at(0.5, options.learning_rate))
 
 
-def test_minutes_measure_progress_by_the_clock(options: training.Options) -> None:
+def test_minutes_measure_progress_by_the_clock(options: command_line.Options) -> None:
     run = training.Run(dataclasses.replace(options, steps=None, minutes=60.0), tiny_model())
     assert 0 <= run.progress < 0.01
     run = training.Run(dataclasses.replace(options, steps=None, minutes=1e-9), tiny_model())
@@ -154,22 +154,35 @@ def test_minutes_measure_progress_by_the_clock(options: training.Options) -> Non
 
 def test_beginning_with_weights_that_are_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="--init-from: there is no directory"):
-        training.options_from(parsed("--smoke", "--init-from", str(tmp_path / "gone")))
+        command_line.options_from(parsed("--smoke", "--init-from", str(tmp_path / "gone")))
 
 
-def test_the_curves_are_drawn_from_the_log(options: training.Options) -> None:
+def test_untrained_weights_are_those_of_the_seed(options: command_line.Options) -> None:
+    """The autoencoder and the painter once began with other weights in each run by steps."""
+
+    def first_weight(seed: int) -> torch.Tensor:
+        torch.rand(3)
+        seeded = dataclasses.replace(options, seed=seed)
+        model = training.starting_model(seeded, torch.nn.Linear, lambda: torch.nn.Linear(3, 3))
+        return model.weight
+
+    assert torch.equal(first_weight(1), first_weight(1))
+    assert not torch.equal(first_weight(1), first_weight(2))
+
+
+def test_the_curves_are_drawn_from_the_log(options: command_line.Options) -> None:
     run = training.Run(options, tiny_model())
     run.log(loss=1.0)
-    training.draw_curves(options.run_dir)
+    results.draw_curves(options.run_dir)
     assert not (options.run_dir / "curves.png").exists(), "one point is no curve"
     for _ in run.steps():
         run.log(loss=1 / (1 + run.step), held_out_loss=0.5)
-    training.draw_curves(options.run_dir)
+    results.draw_curves(options.run_dir)
     height = Image.open(options.run_dir / "curves.png").height
     run.log(score=0.1)
     run.log(score=0.2)
     options.output.mkdir()
-    training.keep_log(options)
+    results.keep_log(options)
     assert Image.open(options.run_dir / "curves.png").height > height
     kept = (options.output / TRAINING_LOG).read_text()
     assert kept == (options.run_dir / training.LOG_FILE).read_text()

@@ -1,4 +1,4 @@
-"""Pictures with captions, drawn afresh for every step, and the held-out ones."""
+"""Random emoji scenes with captions, and what covers each cell of the encoder."""
 
 from __future__ import annotations
 
@@ -6,40 +6,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.recipes.captioner.model import IMAGE_EDGE
 from pipelines.recipes.emoji_scenes.data import (
+    PLAIN_SHARE,
     Box,
     Scene,
     World,
     arrange,
+    as_images,
     caption,
     plain_caption,
     plural,
-    to_signed,
 )
 
-PLAIN_SHARE = 0.7
-"""How many captions have the standard wording; the others vary."""
-
 PARTS = ("none", "only", "left", "right", "above", "below")
-"""Which part of its scene a thing plays."""
+"""The positions that an item can have in its scene."""
 
 CELLS = 8
-_CELL_EDGE = IMAGE_EDGE // CELLS
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Scenes, drawn and told.
+    """Scenes with everything that the losses and the scores need.
 
-    ``images`` are ``(B, 3, 128, 128)`` in [-1, 1]; ``tokens`` ``(B, L)`` begin with the
-    beginning and are filled up with padding; ``cells`` ``(B, 64)`` hold the number of
-    the emoji (from 1) that covers each cell's centre, 0 for none, and ``parts`` ``(B, 64)``
-    the index in ``PARTS`` of what it is there.
+    ``images`` are ``(B, 3, 128, 128)`` in [-1, 1]; ``tokens`` ``(B, L)`` have begin and end
+    tokens and padding. ``cells`` and ``parts`` ``(B, 64)`` say what covers each cell's
+    centre: the number of the emoji from 1 on and the index in ``PARTS``; 0 for background.
     """
 
     scenes: list[Scene]
@@ -51,12 +46,11 @@ class Batch:
 
 
 def words_of(world: World) -> set[str]:
-    """Every word that a caption of this world can use."""
+    """Every word that a caption of this world can have."""
     rng = np.random.default_rng(0)
-    scenes = [world.sample(rng) for _ in range(3000)]
-    texts = [caption(scene, rng) for scene in scenes]
-    texts += [name for emoji in world.emoji for name in emoji.names]
-    texts += [plural(name) for emoji in world.emoji for name in emoji.names]
+    texts = [caption(scene, rng) for scene in [world.sample(rng) for _ in range(3000)]]
+    for name in (name for emoji in world.emoji for name in emoji.names):
+        texts += [name, plural(name)]
     return {word for text in texts for word in text.split()}
 
 
@@ -70,28 +64,27 @@ def draw_batch(
     """Random scenes of the training set, or held-out ones in their standard wording."""
     scenes = [world.sample(rng, held_out=held_out) for _ in range(size)]
     boxes = [arrange(scene, rng) for scene in scenes]
-    drawn = [world.draw(scene, places) for scene, places in zip(scenes, boxes, strict=True)]
-    parts = [parts_of(places) for places in boxes]
+    positions = [parts_of(places) for places in boxes]
     texts = [
-        plain_caption(in_reading_order(scene, played))
+        plain_caption(in_reading_order(scene, parts))
         if held_out or rng.random() < PLAIN_SHARE
         else caption(scene, rng)
-        for scene, played in zip(scenes, parts, strict=True)
+        for scene, parts in zip(scenes, positions, strict=True)
     ]
     numbers = {emoji.character: number for number, emoji in enumerate(world.emoji, start=1)}
     names = [[numbers[item.emoji.character] for item in scene.items] for scene in scenes]
     return Batch(
         scenes,
         boxes,
-        torch.from_numpy(to_signed(np.stack(drawn))),
+        as_images([world.draw(*each) for each in zip(scenes, boxes, strict=True)]),
         encode(tokenizer, texts),
-        torch.from_numpy(np.stack(list(map(_cells, boxes, names)))),
-        torch.from_numpy(np.stack(list(map(_cells, boxes, parts)))),
+        torch.stack(list(map(_cells, boxes, names))),
+        torch.stack(list(map(_cells, boxes, positions))),
     )
 
 
 def parts_of(boxes: Sequence[Box]) -> list[int]:
-    """For each box of a scene its index in ``PARTS``, by the boxes' centres."""
+    """The index in ``PARTS`` of each box of a scene, by the boxes' centres."""
     if len(boxes) == 1:
         return [PARTS.index("only")]
     centres = np.array([(left + edge / 2, top + edge / 2) for left, top, edge in boxes])
@@ -102,9 +95,9 @@ def parts_of(boxes: Sequence[Box]) -> list[int]:
 
 
 def in_reading_order(scene: Scene, parts: Sequence[int]) -> Scene:
-    """The scene, told from the left or from above where its place has no order.
+    """The scene with the left or upper item first if its place has no order of its own.
 
-    A caption whose order is a matter of chance teaches nothing about order.
+    Captions in a random order would teach nothing about order.
     """
     if scene.place in ("beside", "and") and PARTS[parts[0]] in ("right", "below"):
         return replace(scene, items=scene.items[::-1])
@@ -112,7 +105,7 @@ def in_reading_order(scene: Scene, parts: Sequence[int]) -> Scene:
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> torch.Tensor:
-    """Beginning, words, end, padding: ``(B, L)`` int64."""
+    """Begin token, words, end token and padding: ``(B, L)`` int64."""
     begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
     rows = [torch.tensor([begin, *tokenizer.encode(text), end]) for text in texts]
     return torch.nn.utils.rnn.pad_sequence(
@@ -120,12 +113,11 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> torch.Te
     )
 
 
-def _cells(boxes: Sequence[Box], values: Sequence[int]) -> npt.NDArray[np.int64]:
-    """The value of the box over each cell's centre, 0 where there is none: ``(64,)``."""
-    grid = np.zeros((CELLS, CELLS), np.int64)
-    centres = np.arange(CELLS) * _CELL_EDGE + _CELL_EDGE // 2
+def _cells(boxes: Sequence[Box], values: Sequence[int]) -> torch.Tensor:
+    """The value of the box over each cell's centre, 0 for background: ``(64,)`` int64."""
+    grid = torch.zeros(CELLS, CELLS, dtype=torch.long)
+    centres = (np.arange(CELLS) + 0.5) * IMAGE_EDGE / CELLS
     for (left, top, edge), value in zip(boxes, values, strict=True):
-        rows = (centres >= top) & (centres < top + edge)
-        columns = (centres >= left) & (centres < left + edge)
-        grid[np.ix_(rows, columns)] = value
-    return grid.ravel()
+        (x0, x1), (y0, y1) = (np.searchsorted(centres, [at, at + edge]) for at in (left, top))
+        grid[y0:y1, x0:x1] = value
+    return grid.flatten()

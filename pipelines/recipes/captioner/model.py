@@ -1,4 +1,4 @@
-"""The captioner's architecture: a Swin encoder that looks, a small GPT-2 that tells.
+"""The captioner's architecture: a Swin encoder and a small GPT-2 decoder.
 
 The encoder attends within windows and merges patches in between (Liu et al., 2021,
 arXiv:2103.14030); the decoder attends to the encoder's 8 x 8 cells (Vaswani et al.,
@@ -32,20 +32,21 @@ from pipelines.errors import LoadFailed
 
 IMAGE_EDGE = 128
 LONGEST_CAPTION = 40
-"""Tokens of a caption, its beginning and end included."""
+"""In tokens, including begin and end."""
 
 _STANDS_OUT, _ONE_COLOUR = 40, 24
-"""Levels of a channel: a thing differs from its ground by more than the first; what differs
-by less than the second has one colour, compressed or not."""
+"""Differences in a channel of 0 to 255: an object differs from the background by more than
+the first; what differs by less than the second counts as one colour, also if compressed."""
 
 _LEAST_THING = 0.0025
-"""The share of a picture that a thing covers at least."""
+"""The smallest share of a picture that counts as an object."""
 
 FAR = 6.0
-"""Standard deviations; whatever is farther off counts as that far."""
+"""Standard deviations at which the detector's inputs are clipped."""
 
 _Levels = npt.NDArray[np.float32]
 
+_SPECIAL_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 _PAD, _BEGIN, _END, _UNKNOWN = "<pad>", "<s>", "</s>", "<unk>"
 
 
@@ -71,6 +72,7 @@ def build(
         drop_path_rate=0.0,
         use_absolute_embeddings=True,
     )
+    special = {name: getattr(tokenizer, name) for name in _SPECIAL_IDS}
     decoder = GPT2Config(
         vocab_size=len(tokenizer),
         n_positions=LONGEST_CAPTION,
@@ -80,18 +82,11 @@ def build(
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
         add_cross_attention=True,
+        **special,
     )
     model = VisionEncoderDecoderModel(encoder=SwinModel(encoder), decoder=GPT2LMHeadModel(decoder))
-    special = {
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-        "decoder_start_token_id": tokenizer.bos_token_id,
-    }
+    special["decoder_start_token_id"] = tokenizer.bos_token_id
     for name, value in special.items():
         setattr(model.config, name, value)
     model.generation_config = GenerationConfig(**special, max_length=LONGEST_CAPTION)
@@ -99,7 +94,7 @@ def build(
 
 
 def build_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
-    """One token for each word, lower case, cut at spaces; nothing is added to a text."""
+    """One token for each lower-case word between spaces; no special tokens are added."""
     vocabulary = [_PAD, _BEGIN, _END, _UNKNOWN, *sorted(set(words))]
     tokenizer = Tokenizer(
         models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token=_UNKNOWN)
@@ -118,7 +113,7 @@ def build_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
 
 
 def build_image_processor() -> ViTImageProcessorPil:
-    """Any picture to ``(3, 128, 128)`` in [-1, 1]."""
+    """Resizes any picture to 128 x 128 and scales it to [-1, 1]: ``(3, 128, 128)`` float32."""
     return ViTImageProcessorPil(
         size={"height": IMAGE_EDGE, "width": IMAGE_EDGE},
         resample=3,  # bicubic
@@ -128,27 +123,27 @@ def build_image_processor() -> ViTImageProcessorPil:
 
 
 def pool(cells: torch.Tensor) -> torch.Tensor:
-    """The encoder's ``last_hidden_state``, ``(B, S, C)``, to one vector a picture: ``(B, C)``."""
+    """The mean of the encoder's ``last_hidden_state`` over cells: ``(B, S, C)`` to ``(B, C)``."""
     return cells.float().mean(dim=1)
 
 
 def traits(cells: torch.Tensor) -> torch.Tensor:
-    """What familiarity is told by: the cells' mean and spread, ``(B, S, C)`` to ``(B, 2 C)``."""
+    """The detector's input, mean and deviation over cells: ``(B, S, C)`` to ``(B, 2 C)``."""
     return torch.cat([pool(cells), cells.float().std(dim=1)], dim=1)
 
 
 def flatness(pixels: torch.Tensor) -> torch.Tensor:
-    """Of what stands out from a picture's commonest colour, the share of one colour.
+    """The share of objects' pixels with one colour: ``(B, 3, H, W)`` in [-1, 1] to ``(B,)``.
 
-    Emoji are shaded and have many; a disc or a ring has one. 1 where next to nothing stands
-    out. ``(B, 3, H, W)`` in [-1, 1] to ``(B,)``.
+    Objects are what differs from a picture's commonest colour. Emoji are shaded and have
+    many colours; a disc or a ring has one. 1 for a picture without objects.
     """
     levels = np.clip((pixels.float().cpu().flatten(2).numpy() + 1) * 127.5, 0, 255)
     return torch.tensor([_flatness(each) for each in levels])
 
 
 def _flatness(levels: _Levels) -> float:
-    """Of one picture's pixels ``(3, N)`` from 0 to 255. In numpy, whose small steps cost less."""
+    """Of one picture ``(3, N)`` from 0 to 255, in numpy: faster than torch for small arrays."""
     thing = levels.compress(_distance(levels) > _STANDS_OUT, axis=1)
     if thing.shape[1] < _LEAST_THING * levels.shape[1]:
         return 1.0
@@ -156,9 +151,9 @@ def _flatness(levels: _Levels) -> float:
 
 
 def _distance(levels: _Levels) -> _Levels:
-    """How far each pixel is from the commonest colour, in its farthest channel: ``(N,)``.
+    """Each pixel's largest difference in a channel from the commonest colour: ``(N,)``.
 
-    That is the mean of the pixels in the fullest of the cubes of eight levels.
+    That colour is the mean of the pixels in the fullest of the cubes of eight levels.
     """
     red, green, blue = np.rint(levels / 8).astype(np.int32)
     cubes = (red * 33 + green) * 33 + blue
@@ -168,12 +163,11 @@ def _distance(levels: _Levels) -> _Levels:
 
 @dataclass(frozen=True)
 class Familiarity:
-    """What tells a model's world from all else: one hidden layer on a picture's traits.
+    """A detector of pictures unlike those a captioner was trained on: one hidden layer on traits.
 
-    It has learned scenes from foreign pictures (outlier exposure: Hendrycks et al., 2019,
-    arXiv:1812.04606). ``mean`` and ``spread`` are ``(T,)``, ``weights`` ``(H, T)``, ``biases``
-    and ``votes`` ``(H,)``; beyond ``threshold``, or flatter than ``flattest``, a picture is
-    foreign.
+    Trained with outlier exposure (Hendrycks et al., 2019, arXiv:1812.04606). ``mean`` and
+    ``spread`` are ``(T,)``, ``weights`` ``(H, T)``, ``biases`` and ``votes`` ``(H,)``. A picture
+    is out of distribution beyond ``threshold``, or flatter than ``flattest``.
     """
 
     mean: torch.Tensor
@@ -187,10 +181,10 @@ class Familiarity:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Familiarity:
-        """Reads what ``world.json`` has by that name.
+        """From the entry ``familiarity`` of ``world.json``.
 
         Raises:
-            LoadFailed: a part is missing or of another kind.
+            LoadFailed: a field is missing, or has a wrong type or shape.
         """
         try:
             mean, spread, weights, biases, votes = (
@@ -205,11 +199,11 @@ class Familiarity:
         return known
 
     def is_foreign(self, traits: torch.Tensor, flatness: torch.Tensor) -> torch.Tensor:
-        """Of each picture, by its traits ``(B, T)`` and its flatness ``(B,)``."""
+        """Which are out of distribution: traits ``(B, T)`` and flatness ``(B,)`` to ``(B,)``."""
         return (self.strangeness(traits) > self.threshold) | (flatness > self.flattest)
 
     def strangeness(self, traits: torch.Tensor) -> torch.Tensor:
-        """The log-odds that pictures are foreign: traits ``(B, T)`` to ``(B,)``."""
+        """The log-odds of being out of distribution: traits ``(B, T)`` to ``(B,)``."""
         offset = ((traits.float().cpu() - self.mean) / self.spread).clamp(-FAR, FAR)
         votes: torch.Tensor = functional.gelu(offset @ self.weights.T + self.biases) @ self.votes
         return votes + self.bias

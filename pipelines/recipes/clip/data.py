@@ -1,8 +1,8 @@
-"""Pictures with one caption each, drawn afresh for every step, and the held-out ones.
+"""Random emoji scenes with one caption each.
 
-Half of a batch for training are siblings of the other half, with one thing changed. Two
-random scenes differ in their emoji, which tell them apart without a look at colour, size
-and place; with siblings nothing can be left out (Yuksekgonul et al., 2022, arXiv:2210.01936).
+Half of a training batch are siblings of the other half, with one thing changed. Two random
+scenes differ in their emoji, which suffice to tell them apart; siblings make colour, size
+and place necessary (Yuksekgonul et al., 2022, arXiv:2210.01936).
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipelines.recipes.captioner.data import PLAIN_SHARE
 from pipelines.recipes.emoji_scenes.data import (
+    PLAIN_SHARE,
     Pixels,
     Scene,
     World,
     arrange,
+    as_images,
     caption,
     plain_caption,
-    to_signed,
 )
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures ``(128, 128, 3)`` uint8 and a caption of each.
+    """Pictures ``(128, 128, 3)`` uint8 with a caption each.
 
-    ``is_same`` ``(B, B)`` marks pairs of one scene or of one caption.
+    ``is_same`` ``(B, B)`` marks the pairs that show the same scene or have the same caption.
     """
 
     pictures: list[Pixels]
@@ -39,12 +39,11 @@ class Batch:
 
     def images(self) -> torch.Tensor:
         """``(B, 3, 128, 128)`` in [-1, 1]."""
-        return torch.from_numpy(to_signed(np.stack(self.pictures)))
+        return as_images(self.pictures)
 
 
 def draw_batch(world: World, size: int, rng: np.random.Generator, held_out: bool = False) -> Batch:
-    """Scenes of the training set with their siblings, or held-out ones, which have none, in
-    their standard wording."""
+    """Training scenes with their siblings, or held-out scenes in their standard wording."""
     drawn = size if held_out else -(-size // 2)
     scenes = [world.sample(rng, held_out=held_out) for _ in range(drawn)]
     scenes += [sibling(world, scene, rng) for scene in scenes[: size - drawn]]
@@ -58,8 +57,7 @@ def draw_batch(world: World, size: int, rng: np.random.Generator, held_out: bool
 
 
 def sibling(world: World, scene: Scene, rng: np.random.Generator) -> Scene:
-    """A scene of the training set that differs in one thing: colour, an emoji, its size, or
-    which of two stands first."""
+    """A training scene that differs in one thing: colour, an emoji, its size, or the order."""
     while True:
         changed = _changed(world, scene, rng)
         are_big = len(changed.items) > 1 and all(item.size == "big" for item in changed.items)
@@ -78,13 +76,13 @@ def _changed(world: World, scene: Scene, rng: np.random.Generator) -> Scene:
         items[which] = replace(items[which], emoji=other.items[0].emoji)
     elif what == "size":
         items[which] = replace(items[which], size=other.items[0].size)
-    elif scene.place in ("left", "above"):  # elsewhere the order says nothing
+    elif scene.place in ("left", "above"):  # elsewhere the order means nothing
         items.reverse()
     return replace(scene, items=tuple(items))
 
 
 def equal_pairs(values: Sequence[Hashable]) -> npt.NDArray[np.bool_]:
-    """Which are equal, ``(B, B)``."""
+    """Which values are equal: ``(B, B)``."""
     first: dict[Hashable, int] = {}
     numbers = [first.setdefault(value, len(first)) for value in values]
     return np.equal.outer(numbers, numbers)

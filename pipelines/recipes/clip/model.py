@@ -1,13 +1,13 @@
 """One space for pictures and texts (CLIP, Radford et al., 2021, arXiv:2103.00020).
 
-The pictures' tower is the lower part of the captioner's Swin encoder, the texts' a small BERT
-(Devlin et al., 2019, arXiv:1810.04805) with the painter's tokenizer, whose ``<bos>`` stands
-where BERT reads a text off. Serving code may import this module.
+The picture tower is the lower part of the captioner's Swin encoder; the text tower is a
+small BERT (Devlin et al., 2019, arXiv:1810.04805) with the painter's tokenizer, whose
+``<bos>`` takes the place of BERT's class token. Serving code may import this module.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,8 @@ from pipelines.recipes.captioner.model import build as build_captioner
 from pipelines.recipes.diffusion.model import MAX_TOKENS
 
 STEEPEST = 100.0
-"""The most that cosines are multiplied by, as in the paper."""
-_AT_ONCE = 64
+"""The highest factor of the cosines, as in the paper."""
+_BATCH_SIZE = 64
 
 Features = npt.NDArray[np.float64]
 
@@ -44,8 +44,8 @@ def build(
 ) -> VisionTextDualEncoderModel:
     """An untrained model: 1.4 million parameters at the standard sizes.
 
-    ``picture_width`` and the first of ``depths`` are the captioner's, so that its encoder
-    fits as far as it goes; the common space has ``text_width`` dimensions.
+    ``picture_width`` and the first of ``depths`` are the captioner's, so that the weights of
+    its lower layers fit; the common space has ``text_width`` dimensions.
     """
     pictures = build_captioner(tokenizer, picture_width, depths, decoder_layers=1).encoder
     texts = BertModel(
@@ -70,7 +70,7 @@ def build(
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> dict[str, torch.Tensor]:
-    """Token ids and their mask, ``(B, T)`` each, T at most 32."""
+    """``input_ids`` and ``attention_mask``, ``(B, T)`` each, T at most 32."""
     encoded = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
     return {name: encoded[name] for name in ("input_ids", "attention_mask")}
 
@@ -78,22 +78,20 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> dict[str, to
 def contrastive_loss(
     pictures: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, is_same: torch.Tensor
 ) -> torch.Tensor:
-    """The mean of both cross-entropies: which text is a picture's, which picture a text's.
+    """Cross-entropy of each picture's text and of each text's picture, averaged; in nats.
 
     Args:
-        pictures: features ``(B, C)`` of any length.
+        pictures: features ``(B, C)``, not normalised.
         texts: those of their captions, ``(B, C)``.
-        scale: what cosines are multiplied by, at most 100.
-        is_same: pairs whose captions say the same, ``(B, B)``; off the diagonal they are
-            left out, for they are no mistakes.
+        scale: the factor of the cosines; above 100 it counts as 100.
+        is_same: pairs that match, ``(B, B)``; off the diagonal they are left out of the loss.
     """
     cosines = functional.normalize(pictures.float()) @ functional.normalize(texts.float()).T
     others = is_same & ~torch.eye(len(cosines), dtype=torch.bool, device=is_same.device)
     logits = (cosines * scale.clamp(max=STEEPEST)).masked_fill(others, -torch.inf)
     targets = torch.arange(len(logits), device=logits.device)
-    return (
-        functional.cross_entropy(logits, targets) + functional.cross_entropy(logits.T, targets)
-    ) / 2
+    both = (functional.cross_entropy(each, targets) for each in (logits, logits.T))
+    return sum(both, logits.new_zeros(())) / 2
 
 
 def features_of(
@@ -116,33 +114,31 @@ def features_of(
         InvalidValue: a text does not fit the model.
     """
 
-    def pooled(output: Any) -> Any:
-        return (output if torch.is_tensor(output) else output.pooler_output).double().cpu()
+    def of_pictures(part: Sequence[Image.Image]) -> Any:
+        rgb = [picture.convert("RGB") for picture in part]
+        pixels = image_processor(rgb, return_tensors="pt").pixel_values
+        return model.get_image_features(pixels.to(model.device, model.dtype))
 
-    shown, told = [], []
-    with torch.no_grad():
-        for start in range(0, len(pictures), _AT_ONCE):
-            part = [picture.convert("RGB") for picture in pictures[start : start + _AT_ONCE]]
-            pixels = image_processor(part, return_tensors="pt").pixel_values
-            output = model.get_image_features(pixels.to(model.device, model.dtype))
-            shown.append(pooled(output).numpy())
-        for start in range(0, len(texts), _AT_ONCE):
-            words = [prefix + text for text in texts[start : start + _AT_ONCE]]
-            encoded = tokenizer(words, padding=True, return_tensors="pt").to(model.device)
-            _check_length(encoded.input_ids.shape[1], model)
-            output = model.get_text_features(encoded.input_ids, encoded.attention_mask)
-            told.append(pooled(output).numpy())
-    return _joined(shown), _joined(told)
+    def of_texts(part: Sequence[str]) -> Any:
+        words = [prefix + text for text in part]
+        encoded = tokenizer(words, padding=True, return_tensors="pt").to(model.device)
+        tokens = encoded.input_ids.shape[1]
+        longest = model.config.text_config.max_position_embeddings
+        if tokens > longest:
+            raise InvalidValue(
+                f"a text has {tokens} tokens with its prefix; the model reads at most {longest}. "
+                "Shorten it."
+            )
+        return model.get_text_features(encoded.input_ids, encoded.attention_mask)
+
+    return _in_batches(of_pictures, pictures), _in_batches(of_texts, texts)
 
 
-def _joined(parts: list[Features]) -> Features:
+@torch.no_grad()
+def _in_batches(embed: Callable[[Any], Any], samples: Sequence[Any]) -> Features:
+    parts = []
+    for start in range(0, len(samples), _BATCH_SIZE):
+        output = embed(samples[start : start + _BATCH_SIZE])
+        features = output if torch.is_tensor(output) else output.pooler_output
+        parts.append(features.double().cpu().numpy())
     return np.concatenate(parts) if parts else np.empty((0, 0))
-
-
-def _check_length(tokens: int, model: Any) -> None:
-    longest = model.config.text_config.max_position_embeddings
-    if tokens > longest:
-        raise InvalidValue(
-            f"a text has {tokens} tokens with its prefix; the model reads at most {longest}. "
-            "Shorten it."
-        )

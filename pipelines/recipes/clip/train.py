@@ -1,20 +1,20 @@
-"""Trains the common space of pictures and texts on emoji scenes, drawn afresh for every step.
+"""Trains the common embedding space on emoji scenes that are drawn for every step.
 
     python -m pipelines.recipes.clip.train --minutes 10
 
-begins with the captioner's encoder as far as it goes, if ``--encoder`` has one. The state
+starts with the lower layers of the captioner's encoder if ``--encoder`` has one. The state
 stays in ``--run-dir``; the finished checkpoint goes to ``--output``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub import ModelCardData
 from PIL import Image
 from torch import nn
 from transformers import (
@@ -25,33 +25,25 @@ from transformers import (
 )
 
 from pipelines.metrics.retrieval import recall
-from pipelines.recipes import training
+from pipelines.recipes import command_line, results, training
 from pipelines.recipes.captioner.model import build_image_processor
 from pipelines.recipes.clip.data import Batch, draw_batch
 from pipelines.recipes.clip.model import build, contrastive_loss, encode, features_of
 from pipelines.recipes.diffusion.model import build_tokenizer
 from pipelines.recipes.emoji_scenes.data import add_world_option, scene_words, world_named
 
-ENCODER_RESTS = 0.1
-"""The share of the budget in which a trained encoder stays as it is: a text tower that
-knows nothing yet would only spoil it."""
+FROZEN_UNTIL = 0.1
+"""The share of the budget in which a trained encoder is frozen: a text tower that knows
+nothing yet would only spoil it."""
 HELD_OUT_SEED = 1234
-IN_TRAINING = "emoji-clip@00000000"
-"""Stands for the model where only values are kept: weights that still change have no hash."""
+_UNSAVED = "emoji-clip@00000000"
+"""Stands for the model in signatures of scores during training, when its weights have no hash."""
 
-CARD = """---
-license: apache-2.0
-library_name: transformers
-pipeline_tag: zero-shot-image-classification
-tags: [emoji-scenes]
----
-
-# {name}
-
-Puts emoji scenes and their captions into one space of {dimensions} dimensions: a picture's \
-features are near those of what it shows. A `VisionTextDualEncoderModel` of {millions:.1f} \
+ABOUT = """\
+Embeds emoji scenes and their captions in one space of {dimensions} dimensions: a picture's \
+features are near those of its captions. A `VisionTextDualEncoderModel` of {millions:.1f} \
 million parameters, in half precision: a Swin encoder of {depths} layers, and a BERT of \
-{layers} layers with {words} words. What is not a scene it does not know.
+{layers} layers with {words} words. It knows nothing but emoji scenes.
 
 ```python
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
@@ -61,26 +53,14 @@ model = AutoModel.from_pretrained(path, dtype="float32")
 words = AutoTokenizer.from_pretrained(path)(captions, padding=True, return_tensors="pt")
 pixels = AutoImageProcessor.from_pretrained(path)(pictures, return_tensors="pt").pixel_values
 model(pixel_values=pixels, **words).logits_per_image
-```
-
-| | |
-| --- | --- |
-| data | scenes drawn while it trains, by `pipelines/recipes/emoji_scenes` from the glyphs of \
+```"""
+DATA = """scenes drawn during training by `pipelines/recipes/emoji_scenes` from the glyphs of \
 Noto Color Emoji (SIL Open Font License 1.1); a tenth of the emoji-and-colour combinations and \
-all pairs with twenty emoji are held out |
-| recipe | `pipelines/recipes/clip` |
-| steps | {steps:,} of {batch_size} pictures |
-
-On {count} held-out scenes in their standard wording, from the saved half-precision files:
-
-| what | value |
-| --- | --- |
-{scores}
-"""
+all pairs with twenty emoji are held out"""
 
 
 class Lesson(nn.Module):
-    """The model as one call on a batch."""
+    """The model as a function from a batch to its loss."""
 
     def __init__(
         self, model: VisionTextDualEncoderModel, tokenizer: PreTrainedTokenizerBase
@@ -98,129 +78,114 @@ class Lesson(nn.Module):
         scale = self.model.logit_scale.exp()
         return contrastive_loss(pictures, texts, scale, batch.is_same.to(device))
 
-    def rest_encoder(self, rests: bool) -> None:
-        """Leaves the pictures' tower as it is, or lets it learn."""
-        self.model.vision_model.requires_grad_(not rests)
+    def freeze_encoder(self, is_frozen: bool) -> None:
+        """Freezes the picture tower, or lets it learn."""
+        self.model.vision_model.requires_grad_(not is_frozen)
 
 
 def held_out_scores(
     model: VisionTextDualEncoderModel, tokenizer: PreTrainedTokenizerBase, batch: Batch
 ) -> dict[str, float]:
-    """Recall at 1, 5 and 10 of the picture's text and of the text's picture."""
-    model.train(False)
+    """Recall at 1, 5 and 10: of a picture's text, and of a text's picture."""
     pictures = [Image.fromarray(pixels) for pixels in batch.pictures]
-    shown, told = features_of(
-        model, tokenizer, build_image_processor(), pictures, batch.texts, prefix=""
+    of_pictures, of_texts = features_of(
+        model.train(False), tokenizer, build_image_processor(), pictures, batch.texts, prefix=""
     )
     is_right = batch.is_same.numpy()
-    found = {
-        "text": recall(shown, told, is_right, IN_TRAINING),
-        "picture": recall(told, shown, is_right.T, IN_TRAINING),
+    recalls = {
+        "text": recall(of_pictures, of_texts, is_right, _UNSAVED),
+        "picture": recall(of_texts, of_pictures, is_right.T, _UNSAVED),
     }
-    return {f"{what}_at_{k}": of[k].value for what, of in found.items() for k in of}
-
-
-def save(
-    model: VisionTextDualEncoderModel, tokenizer: PreTrainedTokenizerBase, output: Path
-) -> VisionTextDualEncoderModel:
-    """Writes the checkpoint in half precision; returns it as it reads back."""
-    deepcopy(model).half().save_pretrained(output, max_shard_size="8MB")
-    tokenizer.save_pretrained(output)
-    build_image_processor().save_pretrained(output)
-    training.forget_paths(output)
-    return VisionTextDualEncoderModel.from_pretrained(output, dtype=torch.float32)
+    return {f"{what}_at_{k}": of[k].value for what, of in recalls.items() for k in of}
 
 
 def write_card(
-    model: VisionTextDualEncoderModel,
-    scores: Mapping[str, float],
-    count: int,
-    run: training.Run,
+    model: VisionTextDualEncoderModel, scores: Mapping[str, float], count: int, run: training.Run
 ) -> None:
-    """``README.md`` of the checkpoint."""
-    output, texts = run.options.output, model.config.get_text_config()
-    rows = [f"| recall: {name.replace('_', ' ')} | {v:.3f} |" for name, v in scores.items()]
-    text = CARD.format(
-        name=output.name,
+    """``README.md`` of the checkpoint, with the scores on ``count`` held-out scenes."""
+    folder, vision = run.options.output, model.config.vision_config
+    texts = model.config.get_text_config()
+    about = ABOUT.format(
+        name=folder.name,
         dimensions=model.config.projection_dim,
         millions=model.num_parameters() / 1e6,
-        depths=" and ".join(map(str, cast(Any, model.config.vision_config).depths)),
+        depths=" and ".join(map(str, vision.depths)),  # type: ignore[union-attr]
         layers=texts.num_hidden_layers,
         words=texts.vocab_size,
-        steps=run.step,
-        batch_size=run.options.batch_size,
-        count=count,
-        scores="\n".join(rows),
     )
-    (output / "README.md").write_text(text, encoding="utf-8")
+    steps = f"{run.step:,} of {run.options.batch_size} pictures"
+    facts = [("data", DATA), ("recipe", "`pipelines/recipes/clip`"), ("steps", steps)]
+    rows = [(f"recall: {name.replace('_', ' ')}", f"{v:.3f}") for name, v in scores.items()]
+    metadata = ModelCardData(
+        license="apache-2.0",
+        library_name="transformers",
+        pipeline_tag="zero-shot-image-classification",
+        tags=["emoji-scenes"],
+    )
+    evaluated = f"On {count} held-out scenes in their standard wording, from the saved files:"
+    parts = [about, results.table(("", ""), facts), evaluated]
+    results.write_card(folder, metadata, *parts, results.table(("what", "value"), rows))
 
 
-def begin_with(
-    options: training.Options, tokenizer: PreTrainedTokenizerFast, encoder: Path
+def starting_model(
+    options: command_line.Options, tokenizer: PreTrainedTokenizerFast, encoder: Path
 ) -> tuple[VisionTextDualEncoderModel, bool]:
-    """A model, and whether its pictures' tower has learned before.
+    """A model, and whether its picture tower is trained but its text tower is not.
 
-    That is the one that ``--init-from`` names, or a blank one with the encoder of the
-    captioner in ``encoder``, or, for a smoke run or where none is there, wholly blank.
+    That is so for a new model with the encoder of the captioner in the folder ``encoder``,
+    and not for one of ``--init-from``, in a smoke run, or without that folder.
 
     Raises:
-        SystemExit: the one of ``--init-from`` has other words than this world.
+        SystemExit: the checkpoint of ``--init-from`` has another vocabulary.
     """
-    if options.init_from is not None:
-        known = PreTrainedTokenizerFast.from_pretrained(options.init_from)
-        training.check_words(known, tokenizer, options.init_from)
-        model = VisionTextDualEncoderModel.from_pretrained(options.init_from, dtype=torch.float32)
-        return model, False  # both towers know each other, so neither needs to wait
-    torch.manual_seed(options.seed)
-    if options.smoke:
-        return build(tokenizer, 32, (1, 1), 32, 1), False
-    model = build(tokenizer)
-    if not encoder.is_dir():
+    model = training.starting_model(
+        options,
+        VisionTextDualEncoderModel,
+        lambda: build(tokenizer, 32, (1, 1), 32, 1) if options.smoke else build(tokenizer),
+        tokenizer,
+    )
+    if options.init_from is not None or options.smoke or not encoder.is_dir():
         return model, False
     captioner: Any = AutoModelForImageTextToText.from_pretrained(encoder, dtype=torch.float32)
-    theirs = captioner.encoder.state_dict()
-    model.vision_model.load_state_dict(
-        {name: theirs[name] for name in model.vision_model.state_dict()}
+    model.vision_model.load_state_dict(  # which has only the lower layers
+        {name: captioner.encoder.state_dict()[name] for name in model.vision_model.state_dict()}
     )
     return model, True
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = training.parser(__doc__ or "", "clip", "emoji-clip", 128, 8e-4)
+    parser = command_line.parser(__doc__ or "", "clip", "emoji-clip", 128, 8e-4)
     parser.add_argument(
         "--encoder",
         type=Path,
         default=Path("assets/models/emoji-captioner"),
-        help="a captioner whose encoder to begin with",
+        help="a captioner whose encoder to start with",
     )
     add_world_option(parser)
-    parsed = parser.parse_args(arguments)
-    options = training.options_from(parsed)
+    parsed, options = command_line.parse(parser, arguments)
+
     world = world_named(parsed.world, options.smoke)
     tokenizer = build_tokenizer(scene_words(world))
     count = 16 if options.smoke else 512
     held_out = draw_batch(world, count, np.random.default_rng(HELD_OUT_SEED), held_out=True)
 
-    model, has_learned = begin_with(options, tokenizer, parsed.encoder)
-    model.set_attn_implementation("eager")  # on a processor a third faster than the fused one
-    run = training.Run(options, Lesson(model, tokenizer), weight_decay=0.05)
-    lesson, averaged = cast(Lesson, run.model), cast(Lesson, run.averaged.module)
+    model, is_half_trained = starting_model(options, tokenizer, parsed.encoder)
+    model.set_attn_implementation("eager")  # a third faster than the fused one on a processor
+    lesson = Lesson(model, tokenizer)
+    run = training.Run(options, lesson, weight_decay=0.05)
     run.log(words=len(tokenizer), parameters=model.num_parameters())
-    for rng in run.steps():
-        batch = draw_batch(world, options.batch_size, rng)
-        lesson.rest_encoder(has_learned and run.progress < ENCODER_RESTS)
-        with run.accelerator.autocast():
-            loss = lesson(batch)
-        run.update(loss)
-        if run.is_due(50):
-            run.log(loss=loss.item(), scale=model.logit_scale.exp().item())
-        if run.is_due(250):
-            run.log(**held_out_scores(averaged.model, tokenizer, held_out))
 
-    best = save(averaged.model, tokenizer, options.output)
+    def step(rng: np.random.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        lesson.freeze_encoder(is_half_trained and run.progress < FROZEN_UNTIL)
+        loss = lesson(draw_batch(world, options.batch_size, rng))
+        return loss, {"loss": loss, "scale": model.logit_scale.exp()}
+
+    run.train(step, lambda: held_out_scores(run.average.model, tokenizer, held_out), 250)
+
+    best = results.save(run.average.model, options.output, tokenizer, build_image_processor())
     scores = held_out_scores(best, tokenizer, held_out)
     run.log(**scores)
-    training.keep_log(options)
+    results.keep_log(options)
     write_card(best, scores, count, run)
 
 

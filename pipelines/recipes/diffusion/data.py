@@ -1,15 +1,16 @@
-"""What the painter learns from: latents of whole scenes, and of windows round their things.
+"""The painter's training data: latents of whole scenes, and of windows around their items.
 
-Latents are computed once, by the autoencoder, and kept in the run's directory. A window
-holds one thing or two and little else: where a whole scene has 256 cells, most of them
-bare, it has 64 or 144, most of them covered. The same compute shows every thing many
-times as often. Windows of two teach from the beginning that the words belong to places.
+Latents are computed once and cached in the run directory. Of a scene's 256 cells most are
+bare background; a window around one item or two has 64 or 144 cells, most of them covered.
+So the same compute shows each item many times as often. Windows of two items teach from
+the start that words belong to places.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,30 +26,32 @@ from pipelines.recipes.emoji_scenes.data import (
     Scene,
     World,
     arrange,
+    as_images,
     caption,
-    to_signed,
 )
 from pipelines.recipes.emoji_scenes.vocabulary import SIZES
 
 CAPTION_DROPOUT = 0.1
+_WORDINGS = 8
+_BATCH_SIZE = 50
 
 
 @dataclass(frozen=True)
 class Window:
-    """A kind of window: its edge in pixels, a multiple of four cells, and what stands in it.
+    """A kind of window: its edge in pixels, and the scenes that it is cut from.
 
-    ``share`` is how often one of this kind is shown, while windows are.
+    The edge is a multiple of four cells. ``share`` is the share of windows of this kind.
     """
 
     edge: int
-    things: int
+    items: int
     sizes: tuple[str, ...]
     share: float
 
-    def holds(self, scene: Scene) -> bool:
-        """Whether the scene is one for such a window."""
+    def fits(self, scene: Scene) -> bool:
+        """Whether the scene's items are of this kind and fit side by side."""
         return (
-            len(scene.items) == self.things
+            len(scene.items) == self.items
             and all(item.size in self.sizes for item in scene.items)
             and sum(SIZES[item.size] for item in scene.items) <= self.edge
         )
@@ -60,32 +63,33 @@ WINDOWS = (
     Window(12 * GRID, 2, ("small", ""), 0.35),
 )
 
-Placed = tuple[Scene, Sequence[Box]]
-
 
 @dataclass(frozen=True)
 class LatentScenes:
-    """Scenes whose latents are computed once: ``latents[i]`` has the wordings ``captions[i]``."""
+    """Encoded scenes.
+
+    ``latents`` are ``(N, 8, edge, edge)``, ``covered`` ``(N, edge, edge)`` bool marks the cells
+    under items, and ``captions`` has eight wordings of each scene.
+    """
 
     latents: torch.Tensor
     captions: list[list[str]]
     covered: torch.Tensor
-    """``(N, edge, edge)`` bool: the cells in which things stand."""
 
     def batch(
         self, rng: np.random.Generator, size: int
     ) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
-        """Random latents ``(size, 8, edge, edge)``, covered cells, and a wording each or none."""
+        """Random latents ``(size, 8, edge, edge)``, covered cells, and a caption or ``""`` each."""
         indices = rng.integers(len(self.captions), size=size)
         words = [str(rng.choice(self.captions[index])) for index in indices]
-        dropped = rng.random(size) < CAPTION_DROPOUT
-        kept = ["" if drop else word for word, drop in zip(words, dropped, strict=True)]
+        drops = rng.random(size) < CAPTION_DROPOUT
+        captions = ["" if drop else word for word, drop in zip(words, drops, strict=True)]
         chosen = torch.from_numpy(indices)
-        return self.latents[chosen].float(), self.covered[chosen], kept
+        return self.latents[chosen].float(), self.covered[chosen], captions
 
     @property
     def edge(self) -> int:
-        """Of one of them, in cells."""
+        """In cells."""
         return int(self.covered.shape[-1])
 
 
@@ -97,56 +101,51 @@ def encode_scenes(
     cache: Path | None,
     held_out: bool = False,
 ) -> LatentScenes:
-    """Draws ``count`` scenes with eight wordings each and encodes them, or reads ``cache``."""
-
-    def place(rng: np.random.Generator) -> Placed:
-        scene = world.sample(rng, held_out)
-        return scene, arrange(scene, rng)
-
-    return _encode(vae, world, place, EDGE, count, seed, cache)
+    """Draws ``count`` scenes and encodes them, or reads their latents from ``cache``."""
+    sample = partial(world.sample, held_out=held_out)
+    return _encode(vae, world, sample, EDGE, count, seed, cache)
 
 
 def encode_windows(
     vae: AutoencoderKL, world: World, window: Window, count: int, seed: int, cache: Path | None
 ) -> LatentScenes:
-    """``count`` windows of one kind, out of the world's training scenes."""
+    """The same for ``count`` windows of one kind, out of training scenes."""
 
-    def place(rng: np.random.Generator) -> Placed:
-        while True:
-            scene = world.sample(rng)
-            if window.holds(scene):
-                return scene, arrange(scene, rng, window.edge)
+    def sample(rng: np.random.Generator) -> Scene:
+        while not window.fits(scene := world.sample(rng)):
+            pass
+        return scene
 
-    return _encode(vae, world, place, window.edge, count, seed, cache)
+    return _encode(vae, world, sample, window.edge, count, seed, cache)
 
 
 @torch.no_grad()
 def _encode(
     vae: AutoencoderKL,
     world: World,
-    place: Callable[[np.random.Generator], Placed],
+    sample: Callable[[np.random.Generator], Scene],
     edge: int,
     count: int,
     seed: int,
     cache: Path | None,
 ) -> LatentScenes:
-    """Latents of what ``place`` draws, of the ``edge`` pixels from the upper left corner."""
+    """Scenes that are arranged within and cut to the ``edge`` pixels at the upper left."""
     rng = np.random.default_rng(seed)
     stored = load_file(cache)["latents"] if cache is not None and cache.is_file() else None
     parts, captions = [], []
     covered = torch.zeros(count, edge // GRID, edge // GRID, dtype=torch.bool)
-    for start in range(0, count, 50):
-        placed = [place(rng) for _ in range(min(50, count - start))]
-        captions += [[caption(scene, rng) for _ in range(8)] for scene, _ in placed]
+    for start in range(0, count, _BATCH_SIZE):
+        placed: list[tuple[Scene, Sequence[Box]]] = []
+        for _ in range(min(_BATCH_SIZE, count - start)):
+            scene = sample(rng)
+            placed.append((scene, arrange(scene, rng, edge)))
+        captions += [[caption(scene, rng) for _ in range(_WORDINGS)] for scene, _ in placed]
         for index, (_, boxes) in enumerate(placed, start):
-            for left, top, size in boxes:
-                cells = covered[index, top // GRID :, left // GRID :]
-                cells[: size // GRID, : size // GRID] = True
+            for left, top, size in (np.array(box) // GRID for box in boxes):
+                covered[index, top : top + size, left : left + size] = True
         if stored is None:
-            pixels = np.stack([world.draw(*scene)[:edge, :edge] for scene in placed])
-            images = torch.from_numpy(to_signed(pixels)).to(
-                vae.device, memory_format=torch.channels_last
-            )
+            images = as_images([world.draw(*each)[:edge, :edge] for each in placed])
+            images = images.to(vae.device, memory_format=torch.channels_last)
             with training.bfloat16(vae.device):
                 parts.append(vae.encode(images).latent_dist.mode().half())
     latents = torch.cat(parts).cpu().contiguous() if stored is None else stored

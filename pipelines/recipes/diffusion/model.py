@@ -7,10 +7,12 @@ and Ho, 2022, arXiv:2202.00512) and a schedule that ends in pure noise (Lin et a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordLevel
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
@@ -23,7 +25,7 @@ _SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 
 
 def build_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
-    """A tokenizer that knows whole words: lower case, no punctuation, the rest ``<unk>``."""
+    """One token for each word, lower case, without punctuation; other words are ``<unk>``."""
     vocabulary = {token: index for index, token in enumerate((*_SPECIAL, *sorted(set(words))))}
     backend = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
     backend.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
@@ -42,7 +44,7 @@ def build_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
 
 
 def build_text_encoder(vocabulary_size: int, width: int = 192, layers: int = 3) -> CLIPTextModel:
-    """A small CLIP text transformer, trained together with the U-Net."""
+    """An untrained CLIP text transformer."""
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=vocabulary_size,
@@ -64,8 +66,8 @@ def build_unet(
 ) -> UNet2DConditionModel:
     """8.3 million parameters at the standard widths; attends to the text below 16 x 16.
 
-    The whole caption, pooled, is added to the timestep's embedding, so that every block at
-    every size is told what is asked for.
+    The pooled caption is added to the timestep's embedding, so that every block at every
+    size is conditioned on it.
     """
     inner = len(channels) - 1
     return UNet2DConditionModel(
@@ -74,19 +76,19 @@ def build_unet(
         out_channels=LATENT_CHANNELS,
         block_out_channels=tuple(channels),
         down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * inner,
-        mid_block_type=None,  # the lowest level has three layers with attention as it is
+        mid_block_type=None,  # the lowest level already has three layers with attention
         up_block_types=("CrossAttnUpBlock2D",) * inner + ("UpBlock2D",),
         layers_per_block=1,
         cross_attention_dim=text_width,
         addition_embed_type="text",
         addition_embed_type_num_heads=4,
-        attention_head_dim=4,  # in this class the number of heads, whatever its name
+        attention_head_dim=4,  # despite its name, the number of heads
         norm_num_groups=16,
     )
 
 
 def build_scheduler() -> DDIMScheduler:
-    """The schedule of training and the sampler that the checkpoint is saved with.
+    """The noise schedule of training, and the sampler of the checkpoint.
 
     ``timestep_spacing="trailing"`` is part of the zero terminal SNR: with another
     spacing sampling does not begin at pure noise, and every background turns out wrong.
@@ -105,6 +107,46 @@ def build_scheduler() -> DDIMScheduler:
     )
 
 
+def spread_timesteps(
+    size: int, late: float = 1.0, generator: torch.Generator | None = None, count: int = 1000
+) -> torch.Tensor:
+    """Random timesteps ``(size,)`` in [0, count), one in each of ``size`` equal intervals.
+
+    ``late`` above 1 draws more of the noisy ones: their density is that of t^(late - 1).
+    """
+    even = (torch.arange(size) + torch.rand(size, generator=generator)) / size
+    return (even.pow(1 / late) * count).long().clamp(max=count - 1)
+
+
+def denoising_errors(
+    predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    scheduler: Any,
+    latents: torch.Tensor,
+    timesteps: torch.Tensor,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """Squared errors of what a U-Net predicts of noisy latents: ``(B, C, H, W)``.
+
+    Args:
+        predict: from noisy latents and timesteps what the scheduler's ``prediction_type``
+            says: the noise, the clean latents, or the velocity ``alpha noise - sigma latents``.
+        latents: clean ones, ``(B, C, H, W)``.
+        timesteps: ``(B,)`` int64.
+        generator: of the noise, on the processor.
+    """
+    noise = torch.randn(latents.shape, generator=generator).to(latents.device)
+    noisy = scheduler.add_noise(latents, noise, timesteps)
+    match scheduler.config.prediction_type:
+        case "v_prediction":
+            target = scheduler.get_velocity(latents, noise, timesteps)
+        case "sample":
+            target = latents
+        case _:
+            target = noise
+    errors: torch.Tensor = (predict(noisy, timesteps).float() - target).square()
+    return errors
+
+
 class Painter(torch.nn.Module):
     """Text encoder and U-Net as one module, for one optimiser and one moving average."""
 
@@ -113,16 +155,15 @@ class Painter(torch.nn.Module):
         self.text_encoder = text_encoder
         self.unet = unet
 
-    def forward(
-        self, noisy: torch.Tensor, timesteps: torch.Tensor, input_ids: torch.Tensor
-    ) -> torch.Tensor:
-        """The velocity estimate.
+    @classmethod
+    def from_pretrained(cls, path: Path, dtype: torch.dtype) -> Painter:
+        """These two parts of a saved pipeline."""
+        pipeline = StableDiffusionPipeline.from_pretrained(path, vae=None, dtype=dtype)
+        return cls(pipeline.text_encoder, pipeline.unet)
 
-        Args:
-            noisy: latents ``(B, 8, 16, 16)``.
-            timesteps: ``(B,)`` int64 in [0, 1000).
-            input_ids: captions ``(B, 32)``.
-        """
+    def predictor(
+        self, input_ids: torch.Tensor
+    ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        """Predicts the velocity for captions ``(B, T)``: see ``denoising_errors``."""
         hidden = self.text_encoder(input_ids).last_hidden_state
-        velocity: torch.Tensor = self.unet(noisy, timesteps, hidden).sample
-        return velocity
+        return lambda noisy, timesteps: self.unet(noisy, timesteps, hidden).sample

@@ -1,17 +1,13 @@
-"""Teaches the text encoder what its words look like, before any painting.
+"""Trains the text encoder on its own first: which sprite a word names.
 
-A text encoder that begins blank learns from the denoising loss very late which thing a
-word names: most of that loss is about colours and places. Here it reads captions and
-guesses the latents of the sprites that they name, in the order of naming: a linear map
-from hidden states that are pooled by attention. The idea of a text encoder that has
-seen pictures first is that of latent diffusion with CLIP (Radford et al., 2021,
-arXiv:2103.00020).
+From the denoising loss alone an untrained text encoder learns this very late, for most of
+that loss is about colours and places. Here a linear head predicts, from hidden states pooled
+by attention, the latents of the sprites that a caption names, in the order of naming. The
+idea of a text encoder that has seen pictures before is that of latent diffusion with CLIP
+(Radford et al., 2021, arXiv:2103.00020).
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,9 +21,9 @@ from pipelines.recipes.emoji_scenes.data import (
     Item,
     Scene,
     World,
+    as_images,
     caption,
     items_as_named,
-    to_signed,
 )
 from pipelines.recipes.emoji_scenes.vocabulary import SIZES
 from pipelines.recipes.training import BETAS, learning_rate_at
@@ -37,12 +33,12 @@ _BATCH_SIZE = 128
 _LEARNING_RATE = 1e-3
 
 
-class SpriteReader(torch.nn.Module):
-    """Guesses the latents of the first and the second thing named.
+class SpritePredictor(torch.nn.Module):
+    """Predicts the flattened latents of the first and the second item named.
 
     Args:
         width: of the text encoder's hidden states.
-        outputs: numbers of a sprite's flattened latents.
+        outputs: numbers in a sprite's latents.
     """
 
     def __init__(self, width: int, outputs: int) -> None:
@@ -54,40 +50,28 @@ class SpriteReader(torch.nn.Module):
         """``(B, T, width)`` and ``(B, T)`` to ``(B, 2, outputs)``."""
         scores = self.scores(hidden).masked_fill(attention_mask[..., None] == 0, -torch.inf)
         pooled = scores.softmax(dim=1).transpose(1, 2) @ hidden
-        guessed: torch.Tensor = self.sprites(pooled)
-        return guessed
-
-
-@dataclass(frozen=True)
-class SpriteLatents:
-    """What the things of a world look like to the autoencoder, without their background.
-
-    Attributes:
-        values: ``(N, 8 * 16 * 16)``, of unit variance over all.
-        rows: the row of an emoji's character and size.
-    """
-
-    values: torch.Tensor
-    rows: dict[tuple[str, str], int]
-
-    def row(self, item: Item) -> int:
-        return self.rows[item.emoji.character, item.size]
+        predicted: torch.Tensor = self.sprites(pooled)
+        return predicted
 
 
 @torch.no_grad()
-def sprite_latents(vae: AutoencoderKL, world: World) -> SpriteLatents:
-    """Encodes each emoji in each size in the middle of gray: 15 seconds for 768."""
+def sprite_latents(vae: AutoencoderKL, world: World) -> tuple[torch.Tensor, dict[Item, int]]:
+    """Latents of each emoji in each size in the middle of gray: 15 seconds for 768.
+
+    Returns:
+        The latents less their mean, ``(N, 8 * 16 * 16)``, of unit variance over all; and the
+        row of each item.
+    """
     items = [Item(entry, size) for entry in world.emoji for size in SIZES]
     pixels = []
     for item in items:
         edge = SIZES[item.size]
         corner = (EDGE - edge) // 2 // GRID * GRID
         pixels.append(world.draw(Scene((item,), "", "gray"), [(corner, corner, edge)]))
-    images = torch.from_numpy(to_signed(np.stack(pixels))).to(vae.device)
-    latents = torch.cat([vae.encode(part).latent_dist.mode() for part in images.split(32)])
-    values = latents.flatten(1) - latents.flatten(1).mean(dim=0)
-    rows = {(item.emoji.character, item.size): row for row, item in enumerate(items)}
-    return SpriteLatents(values / values.std(), rows)
+    parts = as_images(pixels).to(vae.device).split(32)
+    latents = torch.cat([vae.encode(part).latent_dist.mode() for part in parts]).flatten(1)
+    values = latents - latents.mean(dim=0)
+    return values / values.std(), {item: row for row, item in enumerate(items)}
 
 
 def teach_words(
@@ -98,52 +82,43 @@ def teach_words(
     steps: int,
     seed: int,
 ) -> float:
-    """Trains the text encoder for so many steps of 128 captions, in place.
+    """Trains the text encoder in place for so many steps of 128 captions.
 
     Returns:
-        The share of things in the last fifty batches' captions whose guessed latents are
-        nearest to those of the very emoji and size.
+        The share of items, in the last fifty batches, whose predicted latents are nearest to
+        those of the right emoji and size.
     """
-    device = vae.device
-    sprites = sprite_latents(vae, world)
-    text_encoder.to(device).train()
-    reader = SpriteReader(text_encoder.config.hidden_size, sprites.values.shape[1]).to(device)
-    parameters = [*text_encoder.parameters(), *reader.parameters()]
+    sprites, rows = sprite_latents(vae, world)
+    text_encoder.to(vae.device).train()
+    head = SpritePredictor(text_encoder.config.hidden_size, sprites.shape[1]).to(vae.device)
+    parameters = [*text_encoder.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=_LEARNING_RATE, betas=BETAS)
     hits: list[float] = []
     for step in range(steps):
         rng = np.random.default_rng((seed, step, 0))
-        texts, rows = _captions(world, sprites, rng)
-        encoded = tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(device)
+        scenes = [world.sample(rng) for _ in range(_BATCH_SIZE)]
+        texts = [caption(scene, rng) for scene in scenes]
+        named = [
+            [rows[i] for i in items_as_named(*each)] for each in zip(scenes, texts, strict=True)
+        ]
+        padded = [[*each, -1][:MOST_ITEMS] for each in named]
+        wanted = torch.tensor(padded, device=vae.device)
+        encoded = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+        encoded = encoded.to(vae.device)
         hidden = text_encoder(**encoded).last_hidden_state
-        guessed = reader(hidden, encoded["attention_mask"])
-        wanted = rows.to(device)
         is_named = wanted >= 0
-        guessed, target = guessed[is_named], sprites.values[wanted[is_named]]
-        loss = functional.mse_loss(guessed, target)
+        predicted = head(hidden, encoded["attention_mask"])[is_named]
+        right = wanted[is_named]
+        loss = functional.mse_loss(predicted, sprites[right])
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(step / steps, _LEARNING_RATE)
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         if step >= steps - 50 or step % 100 == 0:
-            nearest = torch.cdist(guessed.detach(), sprites.values).argmin(dim=1)
-            hits.append(float((nearest == wanted[is_named]).float().mean()))
+            nearest = torch.cdist(predicted.detach(), sprites).argmin(dim=1)
+            hits.append(float((nearest == right).float().mean()))
         if step % 100 == 0:
             print(f"words: step={step} loss={loss.item():.4f} right={hits[-1]:.3f}", flush=True)
     return float(np.mean(hits[-50:])) if hits else 0.0
-
-
-def _captions(
-    world: World, sprites: SpriteLatents, rng: np.random.Generator
-) -> tuple[list[str], torch.Tensor]:
-    """Captions of random scenes, and the sprites' rows ``(B, 2)``, -1 where none is named."""
-    texts: list[str] = []
-    rows: list[Sequence[int]] = []
-    for _ in range(_BATCH_SIZE):
-        scene = world.sample(rng)
-        texts.append(caption(scene, rng))
-        named = [sprites.row(item) for item in items_as_named(scene, texts[-1])]
-        rows.append(named + [-1] * (MOST_ITEMS - len(named)))
-    return texts, torch.tensor(rows)

@@ -1,9 +1,9 @@
 """Emoji scenes: what stands where, how it is drawn, and what its caption says.
 
-A scene is one or two emoji of some size on a background of a named colour. It is
-data first (``Scene``), then pixels (``World.draw``) and words (``caption``), so that
-a score can compare scenes where wordings differ. Needs the Noto Color Emoji font;
-nothing that serves imports this module.
+A scene is one or two emoji on a background of a named colour. It is data first
+(``Scene``), then pixels (``World.draw``) and words (``caption``), so that scenes can be
+compared where wordings differ. Needs the Noto Color Emoji font; serving code must not
+import this module.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from pipelines.recipes.emoji_scenes.vocabulary import (
@@ -32,11 +33,14 @@ EDGE = 128
 """Width and height of a scene in pixels."""
 
 GRID = 8
-"""Sprites stand on multiples of eight pixels, the VAE's reduction, so that one sprite
-is always cut into latent cells in the same way."""
+"""Sprites stand at multiples of eight pixels, the reduction of the autoencoder, so that a
+sprite is always divided into latent cells the same way."""
+
+PLAIN_SHARE = 0.7
+"""The share of captions in the standard wording; the others vary."""
 
 FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
-_FONT_SIZE = 109  # the only size at which the bitmap font draws
+_FONT_SIZE = 109  # the bitmap font has no other
 
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[int, int, int]
@@ -64,10 +68,13 @@ class Scene:
     colour: str
 
     def is_held_out(self) -> bool:
-        """Whether training never shows this scene: see DESIGN's held-out rule."""
-        if any(combination_is_held_out(item.emoji, self.colour) for item in self.items):
-            return True
-        return len(self.items) > 1 and any(i.emoji.character in NEVER_PAIRED for i in self.items)
+        """Whether this scene is never used in training: a held-out combination or pair."""
+        is_pair = len(self.items) > 1
+        return any(
+            combination_is_held_out(item.emoji, self.colour)
+            or (is_pair and item.emoji.character in NEVER_PAIRED)
+            for item in self.items
+        )
 
 
 def combination_is_held_out(emoji: Emoji, colour: str) -> bool:
@@ -77,7 +84,7 @@ def combination_is_held_out(emoji: Emoji, colour: str) -> bool:
 
 
 class World:
-    """The emoji that scenes are made of, with their sprites in the three sizes."""
+    """A set of emoji with their sprites in the three sizes."""
 
     def __init__(self, emoji: Sequence[Emoji] | None = None, font: Path = FONT) -> None:
         """Draws every sprite once: two seconds for 256 emoji.
@@ -114,7 +121,7 @@ class World:
             return Scene((Item(first), Item(first)), "and", colour)
         second = self._pick(rng)
         sizes = _pick_size(rng), _pick_size(rng)
-        if sizes == ("big", "big"):  # two big ones do not fit into a row
+        if sizes == ("big", "big"):  # wider than the picture
             sizes = "", ""
         place = str(rng.choice(["left", "above", "beside", "and"], p=[0.35, 0.35, 0.15, 0.15]))
         return Scene((Item(first, sizes[0]), Item(second, sizes[1])), place, colour)
@@ -127,7 +134,7 @@ class World:
         return self._sprites[item.emoji.character, item.size]
 
     def draw(self, scene: Scene, boxes: Sequence[Box]) -> Pixels:
-        """The scene with its items in these boxes: ``(128, 128, 3)`` uint8."""
+        """The scene with its items in these boxes, one each: ``(128, 128, 3)`` uint8."""
         canvas = np.empty((EDGE, EDGE, 3), np.uint8)
         canvas[:] = COLOURS[scene.colour]
         for item, (left, top, edge) in zip(scene.items, boxes, strict=True):
@@ -153,12 +160,12 @@ def add_world_option(parser: argparse.ArgumentParser) -> None:
         "--vocabulary",
         choices=list(WORLDS),
         default="everyday",
-        help="the 256 everyday emoji, twelve that are learned in minutes, or the whole font",
+        help="256 everyday emoji, twelve that are learned in minutes, or the whole font",
     )
 
 
 def world_named(name: str, smoke: bool = False) -> World:
-    """The world that ``--world`` names; eight emoji of it for a smoke run."""
+    """The world of ``--world``; its first eight emoji for a smoke run."""
     emoji = WORLDS[name]()
     return World(emoji[:8] if smoke else emoji)
 
@@ -184,7 +191,7 @@ def _pick_size(rng: np.random.Generator) -> str:
 
 
 def arrange(scene: Scene, rng: np.random.Generator, canvas: int = EDGE) -> list[Box]:
-    """Boxes that fulfil the scene's place, at random within its freedom.
+    """Random boxes for the items, as the scene's place requires.
 
     ``canvas`` is the edge of the picture in pixels, at least the sum of the items' edges.
     """
@@ -193,8 +200,8 @@ def arrange(scene: Scene, rng: np.random.Generator, canvas: int = EDGE) -> list[
         left, top = (_near_centre(edges[0], canvas, rng) for _ in range(2))
         return [(left, top, edges[0])]
     upright = scene.place == "above" or (scene.place == "and" and rng.random() < 0.5)
-    swapped = scene.place in ("beside", "and") and rng.random() < 0.5
-    if swapped:
+    is_swapped = scene.place in ("beside", "and") and rng.random() < 0.5
+    if is_swapped:
         edges.reverse()
     slack = (canvas - sum(edges)) // GRID
     margin = int(rng.integers(slack // 2 + 1))
@@ -204,7 +211,7 @@ def arrange(scene: Scene, rng: np.random.Generator, canvas: int = EDGE) -> list[
     for start, edge in zip(starts, edges, strict=True):
         across = _near_centre(edge, canvas, rng, reach=8)
         boxes.append((across, start, edge) if upright else (start, across, edge))
-    return boxes[::-1] if swapped else boxes
+    return boxes[::-1] if is_swapped else boxes
 
 
 def _near_centre(edge: int, canvas: int, rng: np.random.Generator, reach: int = 16) -> int:
@@ -224,50 +231,39 @@ _PLURALS = {
     "wolf": "wolves",
     "leaf": "leaves",
     "die": "dice",
-    "dice": "dice",
-    "deer": "deer",
-    "sheep": "sheep",
-    "fish": "fish",
 }
+_PLURALS |= {same: same for same in ("dice", "deer", "sheep", "fish")}
 _SIZE_WORDS = {
     "": [""],
     "small": ["small", "small", "little", "tiny"],
     "big": ["big", "big", "large", "huge"],
 }
-_PLACE_WORDS = {
-    "left": [
-        ("to the left of", False),
-        ("left of", False),
-        ("to the right of", True),
-        ("right of", True),
-    ],
-    "above": [
-        ("above", False),
-        ("over", False),
-        ("on top of", False),
-        ("below", True),
-        ("under", True),
-    ],
-    "beside": [("next to", False), ("beside", False)],
-    "and": [("and", False)],
+PLACE_WORDS = {
+    place: [(words, False) for words in forward] + [(words, True) for words in backward]
+    for place, forward, backward in (
+        ("left", ["to the left of", "left of"], ["to the right of", "right of"]),
+        ("above", ["above", "over", "on top of"], ["below", "under"]),
+        ("beside", ["next to", "beside"], []),
+        ("and", ["and"], []),
+    )
 }
+"""Wordings of each place, and whether they name the second item first."""
+
 _GROUNDS = ["on {article}", "on {article}", "on {colour}", "with {article}", "against {article}"]
 
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:
-    """One of the scene's many wordings: names or aliases, articles or none, turned or not."""
+    """A random wording: names or aliases, with or without articles, in either order."""
     terse = rng.random() < 0.15
     names = [_choose_name(item.emoji, rng) for item in scene.items]
     sizes = [str(rng.choice(_SIZE_WORDS[item.size])) for item in scene.items]
     phrases = [_phrase(size, name, terse) for size, name in zip(sizes, names, strict=True)]
-    if len(phrases) == 2 and scene.items[0] == scene.items[1] and scene.place == "and":
+    if _is_twins(scene):
         words = f"two {plural(names[0])}"
     elif len(phrases) == 2:
-        options = _PLACE_WORDS[scene.place]
-        relation, is_turned = options[int(rng.integers(len(options)))]
-        if is_turned:
-            phrases.reverse()
-        words = f"{phrases[0]} {relation} {phrases[1]}"
+        options = PLACE_WORDS[scene.place]
+        relation, is_reversed = options[int(rng.integers(len(options)))]
+        words = f" {relation} ".join(phrases[::-1] if is_reversed else phrases)
     else:
         words = phrases[0]
     if rng.random() < 0.1:
@@ -278,23 +274,27 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
 
 def items_as_named(scene: Scene, words: str) -> list[Item]:
     """The scene's items in the order in which this caption of it names them."""
-    turned = (
-        relation
-        for relation, is_turned in _PLACE_WORDS.get(scene.place, [])
-        if is_turned and f" {relation} " in words
+    is_reversed = any(
+        f" {relation} " in words
+        for relation, names_second_first in PLACE_WORDS.get(scene.place, [])
+        if names_second_first
     )
-    return list(scene.items[::-1] if any(turned) else scene.items)
+    return list(scene.items[::-1] if is_reversed else scene.items)
 
 
 def plain_caption(scene: Scene) -> str:
     """The scene's standard wording: first names, articles, ``on a white background``."""
     phrases = [_phrase(item.size, item.emoji.name, terse=False) for item in scene.items]
-    ground = f"on {_background(scene.colour)}"
-    if len(phrases) == 1:
-        return f"{phrases[0]} {ground}"
-    if scene.items[0] == scene.items[1] and scene.place == "and":
-        return f"two {plural(scene.items[0].emoji.name)} {ground}"
-    return f"{phrases[0]} {_PLACE_WORDS[scene.place][0][0]} {phrases[1]} {ground}"
+    if _is_twins(scene):
+        words = f"two {plural(scene.items[0].emoji.name)}"
+    else:
+        relation = PLACE_WORDS[scene.place][0][0] if scene.place else ""
+        words = f" {relation} ".join(phrases)
+    return f"{words} on {_background(scene.colour)}"
+
+
+def _is_twins(scene: Scene) -> bool:
+    return len(scene.items) == 2 and scene.items[0] == scene.items[1] and scene.place == "and"
 
 
 def _choose_name(emoji: Emoji, rng: np.random.Generator) -> str:
@@ -305,9 +305,7 @@ def _choose_name(emoji: Emoji, rng: np.random.Generator) -> str:
 
 def _phrase(size: str, name: str, terse: bool) -> str:
     words = f"{size} {name}".strip()
-    if terse or name.split()[-1] in _NO_ARTICLE:
-        return words
-    return _with_article(words)
+    return words if terse or name.split()[-1] in _NO_ARTICLE else _with_article(words)
 
 
 def _background(colour: str) -> str:
@@ -320,7 +318,8 @@ def _with_article(words: str) -> str:
 
 def plural(name: str) -> str:
     """``cat face`` to ``cat faces``, ``glass of milk`` to ``glasses of milk``."""
-    head, link, rest = _split_off_attribute(name)
+    link = next((link for link in (" of ", " with ") if link in name), "\0")
+    head, link, rest = name.partition(link)
     *before, noun = head.split()
     if noun in _PLURALS:
         noun = _PLURALS[noun]
@@ -328,31 +327,21 @@ def plural(name: str) -> str:
         pass
     elif noun.endswith("y") and noun[-2] not in "aeiou":
         noun = noun[:-1] + "ies"
-    elif noun.endswith(("s", "x", "ch", "sh", "mato")):
-        noun += "es"
     else:
-        noun += "s"
+        noun += "es" if noun.endswith(("s", "x", "ch", "sh", "mato")) else "s"
     return " ".join([*before, noun]) + link + rest
 
 
-def _split_off_attribute(name: str) -> tuple[str, str, str]:
-    for link in (" of ", " with "):
-        if link in name:
-            return name.partition(link)
-    return name, "", ""
-
-
-def to_signed(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """``(N, H, W, 3)`` uint8 to ``(N, 3, H, W)`` float32 in [-1, 1]."""
-    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)).astype(np.float32) / 127.5 - 1
+def as_images(pictures: Sequence[Pixels]) -> torch.Tensor:
+    """Pictures ``(H, W, 3)`` uint8 of one size to ``(N, 3, H, W)`` float32 in [-1, 1]."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous() / 127.5 - 1
 
 
 def scene_words(world: World) -> set[str]:
-    """Every word that a caption of this world can hold, in lower case."""
-    words = {"a", "an", "two", "background", "on", "with", "against", *COLOURS}
-    for options in (*_SIZE_WORDS.values(), *([w for w, _ in p] for p in _PLACE_WORDS.values())):
-        words.update(word for option in options for word in option.split())
-    for entry in world.emoji:
-        for name in entry.names:
-            words.update(name.split(), plural(name).split())
-    return words
+    """Every word that a caption of this world can have, in lower case."""
+    options = [*_SIZE_WORDS.values(), *([w for w, _ in pairs] for pairs in PLACE_WORDS.values())]
+    texts = [text for texts in options for text in texts]
+    for name in (name for entry in world.emoji for name in entry.names):
+        texts += [name, plural(name)]
+    words = {word for text in texts for word in text.split()}
+    return words | {"a", "an", "two", "background", "on", "with", "against", *COLOURS}

@@ -2,15 +2,15 @@
 
     python -m pipelines.recipes.emoji_scenes.dataset
 
-writes ``assets/datasets/emoji-scenes``: the same 512 scenes at every call. None of them,
-and no scene like them, is in any training: each has an emoji-and-colour combination that
-is held out, or a pair with an emoji that never stands in one.
+writes ``assets/datasets/emoji-scenes``: the same 512 scenes at every call. Each has a
+held-out combination of emoji and colour, or a pair with an emoji that training never pairs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from pipelines.files.images import open_picture
+from pipelines.files.metadata import METADATA
 from pipelines.recipes.emoji_scenes.data import (
     Box,
     Item,
@@ -30,19 +31,19 @@ from pipelines.recipes.emoji_scenes.data import (
     combination_is_held_out,
     plain_caption,
 )
-from pipelines.recipes.emoji_scenes.vocabulary import Emoji, everyday
+from pipelines.recipes.emoji_scenes.vocabulary import everyday
 from pipelines.settings import Limits
 
 HELD_OUT = Path("assets/datasets/emoji-scenes")
 COUNT = 512
 _SEED = 2026
 _WORDINGS = 4
-"""References beside the plain caption."""
+"""References in addition to the plain caption."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A scene with its boxes, its picture's file and its wordings, the plain one first."""
+    """A scene with its boxes, its picture and its captions, the plain one first."""
 
     file: Path
     scene: Scene
@@ -55,39 +56,52 @@ class Example:
 
 
 def write_dataset(world: World, directory: Path, count: int = COUNT) -> None:
-    """Draws held-out scenes and writes them as PNG files with ``metadata.jsonl``."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Draws held-out scenes and writes them as an imagefolder."""
     rng = np.random.default_rng(_SEED)
-    with (directory / "metadata.jsonl").open("w", encoding="utf-8") as lines:
-        for index in range(count):
-            scene = world.sample(rng, held_out=True)
-            boxes = arrange(scene, rng)
-            name = f"{index:04d}.png"
-            picture = Image.fromarray(world.draw(scene, boxes))
-            picture.save(directory / name, optimize=True)
-            wordings = [caption(scene, rng) for _ in range(_WORDINGS)]
-            row = {"file_name": name, "text": plain_caption(scene), "wordings": wordings}
-            row |= _as_json(scene, boxes)
-            lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+    rows = []
+    for _ in range(count):
+        scene = world.sample(rng, held_out=True)
+        boxes = arrange(scene, rng)
+        wordings = [caption(scene, rng) for _ in range(_WORDINGS)]
+        row = {"text": plain_caption(scene), "wordings": wordings, **_scene_as_json(scene, boxes)}
+        rows.append((world.draw(scene, boxes), row))
+    write_imagefolder(directory, rows)
+
+
+def write_imagefolder(directory: Path, rows: Sequence[tuple[Pixels, dict[str, Any]]]) -> None:
+    """Pictures ``(H, W, 3)`` uint8 as numbered PNG files, their fields in ``metadata.jsonl``."""
+    directory.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for index, (pixels, fields) in enumerate(rows):
+        name = f"{index:04d}.png"
+        Image.fromarray(pixels).save(directory / name, optimize=True)
+        lines.append(json.dumps({"file_name": name, **fields}, ensure_ascii=False) + "\n")
+    (directory / METADATA).write_text("".join(lines), encoding="utf-8")
 
 
 def read_dataset(directory: Path = HELD_OUT) -> list[Example]:
-    """The examples of a folder that ``write_dataset`` has written.
+    """Reads what ``write_dataset`` has written.
 
     Raises:
         FileNotFoundError: there is no such folder; the message says how to make it.
     """
-    path = directory / "metadata.jsonl"
+    path = directory / METADATA
     if not path.is_file():
         raise FileNotFoundError(
             f"there is no {path}; make it with: python -m pipelines.recipes.emoji_scenes.dataset"
         )
     known = {entry.character: entry for entry in everyday()}
-    rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
-    return [_from_json(directory, row, known) for row in rows]
+    examples = []
+    for row in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+        items = tuple(Item(known[item["emoji"]], item["size"]) for item in row["items"])
+        boxes = tuple(tuple(item["box"]) for item in row["items"])
+        scene = Scene(items, row["place"], row["colour"])
+        captions = (row["text"], *row["wordings"])
+        examples.append(Example(directory / row["file_name"], scene, boxes, captions))
+    return examples
 
 
-def _as_json(scene: Scene, boxes: list[Box]) -> dict[str, Any]:
+def _scene_as_json(scene: Scene, boxes: list[Box]) -> dict[str, Any]:
     return {
         "colour": scene.colour,
         "place": scene.place,
@@ -99,17 +113,6 @@ def _as_json(scene: Scene, boxes: list[Box]) -> dict[str, Any]:
         if any(combination_is_held_out(item.emoji, scene.colour) for item in scene.items)
         else "pair",
     }
-
-
-def _from_json(directory: Path, row: dict[str, Any], known: dict[str, Emoji]) -> Example:
-    items = tuple(Item(known[item["emoji"]], item["size"]) for item in row["items"])
-    boxes = tuple((left, top, edge) for left, top, edge in (item["box"] for item in row["items"]))
-    return Example(
-        directory / row["file_name"],
-        Scene(items, row["place"], row["colour"]),
-        boxes,
-        (row["text"], *row["wordings"]),
-    )
 
 
 def main() -> None:

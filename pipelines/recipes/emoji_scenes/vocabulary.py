@@ -1,8 +1,8 @@
-"""The words of the embedded world: 256 everyday emoji, twelve colours, three sizes.
+"""The vocabulary of emoji scenes: 256 everyday emoji, twelve colours, three sizes.
 
-The table is curated by hand: one emoji for one thing (there is a dog face but no
-second dog), everyday names first. A name is what captions say; its aliases are what
-people may type as well. Each emoji also answers to its Unicode name.
+The table is curated by hand: one emoji for one thing (a dog face but no second dog),
+everyday names first. Standard captions use the name; aliases and the Unicode name are
+understood as well.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ _TABLE = """
 """
 
 NEVER_PAIRED = frozenset("🤖 🎃 🐸 🦉 🐢 🐳 🦒 🦩 🍋 🍇 🥕 🍕 🍩 🌵 🌈 🚜 ⛵ 🏰 🎸 🔔".split())
-"""Twenty emoji that stand alone in training: a pair with one of them tests composing."""
+"""Twenty emoji that training never pairs: pairs with them test composition."""
 
 
 TWELVE = frozenset("🐶 🐱 🍎 🍌 🌹 🌲 🌙 🚗 🚀 🏠 ⚽ 🎁".split())
@@ -97,7 +97,7 @@ _LEFT_OUT = frozenset(
 
 @dataclass(frozen=True)
 class Emoji:
-    """One thing of the world: its character, its names (the everyday one first)."""
+    """One emoji: its character, and its names, the everyday one first."""
 
     character: str
     names: tuple[str, ...]
@@ -119,15 +119,14 @@ def everyday() -> tuple[Emoji, ...]:
 
 
 def twelve() -> tuple[Emoji, ...]:
-    """Twelve of them that differ at a glance."""
+    """Twelve of them that are easily told apart."""
     return tuple(entry for entry in everyday() if entry.character in TWELVE)
 
 
 def whole_font(font: Path) -> tuple[Emoji, ...]:
-    """The 256, then all others that the font draws, by their Unicode names: about 1,200.
+    """The 256, then all others of the font, by their Unicode names: about 1,200.
 
-    Left out are letters, flags, clocks, arrows and signs, and whatever has the name of
-    an emoji that is there already.
+    Excluded are letters, flags, clocks, arrows and signs, and duplicate names.
     """
     from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 

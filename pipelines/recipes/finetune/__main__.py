@@ -1,11 +1,11 @@
-"""Fine-tunes a writer, painter or captioner on your own data, and publishes the result.
+"""Fine-tunes a writer, painter or captioner on your data, and publishes the result.
 
     python -m pipelines.recipes.finetune writer --base fairytale-gpt --data texts --output DIR
         --steps 500
     python -m pipelines.recipes.finetune publish --folder DIR --repo owner/name
 
-Several GPUs: ``accelerate launch -m pipelines.recipes.finetune ...``. ``publish`` reads the
-token from ``HF_TOKEN``; nothing else does.
+Several GPUs: ``accelerate launch -m pipelines.recipes.finetune ...``. Only ``publish`` reads
+the token in ``HF_TOKEN``.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING
 
 from pipelines.errors import StudioError
 from pipelines.hub.publish import publish
+from pipelines.recipes import command_line
 
 if TYPE_CHECKING:
     from pipelines.recipes.finetune.plan import Plan
 
-RUNS = Path.home() / ".cache/triptych/runs"
 BATCH_SIZES = {"writer": 8, "painter": 16, "captioner": 16}
 LEARNING_RATES = {"writer": 2e-3, "painter": 1e-3, "captioner": 1e-3}
 FULL_FACTOR = 0.1
-"""Whole weights take smaller steps than an adapter that begins at nothing."""
+"""Of the learning rate with ``--full``: whole weights take smaller steps than an adapter."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,37 +38,29 @@ def parser() -> argparse.ArgumentParser:
     commands = options.add_subparsers(dest="command", required=True)
     for mode, batch_size in BATCH_SIZES.items():
         data = "a .txt file or a folder" if mode == "writer" else "an imagefolder or its ZIP"
-        add_training_options(commands.add_parser(mode), data, batch_size)
+        add_options(commands.add_parser(mode), data, batch_size)
     upload = commands.add_parser("publish")
-    upload.add_argument("--folder", type=Path, required=True, help="what a fine-tune has left")
+    upload.add_argument("--folder", type=Path, required=True, help="the output of a fine-tune")
     upload.add_argument("--repo", required=True, help="owner/name")
-    upload.add_argument("--public", action="store_true", help="anybody may see it")
+    upload.add_argument("--public", action="store_true", help="visible to everybody")
     return options
 
 
-def add_training_options(options: argparse.ArgumentParser, data: str, batch_size: int) -> None:
+def add_options(options: argparse.ArgumentParser, data: str, batch_size: int) -> None:
+    """The options of a training."""
     options.add_argument("--base", required=True, help="a folder, an embedded model, or owner/repo")
-    options.add_argument("--base-name", help="reference of the base, where --base is a folder")
+    options.add_argument("--base-name", help="the base's reference, where --base is a folder")
     options.add_argument("--data", type=Path, required=True, help=data)
     options.add_argument("--output", type=Path, required=True, help="folder of the result")
     amount = options.add_mutually_exclusive_group()
     amount.add_argument("--lora-rank", type=int, default=8)
     amount.add_argument("--full", action="store_true", help="train every weight")
-    budget = options.add_mutually_exclusive_group(required=True)
-    budget.add_argument("--steps", type=int, help="train for this many steps, repeatable")
-    budget.add_argument("--minutes", type=float, help="train for this long by the clock")
-    budget.add_argument("--smoke", action="store_true", help="three steps")
-    options.add_argument("--learning-rate", type=float, help="by default the mode's own")
-    options.add_argument("--batch-size", type=int, default=batch_size)
     options.add_argument("--validation", type=float, default=0.1, help="share that is held out")
     options.add_argument("--patience", type=int, help="evaluations without improvement, then stop")
-    options.add_argument("--resume", action="store_true", help="go on from the run directory")
-    options.add_argument("--run-dir", type=Path, help="state and log; by default in the cache")
-    options.add_argument("--seed", type=int, default=0)
     options.add_argument(
         "--gradient-checkpointing", action="store_true", help="less memory, more time"
     )
-    options.set_defaults(init_from=None)  # the base is what it begins with
+    command_line.add_training_options(options, batch_size)
 
 
 def plan_from(parsed: argparse.Namespace) -> Plan:
@@ -78,7 +70,6 @@ def plan_from(parsed: argparse.Namespace) -> Plan:
         SystemExit: a number out of its range.
         StudioError: a base that cannot be opened.
     """
-    from pipelines.recipes import training
     from pipelines.recipes.finetune.plan import Plan, open_base
 
     if not 0 < parsed.validation <= 0.5:  # false for NaN, too
@@ -94,12 +85,12 @@ def plan_from(parsed: argparse.Namespace) -> Plan:
         factor = FULL_FACTOR if parsed.full else 1.0
         parsed.learning_rate = LEARNING_RATES[parsed.command] * factor
     if parsed.run_dir is None:
-        parsed.run_dir = RUNS / f"finetune-{parsed.output.name}"
+        parsed.run_dir = command_line.RUNS / f"finetune-{parsed.output.name}"
     return Plan(
         mode=parsed.command,
         base=open_base(parsed.base, parsed.command, parsed.base_name),
         data=parsed.data,
-        options=training.options_from(parsed),
+        options=command_line.options_from(parsed),
         rank=None if parsed.full else parsed.lora_rank,
         validation=parsed.validation,
         patience=parsed.patience,

@@ -1,4 +1,4 @@
-"""The model card of a fine-tune: what it was made from, how, and how good it is."""
+"""The model card of a fine-tune: its base, its data, its command and its scores."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from huggingface_hub import EvalResult, ModelCardData
 from pipelines.device import hardware
 from pipelines.hub.sources import Folder, card_entry
 from pipelines.metrics.score import Score
+from pipelines.recipes import results
+from pipelines.recipes.finetune.lesson import Lesson
 from pipelines.recipes.finetune.plan import MODES, Plan
 from pipelines.recipes.finetune.tuning import Tuned
 
@@ -24,8 +26,9 @@ METRICS = {
     "caption_loss": "caption loss, nats a token",
 }
 
+
 FEW = 8
-"""Held-out samples, below which an interval says nothing."""
+"""With fewer held-out samples an interval says nothing."""
 
 SIZES = ((0.01, "negligible"), (0.05, "small"), (0.2, "medium"), (float("inf"), "large"))
 """Words for a change relative to the base, each up to its bound."""
@@ -40,48 +43,45 @@ class Comparison:
     tuned: Score
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What the card tells beside the plan. ``samples`` is Markdown."""
+def write_card(
+    plan: Plan, lesson: Lesson, tuned: Tuned, comparisons: Sequence[Comparison], samples: str
+) -> None:
+    """``README.md`` of the output folder, with the scores as a ``model-index``.
 
-    tuned: Tuned
-    comparisons: Sequence[Comparison]
-    data_sha256: str
-    data_size: str
-    samples: str
-
-
-def write_card(plan: Plan, facts: Facts, folder: Path) -> None:
-    """``README.md`` with front matter as the Hub reads it."""
-    metadata = front_matter(plan, facts, folder.name).to_yaml()
-    text = f"---\n{metadata}\n---\n\n# {folder.name}\n\n{_body(plan, facts)}\n"
-    (folder / "README.md").write_text(text, encoding="utf-8")
-
-
-def front_matter(plan: Plan, facts: Facts, name: str) -> ModelCardData:
-    """Licence, base, tags and the held-out scores as a ``model-index``."""
-    is_adapter = plan.rank is not None
+    Args:
+        samples: of base and fine-tune, in Markdown.
+    """
+    base, folder, is_adapter = plan.base, plan.options.output, plan.rank is not None
     library = "diffusers" if plan.mode == "painter" else "peft" if is_adapter else "transformers"
-    tags = [*(["lora"] if is_adapter else []), "fine-tune"]
-    return ModelCardData(
-        license=licence_of(plan.base.path),
+    metadata = ModelCardData(
+        license=licence_of(base.path),
         library_name=library,
         pipeline_tag=MODES[plan.mode].hub_tags[0],
-        base_model=plan.base.reference,
+        base_model=base.reference,
         base_model_relation="adapter" if is_adapter else "finetune",
-        tags=tags,
-        model_name=name,
-        eval_results=[_result(plan, facts, comparison) for comparison in facts.comparisons],
+        tags=[*(["lora"] if is_adapter else []), "fine-tune"],
+        model_name=folder.name,
+        eval_results=[_result(plan, lesson.data_sha256, each) for each in comparisons],
+    )
+    what = f"A LoRA of rank {plan.rank}" if is_adapter else "Every weight was trained"
+    results.write_card(
+        folder,
+        metadata,
+        f"{what}: `{base.reference}` (commit `{base.commit}`) after `{plan.data.name}`.",
+        "\n".join(f"- {effect(each)}" for each in comparisons),
+        f"## Samples\n\n{samples}",
+        _scores(plan, comparisons),
+        _how_it_was_made(plan, lesson, tuned),
     )
 
 
-def _result(plan: Plan, facts: Facts, comparison: Comparison) -> EvalResult:
+def _result(plan: Plan, data_sha256: str, comparison: Comparison) -> EvalResult:
     score = comparison.tuned
     return EvalResult(
         task_type=MODES[plan.mode].hub_tags[0],
         dataset_type="text" if plan.mode == "writer" else "imagefolder",
         dataset_name=f"{plan.data.name}, held-out share of {plan.validation:g}",
-        dataset_revision=facts.data_sha256,
+        dataset_revision=data_sha256,
         dataset_split="held out",
         metric_type=comparison.metric,
         metric_name=METRICS[comparison.metric],
@@ -101,21 +101,12 @@ def _rounded(value: float) -> float:
 
 
 def licence_of(base: Path) -> str:
-    """The base's licence, as its card says; ``unknown`` where it does not."""
+    """The licence in the base's card, or ``unknown``."""
     return card_entry(Folder(base.name, base), "license") or "unknown"
 
 
-def _body(plan: Plan, facts: Facts) -> str:
-    base = plan.base
-    what = "Every weight was trained" if plan.rank is None else f"A LoRA of rank {plan.rank}"
-    opening = f"{what}: `{base.reference}` (commit `{base.commit}`) after `{plan.data.name}`."
-    effects = "\n".join(f"- {effect(comparison)}" for comparison in facts.comparisons)
-    samples = f"## Samples\n\n{facts.samples}"
-    return "\n\n".join([opening, effects, samples, _scores(plan, facts), _made(plan, facts)])
-
-
 def effect(comparison: Comparison) -> str:
-    """How far the fine-tune is from its base by one metric, in words."""
+    """How large the effect of the fine-tune is by one metric, in a sentence."""
     base, tuned = comparison.base, comparison.tuned
     name = METRICS[comparison.metric]
     if tuned.samples < FEW:
@@ -140,32 +131,28 @@ def effect(comparison: Comparison) -> str:
     )
 
 
-def _scores(plan: Plan, facts: Facts) -> str:
-    lines = [
-        "## Scores",
-        "",
-        f"On the {plan.validation:.0%} of the data that were held out (seed {plan.options.seed}), "
-        "from the saved half-precision files, base and fine-tune alike.",
-        "",
-        "| what | base | fine-tune | 95% interval | samples |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for each in facts.comparisons:
+def _scores(plan: Plan, comparisons: Sequence[Comparison]) -> str:
+    rows, notes = [], []
+    for each in comparisons:
         score = each.tuned
-        lines.append(
-            f"| {METRICS[each.metric]} | {each.base.value:.4g} | {score.value:.4g} | "
-            f"{score.low:.4g} to {score.high:.4g} | {score.samples} |"
-        )
-    lines += ["", *(f"- {c.tuned.warning}" for c in facts.comparisons if c.tuned.warning)]
-    return "\n".join([*lines, *(f"- `{c.tuned.signature}`" for c in facts.comparisons)])
+        values = f"{each.base.value:.4g}", f"{score.value:.4g}"
+        interval = f"{score.low:.4g} to {score.high:.4g}"
+        rows.append((METRICS[each.metric], *values, interval, score.samples))
+        notes += [f"- {score.warning}"] if score.warning else []
+    notes += [f"- `{each.tuned.signature}`" for each in comparisons]
+    table = results.table(("what", "base", "fine-tune", "95% interval", "samples"), rows)
+    conditions = (
+        f"On the {plan.validation:.0%} of the data that were held out (seed {plan.options.seed}), "
+        "from the saved half-precision files, base and fine-tune alike."
+    )
+    return "\n\n".join(["## Scores", conditions, table, "\n".join(notes)])
 
 
-def _made(plan: Plan, facts: Facts) -> str:
-    tuned = facts.tuned
+def _how_it_was_made(plan: Plan, lesson: Lesson, tuned: Tuned) -> str:
     early = ", stopped early" if tuned.stopped_early else ""
     rows = [
         ("base", f"`{plan.base.reference}`"),
-        ("data", f"`{plan.data.name}`, {facts.data_size}, SHA-256 `{facts.data_sha256}`"),
+        ("data", f"`{plan.data.name}`, {lesson.data_size}, SHA-256 `{lesson.data_sha256}`"),
         ("trained", f"{tuned.trained_parameters:,} parameters"),
         ("steps", f"{tuned.steps:,}, each of {plan.options.batch_size} samples{early}"),
         ("time", f"{tuned.seconds / 60:.1f} minutes of training"),
@@ -174,9 +161,4 @@ def _made(plan: Plan, facts: Facts) -> str:
         ("recipe", "`pipelines/recipes/finetune`"),
         ("command", f"`{plan.command()}`"),
     ]
-    table = [
-        "| what | value |",
-        "| --- | --- |",
-        *(f"| {name} | {value} |" for name, value in rows),
-    ]
-    return "\n".join(["## How it was made", "", *table])
+    return f"## How it was made\n\n{results.table(('what', 'value'), rows)}"

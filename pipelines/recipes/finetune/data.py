@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.errors import InvalidValue
-from pipelines.recipes.finetune.plan import digest, split
+from pipelines.recipes.finetune.plan import split
 from pipelines.recipes.gpt.data import Tokens
 
 PASSAGE_CHARACTERS = 4_000
-"""What is held out, or trained on, in one piece. Small texts have shorter passages."""
+"""Of the passages that are held out or trained on. Small texts have shorter ones."""
 
 LEAST_CHARACTERS = 2_000
 LEAST_PASSAGES = 20
@@ -23,7 +23,7 @@ LEAST_PASSAGES = 20
 
 @dataclass(frozen=True)
 class Texts:
-    """What is trained on, neighbouring passages joined again, and the passages held out."""
+    """The texts to train on, with neighbouring passages joined, and the passages held out."""
 
     seen: list[str]
     held_out: list[str]
@@ -31,11 +31,11 @@ class Texts:
 
     @property
     def characters(self) -> int:
-        return sum(map(len, self.seen)) + sum(map(len, self.held_out))
+        return sum(map(len, [*self.seen, *self.held_out]))
 
 
 def read_texts(path: Path, share: float, seed: int) -> Texts:
-    """A ``.txt`` file, or a folder of them, split into passages of which a share is held out.
+    """A ``.txt`` file or a folder of them, in passages of which a share is held out.
 
     Raises:
         InvalidValue: no such file, none with text, too little of it, or not UTF-8.
@@ -52,12 +52,21 @@ def read_texts(path: Path, share: float, seed: int) -> Texts:
         )
     size = min(PASSAGE_CHARACTERS, total // LEAST_PASSAGES)
     passages = [(number, part) for number, text in enumerate(texts) for part in cut(text, size)]
-    kept, held_out = split(len(passages), share, seed)
-    return Texts(
-        _joined([(index, *passages[index]) for index in kept]),
-        [passages[index][1] for index in held_out],
-        digest([(file.name, file) for file in files]),
-    )
+    trained_on, held_out = split(len(passages), share, seed)
+    seen: list[str] = []
+    previous = None
+    for index in trained_on:
+        number, text = passages[index]
+        if previous == (index - 1, number):
+            seen[-1] += text
+        else:
+            seen.append(text)
+        previous = index, number
+    digest = hashlib.sha256()
+    for file in files:
+        content = file.read_bytes()
+        digest.update(f"{file.name}\0{len(content)}\0".encode() + content)
+    return Texts(seen, [passages[index][1] for index in held_out], digest.hexdigest())
 
 
 def _read(file: Path) -> str:
@@ -70,8 +79,11 @@ def _read(file: Path) -> str:
 
 
 def cut(text: str, size: int) -> list[str]:
-    """The text in pieces of at most ``size`` characters, cut after blank lines where there
-    is one in a piece's second half, else after lines, else after spaces."""
+    """The text in pieces of at most ``size`` characters.
+
+    A piece ends after the last blank line in its second half; without one after the last
+    line, and else after the last space.
+    """
     pieces = []
     while len(text) > size:
         ends = (text.rfind(mark, size // 2, size) + len(mark) for mark in ("\n\n", "\n", " "))
@@ -81,19 +93,8 @@ def cut(text: str, size: int) -> list[str]:
     return [*pieces, text] if text.strip() else pieces
 
 
-def _joined(passages: Sequence[tuple[int, int, str]]) -> list[str]:
-    """Passages (index, file, text) that stood side by side in a file, as one text again."""
-    joined = [passages[0][2]]
-    for (before, file_before, _), (index, file, text) in pairwise(passages):
-        if index == before + 1 and file == file_before:
-            joined[-1] += text
-        else:
-            joined.append(text)
-    return joined
-
-
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Tokens:
-    """All texts in one row, the beginning's token before each and the end's after each.
+    """All texts as one row of tokens ``(N,)``, each between a begin and an end token.
 
     Raises:
         InvalidValue: the tokenizer has no token for the end of a text.
@@ -101,13 +102,13 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Tokens:
     end = tokenizer.eos_token_id
     if end is None:
         raise InvalidValue(
-            "The base's tokenizer has no end-of-text token, so texts cannot be told apart. "
+            "The base's tokenizer has no end-of-text token, so texts cannot be separated. "
             "Choose another base."
         )
     begin = end if tokenizer.bos_token_id is None else tokenizer.bos_token_id
     row: list[int] = []
     for text in texts:
-        if not row or row[-1] != begin:  # one token is both: it separates two texts once
+        if not row or row[-1] != begin:  # one token may be both, and then separates texts
             row.append(begin)
         row += [*tokenizer.encode(text, add_special_tokens=False, verbose=False), end]
     return np.asarray(row, dtype=np.int64)

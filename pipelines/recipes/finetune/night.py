@@ -1,28 +1,27 @@
-"""Draws emoji scenes in another look, an imagefolder to fine-tune a painter on.
+"""Draws emoji scenes in another style, as an imagefolder to fine-tune a painter on.
 
     python -m pipelines.recipes.finetune.night --output night-scenes --count 1000
 
-Night scenes in outline: a dark blue sky, whatever colour the caption asks for, and each
-emoji as light lines along the edges of its shape and of its lights and shades. The
-captions are those of the scenes, so that the look alone is new.
+Night scenes in outline: a dark blue sky, whatever colour the caption names, and each emoji
+as light lines along the edges of its shape and within it. The captions are those of plain
+scenes, so only the style is new.
 
-Only the U-Net learns it: the look must be one that the base's autoencoder can show. That
-of ``emoji-painter`` has seen twelve background colours and no thin lines, hence a sky
-near its black, in one colour, without stars, and strong outlines.
+Fine-tuning trains the U-Net alone, so the base's autoencoder must be able to show the style.
+That of ``emoji-painter`` was trained on twelve background colours and no thin lines: hence a
+sky in one colour near its black, and strong outlines.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+import torch
+from torch.nn import functional
 
-from pipelines.files.metadata import METADATA
 from pipelines.recipes.emoji_scenes.data import (
     EDGE,
     Box,
@@ -35,78 +34,68 @@ from pipelines.recipes.emoji_scenes.data import (
     plain_caption,
     world_named,
 )
+from pipelines.recipes.emoji_scenes.dataset import write_imagefolder
 
 SKY = np.array([18, 24, 64], np.float32)
 LINE = np.array([236, 232, 196], np.float32)
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 PLAIN_SHARE = 0.5
-"""How many captions have the standard wording; the others vary."""
+"""The share of captions in the standard wording; the others vary."""
 
 _GAIN = 1.6
-"""What makes a step of luminance of 0.6 a full line."""
+"""Makes a step of luminance of 0.6 a full line."""
 
 Grey = npt.NDArray[np.float32]
 
 
 def outline(sprite: Pixels) -> Grey:
-    """A sprite's lines, ``(edge, edge)`` in [0, 1].
+    """Lines ``(edge, edge)`` in [0, 1] of a sprite ``(edge, edge, 4)`` uint8.
 
-    Lines are where alpha changes, and where luminance does within the shape: magnitudes of
-    central differences.
+    They follow the steepest changes of alpha, and of luminance where all neighbours are
+    opaque.
     """
     alpha: Grey = sprite[..., 3].astype(np.float32) / np.float32(255)
     luminance: Grey = sprite[..., :3].astype(np.float32) @ LUMINANCE / np.float32(255)
-    inner = _steepness(luminance * alpha) * _eroded(alpha)
-    lines: Grey = np.clip(_GAIN * np.maximum(_dilated(_steepness(alpha)), inner), 0, 1)
-    return lines
+    is_inner = _largest_nearby(1 - alpha, outside=1) < 0.1
+    shape = _largest_nearby(_steepness(alpha), outside=0)
+    lines = np.maximum(shape, _steepness(luminance * alpha) * is_inner)
+    clipped: Grey = np.clip(_GAIN * lines, 0, 1)
+    return clipped
 
 
 def _steepness(values: Grey) -> Grey:
-    padded = np.pad(values, 1)
-    across = padded[1:-1, 2:] - padded[1:-1, :-2]
-    down = padded[2:, 1:-1] - padded[:-2, 1:-1]
-    steepness: Grey = np.hypot(across, down)
+    """The length of the central differences ``v[i + 1] - v[i - 1]``; 0 is outside."""
+    down, across = np.gradient(np.pad(values, 1))
+    steepness: Grey = 2 * np.hypot(down, across)[1:-1, 1:-1]
     return steepness
 
 
-def _dilated(values: Grey) -> Grey:
-    """The greatest of each value and its neighbours."""
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(values, 1), (3, 3))
-    dilated: Grey = windows.max(axis=(2, 3))
-    return dilated
-
-
-def _eroded(alpha: Grey) -> Grey:
-    """1 where all neighbours are opaque: edges of the shape are told by alpha alone."""
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(alpha, 1), (3, 3))
-    eroded: Grey = (windows.min(axis=(2, 3)) > 0.9).astype(np.float32)
-    return eroded
+def _largest_nearby(values: Grey, outside: float) -> Grey:
+    """The largest of each value and its eight neighbours."""
+    padded = torch.from_numpy(np.pad(values, 1, constant_values=outside))
+    largest: Grey = functional.max_pool2d(padded[None, None], 3, stride=1)[0, 0].numpy()
+    return largest
 
 
 def draw_night(world: World, scene: Scene, boxes: Sequence[Box]) -> Pixels:
     """The scene at night: ``(128, 128, 3)`` uint8."""
-    canvas = np.empty((EDGE, EDGE, 3), np.float32)
-    canvas[:] = SKY
+    canvas = np.tile(SKY, (EDGE, EDGE, 1))
     for item, (left, top, edge) in zip(scene.items, boxes, strict=True):
-        lines = outline(world.sprite(item))[..., None]
         region = canvas[top : top + edge, left : left + edge]
-        region += (LINE - region) * lines
+        region += (LINE - region) * outline(world.sprite(item))[..., None]
     pixels: Pixels = np.clip(canvas.round(), 0, 255).astype(np.uint8)
     return pixels
 
 
 def write_night(world: World, directory: Path, count: int, seed: int) -> None:
-    """Draws scenes of the training set and writes them with ``metadata.jsonl``."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Draws scenes of the training set and writes them as an imagefolder."""
     rng = np.random.default_rng(seed)
-    with (directory / METADATA).open("w", encoding="utf-8") as lines:
-        for index in range(count):
-            scene = world.sample(rng)
-            text = plain_caption(scene) if rng.random() < PLAIN_SHARE else caption(scene, rng)
-            name = f"{index:04d}.png"
-            pixels = draw_night(world, scene, arrange(scene, rng))
-            Image.fromarray(pixels).save(directory / name, optimize=True)
-            lines.write(json.dumps({"file_name": name, "text": text}) + "\n")
+    rows = []
+    for _ in range(count):
+        scene = world.sample(rng)
+        text = plain_caption(scene) if rng.random() < PLAIN_SHARE else caption(scene, rng)
+        rows.append((draw_night(world, scene, arrange(scene, rng)), {"text": text}))
+    write_imagefolder(directory, rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

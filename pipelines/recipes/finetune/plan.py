@@ -1,11 +1,9 @@
-"""What a fine-tune is asked to do: the base, the data, how much of the model, how long."""
+"""The plan of a fine-tune: base, data, trainable weights, budget."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +14,15 @@ from accelerate import PartialState
 from pipelines.device import Device
 from pipelines.errors import InvalidValue, abbreviated
 from pipelines.hub import Snapshot, resolve
-from pipelines.recipes import training
+from pipelines.recipes.command_line import Options
 from pipelines.settings import Settings
 from pipelines.tasks import TASKS
 
 MODES = {record.maker: record for record in TASKS.values()}
-"""What can be trained, by the word for it on the command line: writer, painter, captioner."""
+"""The task of each subcommand: writer, painter, captioner."""
 
 LEAST_HELD_OUT = 2
-"""Samples, below which no score has an interval."""
+"""Samples: the fewest that give a score with an interval."""
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 _REFERENCE = re.compile(rf"{_NAME}(/{_NAME})?(@[A-Za-z0-9][A-Za-z0-9._/-]{{0,127}})?")
@@ -34,15 +32,15 @@ _REFERENCE = re.compile(rf"{_NAME}(/{_NAME})?(@[A-Za-z0-9][A-Za-z0-9._/-]{{0,127
 class Plan:
     """One fine-tune.
 
-    ``rank`` is that of the LoRA; None trains every weight. ``validation`` is the share of
-    the data that is held out. ``patience`` counts evaluations without improvement; None
-    never stops early.
+    ``rank`` is the LoRA's; None trains every weight. ``validation`` is the held-out share of
+    the data. ``patience`` is the number of evaluations without improvement after which the
+    run stops; None never stops early.
     """
 
     mode: str
     base: Snapshot
     data: Path
-    options: training.Options
+    options: Options
     rank: int | None
     validation: float
     patience: int | None
@@ -50,11 +48,11 @@ class Plan:
 
     @property
     def device(self) -> Device:
-        """Where this process trains. Weights are float32; autocast narrows what it may."""
+        """That of this process. Weights are float32; autocast computes in less where it can."""
         return Device(PartialState().device.type, "float32", "a fine-tune")
 
     def command(self) -> str:
-        """The command that makes the same, without this machine's folders."""
+        """The command that repeats it, without this machine's folders."""
         options = self.options
         budget = f"--steps {options.steps}" if options.minutes is None else ""
         parts = [
@@ -71,15 +69,14 @@ class Plan:
 
 
 def open_base(reference: str, mode: str, name: str | None = None) -> Snapshot:
-    """The vetted base: a folder of one's own, the name of an embedded model, or a Hub reference.
+    """The checked base: a folder, the name of an embedded model, or a reference on the Hub.
 
     Args:
-        name: what a folder is known by from then on, as a path means nothing on another
-            machine: a reference; None takes the folder's name.
+        name: the reference that replaces a folder's path, which means nothing on another
+            machine; by default the folder's name.
 
     Raises:
-        StudioError: there is none, it does not do what the mode trains, or the name is no
-            reference.
+        StudioError: there is no such base, it is for another task, or the name is no reference.
     """
     if name is not None and _REFERENCE.fullmatch(name) is None:
         raise InvalidValue(
@@ -98,7 +95,7 @@ def open_base(reference: str, mode: str, name: str | None = None) -> Snapshot:
 
 
 def split(count: int, share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Indices for training and indices held out, both in order, the same for a seed.
+    """Indices to train on and to hold out, sorted, the same for a seed.
 
     Raises:
         InvalidValue: too few for both parts.
@@ -111,17 +108,6 @@ def split(count: int, share: float, seed: int) -> tuple[list[int], list[int]]:
         )
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
     return sorted(order[held_out:]), sorted(order[:held_out])
-
-
-def digest(files: Sequence[tuple[str, Path]]) -> str:
-    """SHA-256 over names and contents."""
-    found = hashlib.sha256()
-    for name, path in files:
-        found.update(f"{name}\0{path.stat().st_size}\0".encode())
-        with path.open("rb") as file:
-            while block := file.read(1024**2):
-                found.update(block)
-    return found.hexdigest()
 
 
 def to_device(value: Any) -> Any:

@@ -1,8 +1,8 @@
-"""Trains what of a model is to be trained: held-out scores, early stopping, resume.
+"""Trains the trainable weights of a model: held-out scores, early stopping, resuming.
 
-``training.Run`` gets a module that holds the trainable weights alone, so that state,
-optimiser and moving average are as small as the adapter. Each evaluation is of the
-averaged weights; the best of them are kept in the state and are what the run ends with.
+``training.Run`` gets a module with the trainable weights alone, so that state, optimiser and
+moving average are as small as the adapter. Each evaluation is of the averaged weights; the
+best of them stay in the state and are the result of the run.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from torch import nn
 
 from pipelines.errors import InvalidValue
 from pipelines.events import Progress, Report
-from pipelines.recipes import training
+from pipelines.recipes import results, training
+from pipelines.recipes.command_line import Options
 
 HELD_OUT = "held_out_loss"
-"""The value that must fall; each lesson's ``held_out`` has it."""
+"""The score to minimise; ``held_out`` must return it."""
 
 EVALUATIONS = 10
-"""At least so many in a run by steps."""
+"""In a run by steps, at least."""
 
-_SEED_APART = 1_000_000_007
+_SEED_DISTANCE = 1_000_000_007
 
 
-class Lesson(Protocol):
-    """What a mode teaches: a model, its loss on a random batch, its held-out scores."""
+class Tunable(Protocol):
+    """A model, its loss on a random batch, and its held-out scores: see ``lesson.Lesson``."""
 
     model: nn.Module
     evaluate_every: int
@@ -46,8 +47,8 @@ class Lesson(Protocol):
 class Weights(nn.Module):
     """The trainable weights of a model, shared with it, and the best of them so far.
 
-    ``best`` travels in the state as it is, for ``training.Run`` copies a module's buffers
-    with every step.
+    ``best`` is no buffer, because ``training.Run`` copies buffers in every step; it is part
+    of the state all the same.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -57,25 +58,25 @@ class Weights(nn.Module):
         self.best_value = math.inf
         self.evaluations_since = 0
 
-    def judge(self, value: float, values: Iterable[torch.Tensor]) -> None:
-        """Keeps a copy of the values if theirs is the least so far; NaN never is."""
+    def judge(self, value: float, weights: Iterable[torch.Tensor]) -> None:
+        """Copies the weights if their score is the lowest so far; NaN never is."""
         if value < self.best_value:
-            self.best = [tensor.detach().clone() for tensor in values]
+            self.best = [tensor.detach().clone() for tensor in weights]
             self.best_value, self.evaluations_since = value, 0
         else:
             self.evaluations_since += 1
 
     @torch.no_grad()
-    def load(self, values: Iterable[torch.Tensor]) -> None:
-        """Writes the values into the model."""
-        for parameter, tensor in zip(self.trained, values, strict=True):
+    def load(self, weights: Iterable[torch.Tensor]) -> None:
+        """Writes the weights into the model."""
+        for parameter, tensor in zip(self.trained, weights, strict=True):
             parameter.copy_(tensor)
 
     @contextmanager
-    def holding(self, values: Iterable[torch.Tensor]) -> Iterator[None]:
-        """The model with these values, for as long as the block runs."""
+    def replaced_by(self, weights: Iterable[torch.Tensor]) -> Iterator[None]:
+        """The model has these weights within the block."""
         own = [parameter.detach().clone() for parameter in self.trained]
-        self.load(values)
+        self.load(weights)
         try:
             yield
         finally:
@@ -91,9 +92,9 @@ class Weights(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Tuned:
-    """How a run went; the model holds its best weights.
+    """How a run went; the model has its best weights.
 
-    ``log`` adds a line at the run's last step, for the scores of what was saved.
+    ``log`` adds a line at the run's last step, for the scores of the saved files.
     """
 
     steps: int
@@ -105,51 +106,47 @@ class Tuned:
 
 
 def tune(
-    lesson: Lesson,
-    options: training.Options,
+    lesson: Tunable,
+    options: Options,
     patience: int | None,
     report: Report = lambda progress: None,
 ) -> Tuned:
-    """Trains until the budget is used, or until ``patience`` evaluations brought nothing.
+    """Trains until the budget is used, or ``patience`` evaluations brought no improvement.
 
     Raises:
-        InvalidValue: no evaluation gave a number, or a budget that processes cannot share.
+        InvalidValue: no evaluation gave a number, or several processes have a budget by time.
     """
     weights = Weights(lesson.model)
     run = training.Run(options_of_process(options), weights)
-    averaged = run.averaged.module
-    assert isinstance(averaged, Weights)
     share_gradients(weights.trained, run.accelerator)
     every = evaluation_interval(options, lesson.evaluate_every)
 
     def evaluate() -> None:
         report(_progress("Measuring on held-out data", run))
-        with weights.holding(averaged.trained), run.accelerator.autocast(), torch.no_grad():
+        averaged = run.average.trained
+        with weights.replaced_by(averaged), run.accelerator.autocast(), torch.no_grad():
             lesson.model.train(False)
             scores = lesson.held_out()
         mean = run.accelerator.reduce(torch.tensor(scores[HELD_OUT]).to(weights.trained[0]), "mean")
-        weights.judge(float(mean), averaged.trained)
+        weights.judge(float(mean), averaged)
         run.log(**scores)
 
-    def is_over() -> bool:
-        return patience is not None and weights.evaluations_since >= patience
-
     for rng in run.steps():
-        if is_over():
+        if patience is not None and weights.evaluations_since >= patience:
             break
         report(_progress("Training", run))
         lesson.model.train()
         with run.accelerator.autocast():
             loss = lesson.loss(rng)
         run.update(loss)
-        if run.is_due(10):
+        if run.step % 10 == 0:
             run.log(loss=loss.item())
         if (run.step + 1) % every == 0:
             evaluate()
     if run.step % every:
         evaluate()
     run.save_state()
-    training.draw_curves(run.options.run_dir)
+    results.draw_curves(run.options.run_dir)
     if not weights.best:
         raise InvalidValue(
             f"The {HELD_OUT} was never a finite number in {run.step} steps. Lower --learning-rate."
@@ -162,24 +159,21 @@ def tune(
 
 
 def _progress(stage: str, run: training.Run) -> Progress:
-    """How much of the budget is used, and the time left at the pace so far."""
+    """The share of the budget that is used, and the time left at the pace so far."""
     left = run.elapsed_seconds * (1 / run.progress - 1) if run.progress > 0 else None
     return Progress(f"{stage} · step {run.step:,}", run.progress, left)
 
 
-def evaluation_interval(options: training.Options, every: int) -> int:
+def evaluation_interval(options: Options, every: int) -> int:
     """Steps between two evaluations: the mode's own, or fewer in a short run."""
-    if options.steps is None:
-        return every
-    return max(1, min(every, options.steps // EVALUATIONS))
+    return every if options.steps is None else max(1, min(every, options.steps // EVALUATIONS))
 
 
-def options_of_process(options: training.Options) -> training.Options:
-    """The options with a seed and a folder of its own for each process but the first.
+def options_of_process(options: Options) -> Options:
+    """The options, with its own seed and folder for each process but the first.
 
     Raises:
-        InvalidValue: several processes and a budget by the clock, by which they would
-            not stop at the same step.
+        InvalidValue: several processes with a budget by time; they would not stop together.
     """
     state = PartialState()
     if state.num_processes > 1 and options.minutes is not None:
@@ -189,15 +183,13 @@ def options_of_process(options: training.Options) -> training.Options:
         )
     if state.is_main_process:
         return options
-    return dataclasses.replace(
-        options,
-        run_dir=options.run_dir / f"process-{state.process_index}",
-        seed=options.seed + _SEED_APART * state.process_index,
-    )
+    run_dir = options.run_dir / f"process-{state.process_index}"
+    seed = options.seed + _SEED_DISTANCE * state.process_index
+    return dataclasses.replace(options, run_dir=run_dir, seed=seed)
 
 
 def share_gradients(parameters: Iterable[nn.Parameter], accelerator: Any) -> None:
-    """Gradients become the mean over all processes as soon as they are there."""
+    """Makes each gradient the mean over all processes as soon as it is computed."""
     if accelerator.num_processes > 1:
         for parameter in parameters:
             parameter.register_post_accumulate_grad_hook(partial(_share, accelerator.reduce))

@@ -1,10 +1,10 @@
-"""A causal writer learns from text files."""
+"""Fine-tunes a causal language model on text files."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,65 +13,47 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from pipelines.errors import InvalidValue
 from pipelines.metrics.likelihood import bits_per_byte
 from pipelines.metrics.score import Score
-from pipelines.recipes.finetune import lora
-from pipelines.recipes.finetune.data import Texts, encode, read_texts
+from pipelines.recipes import results
+from pipelines.recipes.finetune.data import encode, read_texts
+from pipelines.recipes.finetune.lesson import Lesson
 from pipelines.recipes.finetune.plan import Plan, to_device
 from pipelines.recipes.gpt.data import Tokens, windows
-from pipelines.recipes.gpt.train import next_token_loss
-from pipelines.runtime.loading import OFFLINE, load_model
+from pipelines.recipes.gpt.train import next_token_loss, window_nats
+from pipelines.runtime.loading import OFFLINE
 
 LONGEST_WINDOW = 1024
-"""Tokens of a window, where the base's context has as many."""
+"""Tokens in a window, unless the base's context is shorter."""
 
 GLANCE_PASSAGES = 8
-"""Held-out passages that the scores during training read."""
+"""Held-out passages that are scored during training."""
 
 PROMPTS = ("Once upon a time", "The king said:", "It was late in the evening when")
 SAMPLE_TOKENS = 80
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#+.!|~$:@-])")
 
 
-class Writer:
-    """The base with what is trained of it, and the texts."""
+class Writer(Lesson):
+    """Learns texts; scored by bits per byte."""
 
-    evaluate_every = 100
+    auto_class = AutoModelForCausalLM
 
     def __init__(self, plan: Plan) -> None:
-        if plan.base.family != "causal":
-            raise InvalidValue(
-                f"{plan.base.reference} is a {plan.base.family} model; give a base that writes on "
-                "from a beginning, such as fairytale-gpt."
-            )
-        self._plan = plan
-        self.on_work: Callable[[float], None] = lambda amount: None
+        super().__init__(plan, "causal", "fairytale-gpt")
         self._tokenizer: Any = AutoTokenizer.from_pretrained(plan.base.path, **OFFLINE)
-        self.texts: Texts = read_texts(plan.data, plan.validation, plan.options.seed)
-        self.model: Any = lora.prepared(self.open_base(), plan, "CAUSAL_LM")
+        self._readers = (self._tokenizer,)
+        self.texts = read_texts(plan.data, plan.validation, plan.options.seed)
+        self.data_sha256 = self.texts.sha256
+        self.data_size = f"{self.texts.characters:,} characters"
+        self.model = self._prepared(self.open_base(), "CAUSAL_LM")
         self._row = encode(self._tokenizer, self.texts.seen)
 
     @property
-    def data_sha256(self) -> str:
-        return self.texts.sha256
-
-    @property
-    def data_size(self) -> str:
-        return f"{self.texts.characters:,} characters"
-
-    @property
     def work(self) -> tuple[int, int]:
-        """Texts that ``measure`` and ``show`` read or write, and those of ``glance``."""
+        """In passages and samples."""
         passages = len(self.texts.held_out)
         return passages + len(PROMPTS), min(passages, GLANCE_PASSAGES)
-
-    def open_base(self) -> Any:
-        """The base as it is, in float32."""
-        return load_model(AutoModelForCausalLM, self._plan.base, self._plan.device)
-
-    def open_tuned(self, base: Any, folder: Path) -> Any:
-        return lora.tuned(AutoModelForCausalLM, base, self._plan, folder)
 
     @cached_property
     def _context(self) -> int:
@@ -86,46 +68,27 @@ class Writer:
         tokens = windows(self._row, self._plan.options.batch_size, self._context, rng)
         return next_token_loss(self.model, to_device(tokens))
 
-    def held_out(self) -> dict[str, float]:
-        return self.glance(self.model)
+    def _scores(self, model: Any, most: int | None = None) -> tuple[float, Score]:
+        """Nats a token and bits per byte of the first held-out passages."""
+        rows, texts = self._held_out[:most], self.texts.held_out[:most]
+        nats = []
+        for row in rows:
+            nats.append(float(window_nats(model, row, self._context)[0].sum()))
+            self.on_work(1)
+        sizes = [len(text.encode()) for text in texts]
+        bits = bits_per_byte(nats, sizes, f"held-out-passages@{self.data_sha256[:16]}")
+        return sum(nats) / sum(len(row) - 1 for row in rows), bits
 
     def glance(self, model: Any) -> dict[str, float]:
-        """Nats a token, and bits a byte, of the first held-out passages."""
-        rows = self._held_out[:GLANCE_PASSAGES]
-        nats = [self._nats(model, row) for row in rows]
-        tokens = sum(len(row) - 1 for row in rows)
-        return {
-            "held_out_loss": sum(nats) / tokens,
-            "held_out_bits_per_byte": self._bits_per_byte(nats).value,
-        }
-
-    @torch.no_grad()
-    def _nats(self, model: Any, row: Tokens) -> float:
-        """Of a passage: every token is told once, from those before it in its window."""
-        model.train(False)
-        tokens, nats = to_device(torch.from_numpy(row)), 0.0
-        for start in range(0, len(row) - 1, self._context):
-            window = tokens[start : start + self._context + 1]
-            nats += next_token_loss(model, window[None]).item() * (len(window) - 1)
-        self.on_work(1)
-        return nats
+        loss, bits = self._scores(model, GLANCE_PASSAGES)
+        return {"held_out_loss": loss, "held_out_bits_per_byte": bits.value}
 
     def measure(self, model: Any) -> dict[str, Score]:
-        """Bits per byte of all held-out passages."""
-        nats = [self._nats(model, row) for row in self._held_out]
-        return {"bits_per_byte": self._bits_per_byte(nats)}
-
-    def _bits_per_byte(self, nats: Sequence[float]) -> Score:
-        """Of as many held-out passages, from the first."""
-        sizes = [len(text.encode()) for text in self.texts.held_out[: len(nats)]]
-        return bits_per_byte(nats, sizes, f"held-out-passages@{self.texts.sha256[:16]}")
-
-    def save(self, folder: Path) -> None:
-        lora.save(self.model, self._plan, folder, self._tokenizer)
+        return {"bits_per_byte": self._scores(model)[1]}
 
     @torch.no_grad()
     def show(self, model: Any) -> list[str]:
-        """What it makes of the fixed prompts, one seed for each."""
+        """The fixed prompts, continued, one seed for each."""
         texts = []
         for seed, prompt in enumerate(PROMPTS):
             torch.manual_seed(seed)
@@ -142,16 +105,14 @@ class Writer:
         return texts
 
     def write_samples(self, before: Sequence[str], after: Sequence[str], folder: Path) -> str:
-        """``samples.txt``: each prompt by the base, then by the fine-tune; a table of the same."""
-        parts = [
-            f"[base]\n{old}\n\n[fine-tune]\n{new}" for old, new in zip(before, after, strict=True)
-        ]
+        """``samples.txt``: each prompt continued by the base, then by the fine-tune."""
+        both = list(zip(before, after, strict=True))
+        parts = [f"[base]\n{old}\n\n[fine-tune]\n{new}" for old, new in both]
         (folder / "samples.txt").write_text("\n\n--------\n\n".join(parts) + "\n", encoding="utf-8")
-        rows = [f"| {_cell(old)} | {_cell(new)} |" for old, new in zip(before, after, strict=True)]
-        return "\n".join(["| base | fine-tune |", "| --- | --- |", *rows])
+        return results.table(("base", "fine-tune"), [map(_cell, pair) for pair in both])
 
 
 def _cell(text: str) -> str:
-    """A text in a cell of a Markdown table, where none of its characters is markup."""
+    """A text for a cell of a Markdown table, with all markup escaped."""
     escaped = _MARKUP.sub(r"\\\1", html.escape(text.strip(), quote=False))
     return "<br>".join(escaped.splitlines())

@@ -26,15 +26,10 @@ _HEADING = re.compile(r"[A-Z0-9].*[A-Za-z0-9?!]")
 
 @dataclass(frozen=True)
 class Passage:
-    """Held-out text as tokens, with the UTF-8 bytes that each of them spells."""
+    """Held-out text as tokens ``(N,)``, and the number of UTF-8 bytes of each, ``(N,)``."""
 
     tokens: Tokens
     sizes: Tokens
-
-    @property
-    def bytes(self) -> int:
-        """Of the whole text."""
-        return int(self.sizes.sum())
 
 
 def read_texts(folder: Path, held_out: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -49,51 +44,43 @@ def read_texts(folder: Path, held_out: Sequence[str]) -> tuple[list[str], list[s
     paths = sorted(path for path in folder.glob("*.txt") if path.name not in held_out)
     if not paths:
         raise SystemExit(f"--data: {folder} has no .txt file besides those held out")
-    kept = [folder / name for name in held_out]
-    return [_read(path) for path in paths], [_read(path) for path in kept]
-
-
-def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8").strip()
+    unseen = [folder / name for name in held_out]
+    texts, held_out_texts = (
+        [path.read_text(encoding="utf-8").strip() for path in part] for part in (paths, unseen)
+    )
+    return texts, held_out_texts
 
 
 def split_into_tales(text: str) -> list[str]:
-    """A book, cut before each heading that prose follows: a tale keeps its title.
+    """A book, cut before each heading that follows prose.
 
     A heading is a short paragraph without a full stop; of several in a row the first
     begins the tale. Only the line breaks at the cuts are lost.
     """
-    paragraphs = text.split("\n\n")
     tales: list[list[str]] = [[]]
     follows_prose = False
-    for paragraph in paragraphs:
-        heading = _is_heading(paragraph)
-        if heading and follows_prose:
+    for paragraph in text.split("\n\n"):
+        is_heading = len(paragraph) <= _LONGEST_HEADING and _HEADING.fullmatch(paragraph)
+        if is_heading and follows_prose:
             tales.append([])
-        follows_prose = not heading
+        follows_prose = not is_heading
         tales[-1].append(paragraph)
     return ["\n\n".join(tale) for tale in tales]
 
 
-def _is_heading(paragraph: str) -> bool:
-    return len(paragraph) <= _LONGEST_HEADING and _HEADING.fullmatch(paragraph) is not None
-
-
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Tokens:
-    """All tales in one row, the end-of-text token before each and at the end."""
+    """All tales as one row of tokens ``(N,)``, with end-of-text before each and at the end."""
     end = tokenizer.eos_token_id
     row: list[int] = [end]
-    for text in texts:
-        for tale in split_into_tales(text):
-            row.extend(tokenizer.encode(tale, verbose=False))
-            row.append(end)
+    for tale in (tale for text in texts for tale in split_into_tales(text)):
+        row += [*tokenizer.encode(tale, verbose=False), end]
     return np.asarray(row, dtype=np.int64)
 
 
 def passage(
     tokenizer: PreTrainedTokenizerBase, text: str, characters: int | None = None
 ) -> Passage:
-    """The text, or as many characters from its beginning, ready to be scored."""
+    """The text, or its first ``characters``, ready to be scored."""
     tokens = encode(tokenizer, [text[:characters]])
     pieces = tokenizer.convert_ids_to_tokens(tokens.tolist())
     ends = tokens == tokenizer.eos_token_id
@@ -103,7 +90,7 @@ def passage(
 
 
 def windows(row: Tokens, count: int, length: int, rng: np.random.Generator) -> torch.Tensor:
-    """Random stretches of the row, each with the token to be told after its last one.
+    """Random stretches of the row, each with the token that follows.
 
     Returns:
         ``(count, length + 1)`` int64. Rows that are too short give shorter stretches.

@@ -18,16 +18,16 @@ from transformers import (
 )
 
 CONTEXT = 512
-"""Tokens that the writer sees at once."""
+"""Tokens of context."""
 
 END = "<|endoftext|>"
-"""Stands between tales: the beginning, the end and the padding of a text."""
+"""Separates tales; also the token for the beginning, the end and padding."""
 
 VOCABULARY_SIZE = 4096
 
 _WORDS = r"'(?:s|t|d|m|ll|ve|re)|\n+| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|[^\S\n]+"
-"""GPT-2's cut into words (Radford et al., 2019), but with line breaks kept together:
-the blank line between two paragraphs is one piece."""
+"""GPT-2's split into words (Radford et al., 2019), but line breaks stay together: the
+blank line between two paragraphs is one piece."""
 
 
 def build(
@@ -67,8 +67,8 @@ def train_tokenizer(
 ) -> PreTrainedTokenizerFast:
     """Byte-pair encoding over bytes (Sennrich et al., 2015, arXiv:1508.07909).
 
-    Every byte is a piece, so any text comes back exactly. Few texts give fewer than
-    ``size`` pieces. No piece is added to a text by itself, not even a beginning.
+    Every byte is a piece, so any text is decoded exactly. Little text gives fewer than
+    ``size`` pieces. Encoding adds no special token.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

@@ -3,35 +3,31 @@
     python -m pipelines.recipes.gpt.shakespeare --steps 2000 --data tinyshakespeare.txt
 
 Four layers, 128 wide, 64 characters of context, twelve windows a step, the last tenth of
-the text held out: what nanoGPT's README (https://github.com/karpathy/nanoGPT) gives a
-validation loss of 1.88 for. Here every character of that tenth is scored.
+the text held out. nanoGPT's README (https://github.com/karpathy/nanoGPT) reports a
+validation loss of 1.88, on random windows; here every held-out character is scored.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from pipelines.recipes import training
+from pipelines.recipes import command_line, results, training
 from pipelines.recipes.gpt.data import Tokens, windows
 from pipelines.recipes.gpt.model import build
-from pipelines.recipes.gpt.train import next_token_loss, save
+from pipelines.recipes.gpt.train import next_token_loss, window_nats
 
 CONTEXT = 64
-"""Characters that the model sees at once."""
-
-_SCORED_AT_ONCE = 64
+"""Characters of context."""
 
 
 def character_tokenizer(text: str) -> PreTrainedTokenizerFast:
-    """One token for each character that the text has, in order of code point; no others."""
+    """One token for each character of the text, in order of code point."""
     tokenizer = Tokenizer(models.WordLevel({c: i for i, c in enumerate(sorted(set(text)))}))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()
@@ -57,64 +53,44 @@ def read(path: Path) -> str:
 
 
 def split(row: Tokens) -> tuple[Tokens, Tokens]:
-    """The first nine tenths; the last tenth, with the one token that stands before it."""
+    """The first nine tenths; and the last tenth with the token before it as context."""
     cut = len(row) * 9 // 10
     return row[:cut], row[cut - 1 :]
 
 
-@torch.no_grad()
-def held_out_loss(model: LlamaForCausalLM, row: Tokens) -> float:
-    """Mean nats a token of all but the row's first.
-
-    Every token is told once, from the 1 to 64 before it: the windows touch but do not
-    overlap.
-    """
-    model.train(False)
-    tokens = torch.from_numpy(row).to(model.device)
-    *full, last = [tokens[i : i + CONTEXT + 1] for i in range(0, len(tokens) - 1, CONTEXT)]
-    batches = [
-        torch.stack(full[i : i + _SCORED_AT_ONCE]) for i in range(0, len(full), _SCORED_AT_ONCE)
-    ]
-    nats = 0.0
-    for batch in (*batches, last[None]):
-        nats += next_token_loss(model, batch).item() * batch[:, 1:].numel()
-    return nats / (len(tokens) - 1)
-
-
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = training.parser(__doc__ or "", "shakespeare", "shakespeare", 12, 4e-3)
-    parser.set_defaults(output=Path.home() / ".cache/triptych/runs/shakespeare/model")
-    parser.add_argument("--data", type=Path, required=True, help="a text file")
-    return parser.parse_args(arguments)
+def held_out_scores(model: LlamaForCausalLM, row: Tokens) -> dict[str, float]:
+    """Mean nats a token of all but the row's first."""
+    nats, _ = window_nats(model, row, CONTEXT)
+    return {"held_out_loss": float(nats.sum() / (len(row) - 1))}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parsed = parse(arguments)
-    options = training.options_from(parsed)
+    parser = command_line.parser(__doc__ or "", "shakespeare", "", 12, 4e-3)
+    parser.set_defaults(output=command_line.RUNS / "shakespeare/model")
+    parser.add_argument("--data", type=Path, required=True, help="a text file")
+    parsed, options = command_line.parse(parser, arguments)
     text = read(parsed.data)
     tokenizer = character_tokenizer(text)
     row = np.asarray(tokenizer.convert_tokens_to_ids(list(text)), dtype=np.int64)
     seen, held_out = split(row)
 
-    torch.manual_seed(options.seed)
     width, layers = (32, 2) if options.smoke else (128, 4)
-    model = build(tokenizer, width, layers, heads=4, context=CONTEXT)
+    model = training.starting_model(
+        options, LlamaForCausalLM, lambda: build(tokenizer, width, layers, 4, CONTEXT), tokenizer
+    )
     run = training.Run(options, model, weight_decay=0.1)
-    averaged = cast(LlamaForCausalLM, run.averaged.module)
     run.log(characters=len(seen), held_out=len(held_out) - 1, parameters=model.num_parameters())
-    for rng in run.steps():
-        tokens = windows(seen, options.batch_size, CONTEXT, rng)
-        with run.accelerator.autocast():
-            loss = next_token_loss(model, tokens.to(run.accelerator.device))
-        run.update(loss)
-        if run.is_due(50):
-            run.log(loss=loss.item())
-        if run.is_due(500):
-            run.log(held_out_loss=held_out_loss(averaged, held_out))
 
-    best = save(averaged, tokenizer, options.output)
-    run.log(held_out_loss=held_out_loss(best, held_out))
-    training.keep_log(options)
+    def step(rng: np.random.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        tokens = windows(seen, options.batch_size, CONTEXT, rng)
+        loss = next_token_loss(model, tokens.to(run.device))
+        return loss, {"loss": loss}
+
+    run.train(step, lambda: held_out_scores(run.average, held_out), 500)
+
+    best = results.save(run.average, options.output, tokenizer)
+    run.log(**held_out_scores(best, held_out))
+    results.keep_log(options)
 
 
 if __name__ == "__main__":

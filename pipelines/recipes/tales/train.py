@@ -8,15 +8,13 @@ The state stays in ``--run-dir``; the finished checkpoint goes to ``--output``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import cast
 
 import numpy as np
 import torch
 from torch.nn import functional
 from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBase
 
-from pipelines.recipes import training
-from pipelines.recipes.gpt.train import save
+from pipelines.recipes import command_line, results, training
 from pipelines.recipes.muon import MuonWithAdamW
 from pipelines.recipes.tales import chat
 from pipelines.recipes.tales.chat import Conversation, Turn
@@ -59,10 +57,10 @@ def weighted_loss(logits: torch.Tensor, shown: Batch) -> tuple[torch.Tensor, tor
     return (nats * weights).sum() / weights.sum(), nats
 
 
-def parts_of_loss(nats: torch.Tensor, shown: Batch) -> dict[str, float]:
+def parts_of_loss(nats: torch.Tensor, shown: Batch) -> dict[str, torch.Tensor]:
     """The mean of the words that are copied, and of all that the model itself has to say."""
     copied, own = shown.copied[:, 1:], shown.weights[:, 1:] >= 1
-    return {"copied": nats[copied].mean().item(), "own": nats[own].mean().item()}
+    return {"copied": nats[copied].mean(), "own": nats[own].mean()}
 
 
 def to(shown: Batch, device: torch.device) -> Batch:
@@ -76,7 +74,7 @@ def held_out_losses(model: LlamaForCausalLM, shown: Batch) -> dict[str, float]:
     with training.bfloat16(model.device):
         logits = model(shown.tokens[:, :-1], use_cache=False).logits
     _, nats = weighted_loss(logits, shown)
-    return {f"held_out_{name}": value for name, value in parts_of_loss(nats, shown).items()}
+    return {f"held_out_{name}": value.item() for name, value in parts_of_loss(nats, shown).items()}
 
 
 @torch.no_grad()
@@ -132,7 +130,7 @@ def _is_right(intent: str, talk: Conversation, answer: str) -> bool:
 
 
 def write_samples(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, options: training.Options
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, options: command_line.Options
 ) -> None:
     """``samples.txt`` in the run's directory: what it answers to the fixed openings."""
     limit = 4 if options.smoke else 320
@@ -160,7 +158,7 @@ def build_optimizer(
     return MuonWithAdamW(model, layers, learning_rate, weight_decay)
 
 
-def tokenizer_of(options: training.Options) -> PreTrainedTokenizerBase:
+def tokenizer_of(options: command_line.Options) -> PreTrainedTokenizerBase:
     """The run's tokenizer: trained when the run begins, or that of ``--init-from``; read
     again when the run goes on."""
     folder = options.run_dir / "tokenizer"
@@ -177,50 +175,41 @@ def _texts(count: int) -> Iterable[str]:
     return (next(stream).text for _ in range(count))
 
 
-def begin_with(options: training.Options, tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
-    """A blank teller, or the one that ``--init-from`` names."""
-    if options.init_from is not None:
-        return LlamaForCausalLM.from_pretrained(options.init_from, dtype=torch.float32)
-    return build(tokenizer, width=32, layers=2) if options.smoke else build(tokenizer)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = training.parser(__doc__ or "", "tales", "emoji-tales", 24, 3e-3)
-    options = training.options_from(parser.parse_args(arguments))
+    parser = command_line.parser(__doc__ or "", "tales", "emoji-tales", 24, 3e-3)
+    _, options = command_line.parse(parser, arguments)
     tokenizer = tokenizer_of(options)
-    torch.manual_seed(options.seed)
-    run = training.Run(
-        options, begin_with(options, tokenizer), weight_decay=0.1, optimizer=build_optimizer
+    width, layers = (32, 2) if options.smoke else (256, 6)
+    model = training.starting_model(
+        options, LlamaForCausalLM, lambda: build(tokenizer, width, layers)
     )
-    device, averaged = run.accelerator.device, cast(LlamaForCausalLM, run.averaged.module)
-    held_out = to(
-        batch(
-            tokenizer, np.random.default_rng(HELD_OUT_SEED), options.batch_size, LONG, held_out=True
-        ),
-        device,
-    )
-    run.log(parameters=averaged.num_parameters())
-    for rng in run.steps():
+    run = training.Run(options, model, weight_decay=0.1, optimizer=build_optimizer)
+    rng = np.random.default_rng(HELD_OUT_SEED)
+    held_out = to(batch(tokenizer, rng, options.batch_size, LONG, held_out=True), run.device)
+    run.log(parameters=model.num_parameters())
+
+    def step(rng: np.random.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         length = SHORT if run.progress < LONG_FROM else LONG
         rows = max(1, options.batch_size * SHORT // length)
-        shown = to(batch(tokenizer, rng, rows, length, run.progress), device)
-        with run.accelerator.autocast():
-            logits = run.model(shown.tokens[:, :-1], use_cache=False).logits
+        shown = to(batch(tokenizer, rng, rows, length, run.progress), run.device)
+        logits = model(shown.tokens[:, :-1], use_cache=False).logits
         loss, nats = weighted_loss(logits, shown)
-        run.update(loss)
-        if run.is_due(25):
-            run.log(loss=loss.item(), **parts_of_loss(nats.detach(), shown))
-        if run.is_due(250):
-            run.log(**held_out_losses(averaged, held_out))
-        if run.is_due(1000) and run.step > 0:
-            run.log(**answers_right(averaged, tokenizer, 16))
-            write_samples(averaged, tokenizer, options)
+        return loss, {"loss": loss, **parts_of_loss(nats.detach(), shown)}
 
-    best = save(averaged, tokenizer, options.output).to(device)
+    def evaluate() -> dict[str, float]:
+        losses = held_out_losses(run.average, held_out)
+        if run.step == 0 or run.step % 1000:
+            return losses
+        write_samples(run.average, tokenizer, options)
+        return losses | answers_right(run.average, tokenizer, 16)
+
+    run.train(step, evaluate, evaluate_every=250, log_every=25)
+
+    best = results.save(run.average, options.output, tokenizer).to(run.device)
     run.log(**held_out_losses(best, held_out))
     run.log(**answers_right(best, tokenizer, 2 if options.smoke else 64))
     write_samples(best, tokenizer, options)
-    training.keep_log(options)
+    results.keep_log(options)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from pipelines.recipes import training
+from pipelines.recipes.command_line import Options
 from pipelines.recipes.finetune.plan import Plan, open_base
 from pipelines.recipes.finetune.tuning import tune
 
@@ -63,7 +64,7 @@ def plan_for(models_dir: Path, tmp_path: Path) -> PlanFor:
 
     def make(mode: str, data: Path, run: str = "run", **changes: Any) -> Plan:
         own = {key: changes.pop(key) for key in ("steps", "resume", "seed") if key in changes}
-        options = training.Options(
+        options = Options(
             run_dir=tmp_path / run,
             output=tmp_path / f"{run}-out",
             steps=own.get("steps", 6),
@@ -85,7 +86,7 @@ class Killed(Exception):
     """Stands for the end of the process."""
 
 
-def train_until_killed(lesson: Any, options: training.Options, after: int) -> None:
+def train_until_killed(lesson: Any, options: Options, after: int) -> None:
     """Trains so many steps, with state kept after each, and dies in the next."""
     learn, asked = lesson.loss, iter(range(after))
 

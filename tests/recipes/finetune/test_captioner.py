@@ -23,7 +23,7 @@ from tests.recipes.finetune.conftest import PlanFor, train_until_killed
 def logits_of(captioner: Captioner, model: Any) -> torch.Tensor:
     with torch.no_grad():
         logits: torch.Tensor = model.eval()(
-            pixel_values=captioner._pixels(captioner._held_out),
+            pixel_values=captioner._pixels(captioner._held_out_pairs()),
             decoder_input_ids=torch.tensor([[1, 5, 6, 7]] * len(captioner._held_out)),
         ).logits
     return logits
@@ -83,7 +83,7 @@ def test_a_whole_captioner_is_saved_whole(
 def test_a_caption_of_any_length_counts_alike(imagefolder: Path, plan_for: PlanFor) -> None:
     """What fills up a shorter caption neither is told nor changes what is."""
     captioner = Captioner(plan_for("captioner", imagefolder), imagefolder)
-    long, other = captioner._held_out[:2]
+    long, other = captioner._held_out_pairs(2)
     short = dataclasses.replace(other, text="a dog")
     with torch.no_grad():
         together, counts = captioner._nats(captioner.model.eval(), [long, short])
@@ -128,14 +128,14 @@ def test_checkpointing_keeps_the_gradients(imagefolder: Path, plan_for: PlanFor)
 def test_a_caption_that_would_be_cut_is_refused(imagefolder: Path, plan_for: PlanFor) -> None:
     path = imagefolder / "metadata.jsonl"
     path.write_text(path.read_text().replace("a dog", "a " * 60 + "dog", 1))
-    with pytest.raises(InvalidValue, match=r"00\.png has \d+ tokens; the base tells at most 40"):
+    with pytest.raises(InvalidValue, match=r"00\.png has \d+ tokens; the base writes at most 40"):
         Captioner(plan_for("captioner", imagefolder), imagefolder)
 
 
 def test_another_kind_of_captioner_is_refused(imagefolder: Path, plan_for: PlanFor) -> None:
     plan = plan_for("captioner", imagefolder)
     blip = dataclasses.replace(plan, base=dataclasses.replace(plan.base, family="blip"))
-    with pytest.raises(InvalidValue, match="is a blip captioner; give a base that is"):
+    with pytest.raises(InvalidValue, match="is of the family blip; give a base of the family"):
         Captioner(blip, imagefolder)
 
 

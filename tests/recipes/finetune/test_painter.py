@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -120,17 +121,14 @@ def test_the_base_says_what_is_to_be_told(
         "v_prediction": signal.sqrt() * noise - (1 - signal).sqrt() * latents,
     }
     for told, answer in right.items():
-
-        class Oracle:
-            sample = answer
-
-        errors = painter._errors(
-            lambda *inputs: Oracle,
-            chosen,
-            painter._hidden(painter.pipeline, ["a dog", "a cat"]),
-            steps,
-            torch.Generator().manual_seed(5),
+        output = SimpleNamespace(sample=answer)
+        pipeline = SimpleNamespace(
+            tokenizer=painter.pipeline.tokenizer,
+            text_encoder=painter.pipeline.text_encoder,
+            unet=lambda *inputs, output=output: output,
         )
+        texts, same_noise = ["a dog", "a cat"], torch.Generator().manual_seed(5)
+        errors = painter._errors(pipeline, [0, 1], texts, steps, same_noise)
         assert (errors.max() < 1e-6) == (told == kind)
 
 
@@ -182,7 +180,7 @@ def test_distances_are_told_where_an_extractor_is_at_hand(
     assert set(scores) == {"denoising_loss", "fid", "kid"}
     assert scores["fid"].samples == 5
     assert "tiny-captioner-encoder@" in scores["kid"].signature
-    assert extractor.extractor_at_hand(512) is None
+    assert extractor.load_extractor(512) is None
     glance = painter.held_out()  # with so few pictures it sees them all
     assert glance["held_out_fid"] == pytest.approx(scores["fid"].value)
     assert glance["held_out_kid"] == pytest.approx(scores["kid"].value)
@@ -191,7 +189,7 @@ def test_distances_are_told_where_an_extractor_is_at_hand(
 def test_another_kind_of_pipeline_is_refused(imagefolder: Path, plan_for: PlanFor) -> None:
     plan = plan_for("painter", imagefolder)
     flux = dataclasses.replace(plan, base=dataclasses.replace(plan.base, family="FluxPipeline"))
-    with pytest.raises(InvalidValue, match="is a FluxPipeline; give a base that is a Stable"):
+    with pytest.raises(InvalidValue, match="family FluxPipeline; give a base of the family Stable"):
         Painter(flux, imagefolder)
 
 

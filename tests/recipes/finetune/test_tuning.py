@@ -14,6 +14,7 @@ from torch import nn
 
 from pipelines.errors import InvalidValue
 from pipelines.recipes import training
+from pipelines.recipes.command_line import Options
 from pipelines.recipes.finetune import tuning
 from tests.recipes.finetune.conftest import train_until_killed
 
@@ -55,15 +56,15 @@ class Sums:
 
 
 @pytest.fixture
-def options(tmp_path: Path) -> training.Options:
-    return training.Options(tmp_path, tmp_path, 12, None, True, False, 0, 4, 0.1)
+def options(tmp_path: Path) -> Options:
+    return Options(tmp_path, tmp_path, 12, None, True, False, 0, 4, 0.1)
 
 
 def weights_of(lesson: Sums) -> list[torch.Tensor]:
     return [p.detach().clone() for p in lesson.model.parameters() if p.requires_grad]
 
 
-def test_the_trained_weights_alone_are_in_state_and_optimiser(options: training.Options) -> None:
+def test_the_trained_weights_alone_are_in_state_and_optimiser(options: Options) -> None:
     lesson = Sums()
     frozen = lesson.model.frozen.weight.clone()  # type: ignore[union-attr,operator]
     tuned = tuning.tune(lesson, options, None)
@@ -74,7 +75,7 @@ def test_the_trained_weights_alone_are_in_state_and_optimiser(options: training.
     assert torch.equal(lesson.model.frozen.weight, frozen)  # type: ignore[union-attr,arg-type]
 
 
-def test_a_run_ends_with_its_best_weights(options: training.Options) -> None:
+def test_a_run_ends_with_its_best_weights(options: Options) -> None:
     lesson = Sums([3.0, 1.0, *[2.0] * 10])
     tuned = tuning.tune(lesson, options, None)
     assert tuned.best_value == 1.0
@@ -83,7 +84,7 @@ def test_a_run_ends_with_its_best_weights(options: training.Options) -> None:
     assert not torch.equal(lesson.seen[1], lesson.seen[-1])
 
 
-def test_a_run_stops_when_patience_is_used_up(options: training.Options) -> None:
+def test_a_run_stops_when_patience_is_used_up(options: Options) -> None:
     told = [3.0, 2.0, 2.5, 2.0]
     lesson = Sums(told)
     tuned = tuning.tune(lesson, dataclasses.replace(options, steps=100), patience=2)
@@ -99,9 +100,7 @@ def test_a_run_stops_when_patience_is_used_up(options: training.Options) -> None
 
 
 @pytest.mark.parametrize("after", [3, 6])
-def test_a_killed_and_resumed_run_ends_in_the_same_bits(
-    options: training.Options, after: int
-) -> None:
+def test_a_killed_and_resumed_run_ends_in_the_same_bits(options: Options, after: int) -> None:
     whole, resumed = Sums(), Sums()
     tuning.tune(whole, options, patience=4)
     other = dataclasses.replace(options, run_dir=options.run_dir / "killed")
@@ -111,12 +110,12 @@ def test_a_killed_and_resumed_run_ends_in_the_same_bits(
     assert all(map(torch.equal, weights_of(whole), weights_of(resumed)))
 
 
-def test_a_run_that_never_gives_a_number_says_what_to_do(options: training.Options) -> None:
+def test_a_run_that_never_gives_a_number_says_what_to_do(options: Options) -> None:
     with pytest.raises(InvalidValue, match="Lower --learning-rate"):
         tuning.tune(Sums([math.nan] * 12), options, None)
 
 
-def test_it_is_measured_at_least_ten_times_in_a_run_by_steps(options: training.Options) -> None:
+def test_it_is_measured_at_least_ten_times_in_a_run_by_steps(options: Options) -> None:
     steps = {n: dataclasses.replace(options, steps=n) for n in (3, 50, 10_000)}
     assert [tuning.evaluation_interval(o, 100) for o in steps.values()] == [1, 5, 100]
     by_clock = dataclasses.replace(options, steps=None, minutes=1.0)
@@ -130,7 +129,7 @@ class Processes:
 
 
 def test_each_process_draws_its_own_batches_and_keeps_its_own_state(
-    options: training.Options, monkeypatch: pytest.MonkeyPatch
+    options: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert tuning.options_of_process(options) == options
     monkeypatch.setattr(tuning, "PartialState", Processes)

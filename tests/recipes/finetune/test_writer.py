@@ -137,5 +137,7 @@ def test_every_held_out_byte_is_scored_once(tale: Path, plan_for: PlanFor) -> No
 def test_another_kind_of_model_is_refused(tale: Path, plan_for: PlanFor) -> None:
     plan = plan_for("writer", tale)
     other = dataclasses.replace(plan, base=dataclasses.replace(plan.base, family="fill-mask"))
-    with pytest.raises(InvalidValue, match="is a fill-mask model; give a base that writes on"):
+    with pytest.raises(
+        InvalidValue, match="is of the family fill-mask; give a base of the family causal"
+    ):
         Writer(other)
