@@ -61,7 +61,7 @@ def test_every_wording_can_be_said() -> None:
         patch.setattr(facts, "say", record)
         rng = _rng()
         for intent in [*(intent for intent, _ in chat.INTENTS.values()), chat.drill]:
-            for _ in range(80):
+            for _ in range(200):
                 intent(rng, False)
     assert used == names
 

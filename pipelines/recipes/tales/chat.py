@@ -183,10 +183,58 @@ def caption(rng: np.random.Generator, held_out: bool) -> Conversation:
     return _exchange(say("paint", rng, what=what), answer, {emoji.name for emoji in chosen})
 
 
+_TOPICS = ("greeting", "who are you", "help", "thanks", "bye", "feelings", "fun")
+
+
 def talk(rng: np.random.Generator, held_out: bool) -> Conversation:
     """Greetings, thanks, who the model is and what it can do."""
-    topic = str(rng.choice(["greeting", "who are you", "help", "thanks", "bye"]))
-    return _exchange(say(topic, rng), say(f"{topic} answer", rng))
+    topic = str(rng.choice(_TOPICS))
+    turns: list[Turn] = [("user", say(topic, rng)), ("assistant", say(f"{topic} answer", rng))]
+    offers_a_tale = turns[-1][1].endswith("?")
+    if offers_a_tale and rng.random() < 0.3:
+        tale = grammar.random_tale(rng)
+        turns += [("user", say("yes", rng)), ("assistant", tale.text)]
+        return Conversation(tuple(turns), tale.entities)
+    return Conversation(tuple(turns))
+
+
+def introduce(rng: np.random.Generator, held_out: bool) -> Conversation:
+    """Somebody says who they are, and asks for it later."""
+    name = world.pick_name(rng, str(rng.choice(["he", "she"])))
+    turns: list[Turn] = [
+        ("user", say("introduce", rng, name=name)),
+        ("assistant", say("introduce answer", rng, name=name)),
+    ]
+    if rng.random() < 0.3:
+        fact, answer = facts.ask(rng)
+        turns += [("user", fact), ("assistant", answer)]
+    if rng.random() < 0.6:
+        turns += [("user", say("my name", rng)), ("assistant", f"Your name is {name}.")]
+    return Conversation(tuple(turns), frozenset({name}))
+
+
+def remember(rng: np.random.Generator, held_out: bool) -> Conversation:
+    """Who has what, or where it is, out of two to four statements."""
+    count = int(rng.integers(2, 5))
+    things = [str(t) for t in rng.choice([t.name for t in world.things()], count, replace=False)]
+    holders = [world.pick_name(rng, "she") for _ in range(count)]
+    spots = [str(p) for p in rng.choice([p.at for p in world.places()], count, replace=False)]
+    if len(set(holders)) < count:
+        return remember(rng, held_out)
+    asked = int(rng.integers(count))
+    thing, holder, spot = things[asked], holders[asked], spots[asked]
+    if rng.random() < 0.5:
+        told = [f"{who} has {with_article(t)}." for who, t in zip(holders, things, strict=True)]
+        question, answer = (
+            (f"Who has the {thing}?", f"{holder} has the {thing}."),
+            (f"What does {holder} have?", f"{holder} has {with_article(thing)}."),
+        )[int(rng.integers(2))]
+    else:
+        told = [f"The {t} is {place}." for t, place in zip(things, spots, strict=True)]
+        question, answer = f"Where is the {thing}?", f"The {thing} is {spot}."
+    question = say("know this", rng, statements=" ".join(told), question=question)
+    names = {*things, *holders, *(spot.partition(" ")[2] for spot in spots)}
+    return _exchange(question.strip(), answer, names)
 
 
 def refuse(rng: np.random.Generator, held_out: bool) -> Conversation:
@@ -239,13 +287,15 @@ def _drill_word(rng: np.random.Generator) -> str:
 
 
 INTENTS: dict[str, tuple[Intent, float]] = {
-    "tell": (tell, 0.24),
+    "tell": (tell, 0.22),
     "go_on": (go_on, 0.12),
-    "ask_about_tale": (ask_about_tale, 0.26),
+    "ask_about_tale": (ask_about_tale, 0.24),
     "edit": (edit, 0.06),
     "know": (know, 0.12),
     "caption": (caption, 0.07),
-    "talk": (talk, 0.04),
+    "talk": (talk, 0.05),
+    "introduce": (introduce, 0.03),
+    "remember": (remember, 0.05),
     "refuse": (refuse, 0.04),
     "persona": (persona, 0.05),
 }
@@ -256,4 +306,27 @@ def random_conversation(rng: np.random.Generator, held_out: bool = False) -> Con
     """One of any intent."""
     intents, shares = zip(*INTENTS.values(), strict=True)
     chosen: Intent = intents[int(rng.choice(len(intents), p=np.array(shares) / sum(shares)))]
-    return chosen(rng, held_out)
+    talk = chosen(rng, held_out)
+    typed = tuple(
+        (role, as_typed(text, rng) if role == "user" else text) for role, text in talk.turns
+    )
+    return replace(talk, turns=typed)
+
+
+def as_typed(text: str, rng: np.random.Generator) -> str:
+    """As people type: now and then without a capital at the beginning or a stop at the end."""
+    first = text.split(" ", 1)[0]
+    if rng.random() < 0.25 and first in _USUAL_BEGINNINGS:
+        text = text[0].lower() + text[1:]
+    if rng.random() < 0.25 and text[-1] in ".?!" and len(text) < 80:
+        text = text[:-1]
+    return text
+
+
+_USUAL_BEGINNINGS = frozenset(
+    """Tell Write Please Make Can Could Will I Give A An Do Have Invent Compose Create Another One
+    Go Continue What Where Who Which How Is Does Name List Find Think Describe Paint Draw Show
+    Hello Hi Hey Good Are Introduce Thanks Thank Bye Goodbye Translate Explain Should Recommend
+    Yes Sure Ok Okay Call The Once Sing""".split()
+)
+"""Words that people write small at the beginning of a line; names they do not."""

@@ -84,6 +84,18 @@ def _more_legs(rng: np.random.Generator) -> Fact:
     return say("more legs", rng, **names), _sentence(more.name, "has more legs")
 
 
+def _about(rng: np.random.Generator) -> Fact:
+    """All that is known of a kind, in sentences."""
+    kind = _kind(rng)
+    label = "a person of the tales" if "person" in kind.classes else "an animal"
+    article = with_article(kind.name)
+    told = [f"{article} is {label}.", f"It lives {kind.lives} and eats {kind.eats}."]
+    if kind.sound:
+        told.append(f"It says {kind.sound}.")
+    answer = " ".join(told)
+    return say("about", rng, **_of(kind)), answer[0].upper() + answer[1:]
+
+
 def _flies(rng: np.random.Generator) -> Fact:
     wanted = rng.random() < 0.5
     while ("flies" in (kind := _kind(rng)).classes) != wanted:
@@ -155,6 +167,8 @@ _FACTS: tuple[Callable[[np.random.Generator], Fact], ...] = (
     _home,
     _home,
     _food,
+    _about,
+    _about,
     _legs,
     _colour,
     _more_legs,

@@ -27,7 +27,7 @@ SHORT, LONG = 256, 448
 LONG_FROM = 0.6
 HELD_OUT_SEED = 4321
 
-ASKED = ("ask_about_tale", "know", "caption", "refuse", "persona", "drill")
+ASKED = ("ask_about_tale", "know", "caption", "refuse", "persona", "remember", "drill")
 """Intents whose last answer is compared with the grammar's, word for word."""
 
 OPENINGS: tuple[tuple[Turn, ...], ...] = (
