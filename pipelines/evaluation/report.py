@@ -20,6 +20,7 @@ from pipelines.evaluation.tables import (
     figure,
     score_table,
 )
+from pipelines.metrics.interval import in_words
 from pipelines.settings import Limits
 from pipelines.sharing import documents
 from pipelines.sharing.documents import (
@@ -45,12 +46,16 @@ from pipelines.sharing.reading import with_commits
 from pipelines.tasks import TASKS
 
 MARKDOWN = "report.md"
-HOW_TO_READ = "Intervals are of 95%. A value with (!) has too few samples to be compared."
+HOW_TO_READ = (
+    "Intervals are of 95%, by the bootstrap-t, or by Student's t of a jackknife or Wilson's method "
+    "where signatures say so; fewer than 8 samples have none. A value with (!) has too few samples "
+    "to be compared."
+)
 HOW_TO_READ_DIFFERENCES = (
-    "Differences are against the first model, on the same samples: paired bootstrap and "
-    "approximate randomisation, the latter's p-values with Holm's correction over all rows. "
-    "Shown means below 0.05 after it; anything else is no difference shown, which is not the "
-    "same as none."
+    "Differences are against the first model, on the same samples. Both tests, a studentised "
+    "bootstrap and approximate randomisation, have to show one: shown means that the larger "
+    "p-value is below 0.05 after Holm's correction over all rows; anything else is no difference "
+    "shown, which is not the same as none."
 )
 _SHEETS = {
     "captions": "The pictures, in the order of the rows.",
@@ -157,8 +162,8 @@ def model_index(found: Card, model: str) -> str:
     measured = [
         Measured(
             metric,
-            f"{found['metrics'][metric]['label']}, 95% interval {figure(score['low'])} to "
-            f"{figure(score['high'])}, n = {score['samples']}{_warned(score)}",
+            f"{found['metrics'][metric]['label']}, 95% interval "
+            f"{in_words(score['low'], score['high'])}, n = {score['samples']}{_warned(score)}",
             score["value"],
             score["signature"],
         )

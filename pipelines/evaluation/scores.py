@@ -66,7 +66,7 @@ class Metric:
     reads: str
     score: Callable[[Outputs], Score]
     rows: Rows | None = None
-    of_sums: paired.ScoreOfSums = interval.ratio
+    of_sums: interval.ScoreOfSums = interval.ratio
     test: Test | None = None
     higher_is_better: bool = True
     is_default: bool = False

@@ -1,8 +1,6 @@
 """Paired tests of scores that are of a whole set of pictures or texts.
 
-KID and mean distance are quadratic in how often each picture is in the set, and the sums of
-``paired.compared`` are just that, with a row for each sample that is 1 at its own place. The
-others are recomputed for each set, by ``paired.compared_sets``.
+All are recomputed for each set, by ``paired.compared_sets``.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ from pipelines.metrics.paired import (
     Difference,
     ScoreOfSets,
     canonical_order,
-    compared,
     compared_sets,
 )
 from pipelines.metrics.retrieval import recall_of_sets
@@ -41,11 +38,11 @@ def kernel_distance_test(ours: Array, theirs: Array, real: Array, seed: int) -> 
     m = len(real)
     constant = float(within_real.sum() - np.trace(within_real)) / (m * (m - 1))
 
-    def score(counts: Array) -> Array:
-        across = counts @ to_real / counts.sum(axis=-1)
-        return np.asarray(_pair_mean(kernel, counts) + constant - 2 * across)
+    def score(is_in: npt.NDArray[np.bool_]) -> Array:
+        across = is_in @ to_real / is_in.sum(axis=-1)
+        return np.asarray(_pair_mean(kernel, is_in) + constant - 2 * across)
 
-    return compared(*_places(len(ours)), score, seed)
+    return compared_sets(len(ours), score, seed)
 
 
 def mean_distance_test(ours: Array, theirs: Array, seed: int) -> Difference:
@@ -53,7 +50,7 @@ def mean_distance_test(ours: Array, theirs: Array, seed: int) -> Difference:
     order = canonical_order(ours, theirs)
     rows = directions("features", np.concatenate([ours[order], theirs[order]]))
     distances = 1 - rows @ rows.T
-    return compared(*_places(len(ours)), lambda counts: _pair_mean(distances, counts), seed)
+    return compared_sets(len(ours), lambda is_in: _pair_mean(distances, is_in), seed)
 
 
 def frechet_distance_test(ours: Array, theirs: Array, real: Array, seed: int) -> Difference:
@@ -109,16 +106,9 @@ def _cubic(x: Array, y: Array) -> Array:
     return np.asarray((x @ y.T / x.shape[1] + 1) ** 3)
 
 
-def _pair_mean(values: Array, counts: Array) -> Array:
-    """The mean over pairs of different pictures; one that was drawn twice is no pair, and one
-    that was drawn alone has a mean of 0."""
-    squares = counts**2
-    pairs = counts.sum(axis=-1) ** 2 - squares.sum(axis=-1)
-    total = ((counts @ values) * counts).sum(axis=-1) - squares @ values.diagonal()
-    return np.asarray(np.where(pairs > 0, total / np.maximum(1, pairs), 0.0))
-
-
-def _places(count: int) -> tuple[Array, Array]:
-    """Each picture's place among those of both painters, ``(n, 2n)`` twice."""
-    own = np.eye(2 * count)
-    return own[:count], own[count:]
+def _pair_mean(values: Array, is_in: npt.NDArray[np.bool_]) -> Array:
+    """The mean over pairs of different pictures of each set, ``(sets, pictures)``."""
+    sets = is_in.astype(np.float64)
+    count = sets.sum(axis=-1)
+    total = ((sets @ values) * sets).sum(axis=-1) - sets @ values.diagonal()
+    return np.asarray(total / (count * (count - 1)))

@@ -9,6 +9,7 @@ from pipelines.device import mebibytes
 from pipelines.evaluation.card import Card
 from pipelines.evaluation.result import PartialScores
 from pipelines.evaluation.scores import METRICS
+from pipelines.metrics.interval import in_words
 
 Table = tuple[list[str], list[list[str]]]
 NOT_SHOWN = "no difference shown"
@@ -83,9 +84,8 @@ def _arrow(metric: dict[str, Any]) -> str:
 def _score(score: dict[str, Any] | None) -> str:
     if score is None:
         return "–"
-    interval = f"{figure(score['low'])} to {figure(score['high'])}"
     mark = "" if score["warning"] is None else _UNRANKED
-    return f"{figure(score['value'])} ({interval}){mark}"
+    return f"{figure(score['value'])} ({in_words(score['low'], score['high'])}){mark}"
 
 
 def _comparison(card: Card, found: dict[str, Any]) -> list[str]:
@@ -100,7 +100,7 @@ def _comparison(card: Card, found: dict[str, Any]) -> list[str]:
     return [
         *head,
         f"{found['difference']:+.4g}",
-        f"{figure(found['low'])} to {figure(found['high'])}",
+        in_words(found["low"], found["high"]),
         *(figure(found[name], 2) for name in ("bootstrap_p", "randomisation_p", "corrected_p")),
         verdict,
     ]

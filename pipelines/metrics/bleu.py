@@ -31,7 +31,7 @@ def corpus_bleu(
 ) -> Score:
     """BLEU-4 of a corpus, from 0 to 100; higher is better.
 
-    The interval resamples sentences with their references (Koehn, 2004).
+    The interval resamples sentences with their references as in ``interval``.
 
     Args:
         hypotheses: what the model wrote; an empty one is allowed and matches nothing.
@@ -52,7 +52,7 @@ def corpus_bleu(
     if tokenize == "ptb":
         signature = signature.replace("|tok:none|", f"|tok:{ptb.NAME}|")
     rows = _statistics(metric, hypotheses, references)
-    low, high = interval.bootstrap(rows, lambda sums: float(bleu_of_sums(sums)), seed)
+    low, high = interval.bootstrap(rows, bleu_of_sums, seed)
     return Score(
         value,
         low,

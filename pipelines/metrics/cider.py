@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,10 @@ from pipelines.metrics.score import Score, mean_score
 SIGMA = 6.0
 LONGEST = 4
 """N-grams of 1 to so many words."""
+ALIKE = (
+    "The right answers of all samples are alike. CIDEr weighs an n-gram by how few samples have it "
+    "in their answers, so here every one weighs 0, whatever was written. Use ROUGE-L or BLEU."
+)
 
 
 def cider(hypotheses: Sequence[str], references: Sequence[Sequence[str]], seed: int = 0) -> Score:
@@ -37,11 +41,11 @@ def cider(hypotheses: Sequence[str], references: Sequence[Sequence[str]], seed: 
         InvalidValue: fewer than 2 captions, one without references, or a reference that
             holds no word.
     """
-    values = cider_of_each(hypotheses, references)
+    values, is_weighed = _of_each(hypotheses, references)
     signature = (
         f"CIDEr-D|sentences:{len(values)}|n:{LONGEST}|sigma:{SIGMA:g}|df:references|tok:{ptb.NAME}"
     )
-    return mean_score(values, signature, seed)
+    return replace(mean_score(values, signature, seed), warning=None if is_weighed else ALIKE)
 
 
 def cider_of_each(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> interval.Array:
@@ -50,6 +54,13 @@ def cider_of_each(hypotheses: Sequence[str], references: Sequence[Sequence[str]]
     Raises:
         InvalidValue: as ``cider``.
     """
+    return _of_each(hypotheses, references)[0]
+
+
+def _of_each(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]]
+) -> tuple[interval.Array, bool]:
+    """``cider_of_each``, and whether any n-gram of a reference weighs anything."""
     pairs = caption_words(hypotheses, references)
     counted = [
         (ngrams(words, 1, LONGEST), [ngrams(answer, 1, LONGEST) for answer in answers])
@@ -65,7 +76,7 @@ def cider_of_each(hypotheses: Sequence[str], references: Sequence[Sequence[str]]
         vector = _weighted(counts, weights, unseen)
         similar = [_similarity(vector, _weighted(a, weights, unseen)) for a in answers]
         scores.append(10 * math.fsum(similar) / len(answers))
-    return np.array(scores)
+    return np.array(scores), any(weights.values())
 
 
 @dataclass(frozen=True)

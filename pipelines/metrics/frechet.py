@@ -54,13 +54,14 @@ def frechet_distance(
     x, y = feature_pair(features, reference, least=2)
     (n, dimensions), m = x.shape, len(y)
     value, of_x, of_y = distance_and_influences(x, y)
-    low, high = interval.normal(value, float(of_x.var(ddof=1) / n + of_y.var(ddof=1) / m))
+    variance = float(of_x.var(ddof=1) / n + of_y.var(ddof=1) / m)
+    low, high = interval.student(value, variance, min(n, m), least=0.0)
     return Score(
         value,
-        max(0.0, low),
+        low,
         high,
         n,
-        f"FID({extractor})|n:{n}|m:{m}|d:{dimensions}|ci:jackknife|numpy:{np.__version__}",
+        f"FID({extractor})|n:{n}|m:{m}|d:{dimensions}|ci:jackknife-t|numpy:{np.__version__}",
         higher_is_better=False,
         warning=_warning(n, m, dimensions),
     )

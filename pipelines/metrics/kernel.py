@@ -55,13 +55,13 @@ def kernel_distance(
     without_x = _pair_means_without(among_x) - 2 * _means_without(from_x) / m
     without_y = _pair_means_without(among_y) - 2 * _means_without(from_y) / n
     variance = (n - 1) * without_x.var() + (m - 1) * without_y.var()
-    low, high = interval.normal(value, float(variance))
+    low, high = interval.student(value, float(variance), min(n, m))
     return Score(
         value,
         low,
         high,
         n,
-        f"KID({extractor})|n:{n}|m:{m}|d:{dimensions}|ci:jackknife|numpy:{np.__version__}",
+        f"KID({extractor})|n:{n}|m:{m}|d:{dimensions}|ci:jackknife-t|numpy:{np.__version__}",
         higher_is_better=False,
         warning=_warning(n, m),
     )

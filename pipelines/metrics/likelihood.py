@@ -115,10 +115,12 @@ def perplexity(
     _check(nats, token_counts, "token_counts")
 
     rows = np.column_stack([nats, token_counts]).astype(np.float64)
-    low, high = interval.bootstrap(rows, lambda sums: float(interval.ratio(sums)), seed)
+    low, high = interval.bootstrap(rows, interval.ratio, seed)
     total = int(sum(token_counts))
     with np.errstate(over="ignore"):  # a broken model is infinitely perplexed
-        value, low, high = np.exp([math.fsum(nats) / total, low, high]).tolist()
+        value = float(np.exp(math.fsum(nats) / total))
+        if not math.isnan(low):
+            low, high = np.exp([low, high]).tolist()
     return Score(
         value,
         low,
@@ -155,11 +157,8 @@ def bits_per_byte(
     """
     text, seed = name_and_hash("text", text), whole_number("seed", seed, 0, MAX_SEED)
     _check(nats, byte_counts, "byte_counts")
-    low, high = interval.bootstrap(
-        np.column_stack([nats, byte_counts]).astype(np.float64),
-        lambda sums: float(sums[0] / math.log(2) / sums[1]),
-        seed,
-    )
+    bits = np.asarray(nats, np.float64) / math.log(2)
+    low, high = interval.bootstrap(np.column_stack([bits, byte_counts]), interval.ratio, seed)
     total = int(sum(byte_counts))
     return Score(
         math.fsum(nats) / math.log(2) / total,

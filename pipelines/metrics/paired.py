@@ -1,16 +1,21 @@
 """Whether two systems differ on the same samples, or only by chance.
 
-Two tests of one difference: the paired bootstrap (Koehn, 2004, EMNLP) and approximate
-randomisation (Riezler and Maxwell, 2005; Noreen, 1989). The second decides, for its p-values
-hold exactly under the hypothesis that the systems can be exchanged. ``compared`` takes sums of
-statistics of each sample, so that BLEU, CIDEr, exact match and bits per byte all fit;
-``compared_sets`` takes scores that only a whole set has, such as FID.
+Two tests of one difference, and both have to show it. Approximate randomisation (Riezler and
+Maxwell, 2005; Noreen, 1989) is exact where the systems can be exchanged, but showed 7 to 9% of
+differences that were none where their spreads differ. The studentised bootstrap of ``interval``
+allows for that, but not for the fewest samples. Together they show 3 to 6% at a level of 5%
+(``tests/benchmarks/coverage.py``).
+
+``compared`` takes sums of statistics of each sample, so that BLEU, CIDEr, exact match and bits per
+byte all fit; ``compared_sets`` takes scores that only a whole set has, such as FID.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,22 +23,28 @@ import numpy.typing as npt
 
 from pipelines.errors import InvalidValue, abbreviated
 from pipelines.metrics import interval
+from pipelines.metrics.interval import FEWEST, ScoreOfSums, chunks
 from pipelines.validation import MAX_SEED, whole_number
 
 LEVEL = 0.05
+POWER = 0.8
+"""How likely a difference of the stated size is to be shown."""
+MOST_NEEDED = 1_000_000
+"""Samples; a difference that needs more is as good as none."""
 RESAMPLES = 10_000
 SET_RESAMPLES = 1_500
 """Of scores that are computed anew for each. So many that a difference can be shown after the
 correction for seven models in ten metrics, the most of one evaluation."""
+_QUANTILE = NormalDist().inv_cdf(1 - LEVEL / 2)
+_POWERED = NormalDist().inv_cdf(POWER)
+_REACH = _QUANTILE + _POWERED
+"""Standard errors from 0 of a difference that is shown with power ``POWER``."""
 _DRAWS_AT_ONCE = 2**20
 """Samples drawn in one go; bounds the memory to some tens of megabytes."""
 _SETS_AT_ONCE = 32
 
 Array = npt.NDArray[np.float64]
 Key = TypeVar("Key")
-ScoreOfSums = Callable[[Array], Array]
-"""From sums of statistics, ``(..., k)``, to scores, ``(...)``: ``interval.ratio``,
-``bleu.bleu_of_sums``, ``chrf.chrf_of_sums``."""
 ScoreOfSets = Callable[[npt.NDArray[np.bool_]], Array]
 """From which outputs are in a set, ``(times, outputs)``, to the scores of these sets,
 ``(times,)``: ``frechet.distance_of_sets``, ``wording.self_bleu_of_sets``."""
@@ -44,9 +55,15 @@ class Difference:
     """One score of two systems on the same samples.
 
     ``difference`` is the first's score less the second's; ``low`` and ``high`` bound the
-    central 95% of what other samples of the same number would show. The p-values are
-    two-sided. ``corrected_p`` is randomisation's after Holm's correction, the same number
-    for one comparison alone.
+    central 95% of what other samples of the same number would show, NaN where all samples differ
+    alike. The p-values are two-sided; ``bootstrap_p`` is below 0.05 where the interval leaves 0
+    out. ``corrected_p`` is the larger of both after Holm's correction, the same number for one
+    comparison alone.
+
+    ``effect`` is the difference over the standard deviation of the samples' differences (Cohen's
+    d of pairs). With power ``POWER``, so many samples would show a difference ``detectable`` or
+    larger, and ``needed`` samples one as large as this; None where samples do not vary, or where
+    it is above ``MOST_NEEDED``.
     """
 
     first: float
@@ -59,6 +76,9 @@ class Difference:
     corrected_p: float
     samples: int
     signature: str
+    effect: float | None = None
+    detectable: float | None = None
+    needed: int | None = None
 
     @property
     def is_shown(self) -> bool:
@@ -83,16 +103,25 @@ def compared(
         resamples: of each, from 100.
 
     Raises:
-        InvalidValue: other forms, fewer than 2 samples, numbers or scores that are not finite.
+        InvalidValue: other forms, numbers or scores that are not finite, or fewer samples than
+            ``interval.FEWEST``; then it says how many a difference such as this would need.
     """
     seed, resamples = _checked_draws(seed, resamples)
     ours, theirs = _checked(first, second)
     rows = np.concatenate([ours, theirs], axis=1)
     rows = rows[canonical_order(rows)]
+    half = rows.shape[1] // 2
+
+    def differing(sums: Array) -> Array:
+        return np.asarray(score(sums[..., :half]) - score(sums[..., half:]))
+
     values = _finite(score(rows.sum(axis=0).reshape(2, -1)))
-    drawn = _bootstrap(rows, score, np.random.default_rng((seed, 0)), resamples)
+    moved = interval.influences(rows, differing)
+    _check_size(float(values[0] - values[1]), moved)
+    error, rng = interval.standard_error(moved), np.random.default_rng((seed, 0))
+    drawn = interval.studentised(rows, differing, error, rng, resamples)
     swapped = _randomised(rows, score, np.random.default_rng((seed, 1)), resamples)
-    return _concluded(values, drawn, swapped, len(rows), f"bootstrap-{resamples}", seed)
+    return _concluded(values, moved, drawn, swapped, seed)
 
 
 def compared_sets(
@@ -104,16 +133,15 @@ def compared_sets(
 ) -> Difference:
     """Tests the difference of a score of whole sets, both recomputed after every exchange.
 
-    A bootstrap would put an output into a set twice, and score what no system makes: features
-    of less rank, texts that repeat each other. So the interval draws, with replacement, how much
-    each sample moves the difference, its jackknife (Efron and Tibshirani, 1993, chapter 11).
+    A bootstrap of outputs would put one into a set twice, and score what no system makes: features
+    of less rank, texts that repeat each other. The interval draws their influences instead.
 
     Args:
-        samples: n, at least 2.
+        samples: n, at least ``interval.FEWEST``.
         score: of outputs of which the first n are one system's and the next n the other's, of
             the same samples; in ``canonical_order``, lest that in which they came matters.
         seed: of both tests, from 0 to 2^63 - 1.
-        resamples: of each, from 100.
+        resamples: of randomisation, from 100.
         influence: ``(n,)``, how fast the difference grows with a sample's weight; None: from
             leaving out each sample.
 
@@ -124,14 +152,12 @@ def compared_sets(
     samples = whole_number("samples", samples, 2, 10**6)
     is_ours = np.arange(2 * samples) < samples
     values = _finite(score(np.stack([is_ours, ~is_ours])))
-    if influence is None:
-        influence = _jackknife(score, samples)
-    moved = values[0] - values[1] + influence - influence.mean()
-    rows = np.concatenate([of_values(moved), of_values(np.zeros(samples))], axis=1)
-    drawn = _bootstrap(rows, interval.ratio, np.random.default_rng((seed, 0)), resamples)
+    moved = _jackknife(score, samples) if influence is None else influence
+    _check_size(float(values[0] - values[1]), moved)
+    error, rng = interval.standard_error(moved), np.random.default_rng((seed, 0))
+    drawn = interval.studentised(of_values(moved), interval.ratio, error, rng, RESAMPLES)
     swapped = _exchanged(score, samples, np.random.default_rng((seed, 1)), resamples)
-    drawing = f"bootstrap-{resamples}-of-jackknife"
-    return _concluded(values, drawn, swapped, samples, drawing, seed)
+    return _concluded(values, moved, drawn, swapped, seed)
 
 
 def canonical_order(*rows: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
@@ -147,7 +173,7 @@ def of_values(values: npt.NDArray[Any] | Sequence[float]) -> Array:
 
 def corrected(differences: Mapping[Key, Difference]) -> dict[Key, Difference]:
     """The same comparisons, each with its p-value corrected for their number."""
-    adjusted = holm([each.randomisation_p for each in differences.values()])
+    adjusted = holm([max(d.randomisation_p, d.bootstrap_p) for d in differences.values()])
     return {
         key: replace(each, corrected_p=p)
         for (key, each), p in zip(differences.items(), adjusted, strict=True)
@@ -172,30 +198,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _bootstrap(rows: Array, score: ScoreOfSums, rng: np.random.Generator, resamples: int) -> Array:
-    """Differences of the scores of samples drawn with replacement, both systems' together."""
-    n = len(rows)
-
-    def weights(times: int) -> npt.NDArray[Any]:
-        drawn = rng.integers(n, size=(times, n), dtype=np.int32)
-        drawn += np.arange(times, dtype=np.int32)[:, None] * n
-        return np.bincount(drawn.ravel(), minlength=times * n).reshape(times, n)
-
-    half = rows.shape[1] // 2
-    parts = []
-    for times in _chunks(resamples, _DRAWS_AT_ONCE // n):
-        sums = weights(times).astype(np.float64) @ rows
-        parts.append(score(sums[:, :half]) - score(sums[:, half:]))
-    return np.concatenate(parts)
-
-
 def _randomised(rows: Array, score: ScoreOfSums, rng: np.random.Generator, resamples: int) -> Array:
     """Differences of the scores after each sample's systems are exchanged or not, by a coin."""
     n, half = len(rows), rows.shape[1] // 2
     total = rows.sum(axis=0)
     change = rows[:, half:] - rows[:, :half]
     parts = []
-    for times in _chunks(resamples, _DRAWS_AT_ONCE // n):
+    for times in chunks(resamples, _DRAWS_AT_ONCE // n):
         moved = _coins(rng, times, n).astype(np.float64) @ change
         parts.append(score(total[:half] + moved) - score(total[half:] - moved))
     return np.concatenate(parts)
@@ -204,7 +213,7 @@ def _randomised(rows: Array, score: ScoreOfSums, rng: np.random.Generator, resam
 def _exchanged(score: ScoreOfSets, samples: int, rng: np.random.Generator, resamples: int) -> Array:
     """``_randomised`` of scores of whole sets."""
     parts = []
-    for times in _chunks(resamples, _SETS_AT_ONCE):
+    for times in chunks(resamples, _SETS_AT_ONCE):
         is_turned = _coins(rng, times, samples).astype(np.bool_)
         is_first = np.concatenate([~is_turned, is_turned], axis=1)
         parts.append(score(is_first) - score(~is_first))
@@ -227,33 +236,83 @@ def _coins(rng: np.random.Generator, times: int, n: int) -> npt.NDArray[np.uint8
     return np.unpackbits(packed.reshape(times, -1), axis=1, count=n)
 
 
-def _concluded(
-    values: Array, drawn: Array, swapped: Array, samples: int, drawing: str, seed: int
-) -> Difference:
-    """What differences of drawn samples and of exchanged systems say of that of two scores."""
-    found, resamples = float(values[0] - values[1]), len(swapped)
-    low, high = np.quantile(drawn, (0.025, 0.975))
+def _check_size(found: float, moved: Array) -> None:
+    """Refuses so few samples that neither an interval nor a p-value says anything."""
+    if len(moved) >= FEWEST:
+        return
+    needed = samples_needed(found, moved)
+    raise InvalidValue(
+        f"n = {len(moved)} is too small to show anything; "
+        + (f"at least {FEWEST} are needed" if needed is None else f"about {needed:,} would be "
+           "needed for a difference such as this")
+    )  # fmt: skip
+
+
+def samples_needed(found: float, moved: Array) -> int | None:
+    """About how many samples of this spread show such a difference with power ``POWER``.
+
+    The normal approximation with Guenther's correction (1981, The American Statistician 35:243).
+
+    Args:
+        moved: the difference's influences, ``(n,)``.
+
+    Returns:
+        None where the samples do not vary, or for more than ``MOST_NEEDED``.
+    """
+    spread = interval.standard_error(moved) * math.sqrt(len(moved))
+    if spread == 0 or abs(found) * math.sqrt(MOST_NEEDED) <= _REACH * spread:
+        return None
+    return max(FEWEST, math.ceil((_REACH * spread / found) ** 2 + _QUANTILE**2 / 2))
+
+
+def _concluded(values: Array, moved: Array, drawn: Array, swapped: Array, seed: int) -> Difference:
+    """What the influences on a difference, its studentised resamples, and the differences of
+    exchanged systems say of it."""
+    found, n = float(values[0] - values[1]), len(moved)
+    error = interval.standard_error(moved)
     tolerance = 1e-9 * max(1.0, float(np.abs(values).max()))  # equal but for rounding
     extreme = int((np.abs(swapped) >= abs(found) - tolerance).sum())
-    side = min((drawn <= tolerance).sum(), (drawn >= -tolerance).sum())
-    p = (extreme + 1) / (resamples + 1)
+    place = found / error if error > 0 else math.copysign(math.inf, found)
+    if abs(found) <= tolerance:
+        place = 0.0
+    side = min(int((drawn >= place - 1e-9).sum()), int((drawn <= place + 1e-9).sum()))
+    by_exchange = (extreme + 1) / (len(swapped) + 1)
+    by_draw = min(1.0, 2 * (side + 1) / (len(drawn) + 1))
+    low, high = _of_hits(found, moved) or interval.between(found, error, drawn)
+    reach = interval.student_quantile(1 - LEVEL / 2, n - 1) + _POWERED
     return Difference(
         first=float(values[0]),
         second=float(values[1]),
         difference=found,
-        low=float(low),
-        high=float(high),
-        bootstrap_p=min(1.0, 2 * (int(side) + 1) / (len(drawn) + 1)),
-        randomisation_p=p,
-        corrected_p=p,
-        samples=samples,
-        signature=f"paired|{drawing}|randomisation-{resamples}|seed:{seed}|numpy:{np.__version__}",
+        low=low,
+        high=high,
+        bootstrap_p=by_draw,
+        randomisation_p=by_exchange,
+        corrected_p=max(by_exchange, by_draw),
+        samples=n,
+        signature=(
+            f"paired|bootstrap-t-{len(drawn)}|randomisation-{len(swapped)}|seed:{seed}"
+            f"|numpy:{np.__version__}"
+        ),
+        effect=found / (error * math.sqrt(n)) if error > 0 else None,
+        detectable=reach * error if error > 0 else None,
+        needed=samples_needed(found, moved),
     )
 
 
-def _chunks(resamples: int, at_once: int) -> list[int]:
-    size = max(1, at_once)
-    return [min(size, resamples - start) for start in range(0, resamples, size)]
+def _of_hits(found: float, moved: Array) -> interval.Interval | None:
+    """The interval of a difference of shares, by one more hit for each (Bonett and Price, 2012,
+    Psychological Methods 17:177); None where samples differ by other than -1, 0 and 1.
+
+    Where one system alone hits every sample, none of the others sees how far from certain that is.
+    """
+    differences = (found + moved - moved.mean()).round(9)
+    if not np.isin(differences, (-1, 0, 1)).all():
+        return None
+    counted = np.append(differences, (-1, 1))
+    centre = float(counted.mean())
+    reach = interval.NORMAL_QUANTILE * float(counted.std()) / math.sqrt(len(counted))
+    return max(-1.0, centre - reach), min(1.0, centre + reach)
 
 
 def _checked_draws(seed: int, resamples: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pipelines.errors import InvalidValue
 from pipelines.metrics.features import directions, feature_pair
-from pipelines.metrics.interval import NORMAL_QUANTILE
+from pipelines.metrics.interval import FEWEST, NORMAL_QUANTILE
 from pipelines.metrics.paired import ScoreOfSets
 from pipelines.metrics.proportion import proportion
 from pipelines.metrics.score import Score, name_and_hash
@@ -80,8 +80,8 @@ def median_rank(
     first, last = math.floor(n / 2 - reach), math.ceil(n / 2 + reach) + 1  # from 1
     return Score(
         value=float(np.median(ranks)),
-        low=float(ranks[max(first, 1) - 1]),
-        high=float(ranks[min(last, n) - 1]),
+        low=math.nan if n < FEWEST else float(ranks[max(first, 1) - 1]),
+        high=math.nan if n < FEWEST else float(ranks[min(last, n) - 1]),
         samples=n,
         signature=f"median-rank({model})|n:{n}|candidates:{m}|ci:order-statistics"
         f"|numpy:{np.__version__}",

@@ -21,7 +21,8 @@ class Score:
     """One metric of one set of samples.
 
     ``low`` and ``high`` bound the central 95% of what other samples of the same number
-    would score; they know nothing of a bias that all such samples share. ``samples``
+    would score; they know nothing of a bias that all such samples share, and are NaN where the
+    samples are too few or all alike. ``samples``
     counts what was evaluated. ``signature`` names all that the value depends on beside
     the samples, so that scores with the same one may be compared. ``warning`` says why
     the value must not be compared at all.
@@ -48,7 +49,7 @@ def mean_score(values: interval.Array, signature: str, seed: int) -> Score:
         InvalidValue: the seed is out of range.
     """
     seed = whole_number("seed", seed, 0, MAX_SEED)
-    value, low, high = interval.mean(values, seed)
+    value, (low, high) = interval.mean(values, seed)
     signature = f"{signature}|ci:{interval.named(seed)}|numpy:{np.__version__}"
     return Score(value, low, high, len(values), signature, higher_is_better=True)
 

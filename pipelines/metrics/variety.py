@@ -35,16 +35,14 @@ def mean_cosine_distance(features: npt.NDArray[Any], extractor: str) -> Score:
     to_others = n - 1 - (rows @ rows.sum(axis=0) - 1)  # of each, the sum of its distances
     total = float(to_others.sum())
     value = max(0.0, total / (n * (n - 1)))
-    low, high = value, value
-    if n > 2:
-        without = (total - 2 * to_others) / ((n - 1) * (n - 2))
-        low, high = interval.normal(value, (n - 1) * float(without.var()))
+    without = (total - 2 * to_others) / ((n - 1) * max(1, n - 2))
+    low, high = interval.student(value, (n - 1) * float(without.var()), n, 0.0, 2.0)
     return Score(
         value,
-        max(0.0, low),
-        min(2.0, high),
+        low,
+        high,
         n,
-        f"mean_cosine_distance({extractor})|n:{n}|ci:jackknife|numpy:{np.__version__}",
+        f"mean_cosine_distance({extractor})|n:{n}|ci:jackknife-t|numpy:{np.__version__}",
         higher_is_better=True,
         warning=_warning(n),
     )

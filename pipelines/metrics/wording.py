@@ -57,13 +57,13 @@ def distinct(texts: Sequence[str], n: int = 2) -> Score:
         ]
     )
     spread = float(without.var()) * (len(counted) - 1) if len(without) else 0.0
-    low, high = interval.normal(value, spread)
+    low, high = interval.student(value, spread, len(counted), 0.0, 1.0)
     return Score(
         value,
-        max(0.0, low),
-        min(1.0, high),
+        low,
+        high,
         len(counted),
-        f"distinct-{n}|texts:{len(counted)}|tok:blanks-lc|ci:jackknife|numpy:{np.__version__}",
+        f"distinct-{n}|texts:{len(counted)}|tok:blanks-lc|ci:jackknife-t|numpy:{np.__version__}",
         higher_is_better=True,
     )
 
@@ -83,13 +83,14 @@ def self_bleu(texts: Sequence[str]) -> Score:
     """
     values = _bleu_of_each(texts)(np.ones((1, len(texts_of(texts, 2))), np.bool_))[0]
     value = float(values.mean())
-    low, high = interval.normal(value, float(values.var(ddof=1)) / len(values))
+    variance = float(values.var(ddof=1)) / len(values)
+    low, high = interval.student(value, variance, len(values), 0.0, 100.0)
     return Score(
         value,
-        max(0.0, low),
-        min(100.0, high),
+        low,
+        high,
         len(values),
-        f"self-BLEU|texts:{len(values)}|n:{_ORDERS}|smooth:exp|tok:blanks-lc|ci:normal"
+        f"self-BLEU|texts:{len(values)}|n:{_ORDERS}|smooth:exp|tok:blanks-lc|ci:t"
         f"|numpy:{np.__version__}",
         higher_is_better=False,
     )

@@ -33,6 +33,7 @@ from transformers import (
 
 from pipelines.metrics.bleu import corpus_bleu
 from pipelines.metrics.frechet import frechet_distance
+from pipelines.metrics.interval import in_words
 from pipelines.metrics.kernel import kernel_distance
 from pipelines.metrics.likelihood import bits_per_byte
 from pipelines.metrics.proportion import proportion
@@ -245,7 +246,7 @@ def table(rows: Sequence[Row]) -> str:
         score, floor = row.score, ""
         if row.floor is not None:
             floor = f"{row.floor:.4g}{'' if row.is_reached else ' (not reached)'}"
-        interval = f"{score.low:.4g} to {score.high:.4g}"
+        interval = in_words(score.low, score.high)
         lines.append((row.model, row.what, f"{score.value:.4g}", interval, score.samples, floor))
     header = ("model", "what", "value", "95% interval", "samples", "floor")
     warnings = [f"- {row.what}: {row.score.warning}" for row in rows if row.score.warning]

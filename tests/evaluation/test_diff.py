@@ -30,7 +30,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, pairs_dir: Path, scenes_dir: 
     studio = Studio(Settings(models_dir=pairs_dir, data_dir=data_dir, hub_enabled=False))
     request = EvaluationRequest(
         "describe", read_folder(scenes_dir), ("emoji-captioner", "other-captioner"),
-        ("rouge_l", "bleu"), 6, 0, Describing(max_new_tokens=6),
+        ("rouge_l", "bleu"), 9, 0, Describing(max_new_tokens=6),
     )  # fmt: skip
     found: Card = json.loads(as_json(card(finished(generate, studio, request))))
     assert found["differing"]["samples"] and found["comparisons"][0]["difference"] is not None
@@ -46,11 +46,11 @@ def test_what_came_out_the_same_is_told_in_short_lines(made: Card) -> None:
 
     assert all(lines.values())
     texts = list(lines)
-    assert texts[0] == "emoji-captioner: 6 of 6 outputs are equal"
+    assert texts[0] == "emoji-captioner: 9 of 9 outputs are equal"
     assert len(texts) == 2 * (1 + 2) + 2 + 1 + 1, "outputs, scores, tests, samples, verdict"
     score = made["models"][1]["scores"]["rouge_l"]
     value, low, high = (f"{score[name]:.4g}" for name in ("value", "low", "high"))
-    assert f"other-captioner: ROUGE-L {value} ({low} to {high}), n = 6" in "".join(texts)
+    assert f"other-captioner: ROUGE-L {value} ({low} to {high}), n = 9" in "".join(texts)
     tests = [text for text in texts if text.startswith("other-captioner against emoji-captioner:")]
     assert [text.endswith(", as before") for text in tests] == [True, True]
     assert all(len(text) < 80 for text in tests)
@@ -93,7 +93,7 @@ def test_a_small_difference_is_told_with_the_digits_that_show_it(made: Card) -> 
 
 def test_warnings_samples_and_reasons_count(made: Card) -> None:
     (line,) = changed(made, lambda card: score(card).update(warning="6 samples; give more."))
-    assert line.endswith("n = 6, not to be compared: 6 samples; give more.")
+    assert line.endswith("n = 9, not to be compared: 6 samples; give more.")
     (line,) = changed(made, lambda card: score(card).update(samples=5))
     assert line.endswith("n = 5")
 
@@ -111,7 +111,7 @@ def test_warnings_samples_and_reasons_count(made: Card) -> None:
 def test_each_sample_s_own_value_counts(made: Card) -> None:
     (line,) = changed(made, lambda card: card["models"][1]["values"]["rouge_l"].__setitem__(3, 7))
     assert line.startswith("other-captioner: ROUGE-L ")
-    assert line.endswith("as before; 1 of 6 samples have another value")
+    assert line.endswith("as before; 1 of 9 samples have another value")
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def described(
     studio = Studio(Settings(models_dir=pairs_dir, data_dir=data_dir, hub_enabled=False))
     models = ("emoji-captioner", "other-captioner")
     request = EvaluationRequest(
-        "describe", read_folder(scenes_dir), models, sample_size=6,
+        "describe", read_folder(scenes_dir), models, sample_size=9,
         settings=Describing(max_new_tokens=6),
     )  # fmt: skip
     result: EvaluationResult = finished(generate, studio, request)
@@ -82,7 +82,7 @@ def test_a_card_is_json_and_makes_its_request_again(described: EvaluationResult)
     first = found["models"][0]
     assert first["commit"] == described.models[0].snapshot.commit
     assert first["scores"]["bleu"]["signature"].startswith("BLEU|")
-    assert len(first["outputs"]) == len(first["values"]["cider"]) == len(found["samples"]) == 6
+    assert len(first["outputs"]) == len(first["values"]["cider"]) == len(found["samples"]) == 9
     assert found["versions"]["sacrebleu"]
 
 
@@ -168,7 +168,7 @@ def test_words_of_models_and_data_are_escaped(described: EvaluationResult) -> No
 def test_markdown_tells_how_it_was_made(described: EvaluationResult) -> None:
     text = markdown(card(described))
 
-    assert text.startswith("# Describing: 2 models on 6 samples of scenes\n")
+    assert text.startswith("# Describing: 2 models on 9 samples of scenes\n")
     assert described.request.data.sha256 in text
     assert described.models[1].snapshot.commit in text
     assert "| model | CIDEr ↑ |" in text
@@ -201,7 +201,7 @@ def test_a_model_alone_is_measured_and_held_against_none(described: EvaluationRe
         "emoji-captioner was measured alone: there is no other model to hold it against."
     )
     for text in (told, page):
-        assert "Describing: 1 model on 6 samples of scenes" in text
+        assert "Describing: 1 model on 9 samples of scenes" in text
         assert alone.verdict in text
         assert "Intervals are of 95%" in text
         assert "Differences" not in text
@@ -228,7 +228,7 @@ def test_a_table_to_paste_has_intervals_and_says_of_what(described: EvaluationRe
     assert described.verdict in text
     assert described.request.data.sha256[:16] in text
     assert f"`{described.models[0].scores['cider'].signature}`" in text
-    assert "2 models on 6 samples" in text
+    assert "2 models on 9 samples" in text
     assert "seed 0" in text
     evil = card(with_evil_text(described))
     evil["models"][0]["scores"]["cider"]["signature"] = "a`<b>`"
@@ -293,8 +293,8 @@ def test_a_score_with_a_warning_is_not_published_without_it(described: Evaluatio
     read: Any = ModelCard(f"---\n{model_index(found, 'emoji-captioner')}\n---\n").data
     names = {result.metric_type: result.metric_name for result in read.eval_results or []}
 
-    assert names["bleu"].endswith("n = 6. Not to be ranked: 6 samples; give more.")
-    assert names["cider"].endswith("n = 6")
+    assert names["bleu"].endswith("n = 9. Not to be ranked: 6 samples; give more.")
+    assert names["cider"].endswith("n = 9")
 
 
 def test_plots_have_what_there_is(described: EvaluationResult) -> None:

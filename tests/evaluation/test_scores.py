@@ -18,7 +18,7 @@ from pipelines.metrics.paired import Difference
 
 DATA = DataSet("tales", "0" * 64, ())
 NAME = "extractor@0123abcd"
-PROMPTS = ("a cat", "a dog", "an apple", "a tree", "a cat", "a boat")
+PROMPTS = ("a cat", "a dog", "an apple", "a tree", "a cat", "a boat", "a sun", "a moon")
 Array = npt.NDArray[np.float64]
 
 
@@ -85,25 +85,25 @@ def test_recall_counts_what_is_found_among_all(metric: str, made: str) -> None:
     score = METRICS[metric].score(right)
 
     assert score.value == 1, "two samples of one text are right for each other"
-    assert score.signature.startswith(f"recall@1({NAME})|n:6|candidates:6|")
-    assert METRICS[metric].score(mixed).value == pytest.approx(4 / 6)
-    assert METRICS[metric].values(mixed) == [1, 0, 1, 0, 1, 1]
+    assert score.signature.startswith(f"recall@1({NAME})|n:8|candidates:8|")
+    assert METRICS[metric].score(mixed).value == pytest.approx(6 / 8)
+    assert METRICS[metric].values(mixed) == [1, 0, 1, 0, 1, 1, 1, 1]
     found = difference(metric, right, mixed)
-    assert (found.first, found.second) == (1, 4 / 6)
+    assert (found.first, found.second) == (1, 6 / 8)
     assert difference(metric, right, right).randomisation_p == 1
     assert needs_of([metric]) == {"clip"}
     told = METRICS[metric].remark
     assert told is not None
     assert told(right) == "1.000 at 1, 1.000 at 5, 1.000 at 10"
-    assert told(mixed).startswith("0.667 at 1, ")
+    assert told(mixed).startswith("0.750 at 1, ")
 
 
 @pytest.mark.parametrize("metric", ["recall_text_to_picture", "recall_picture_to_text"])
 def test_a_painter_of_one_picture_is_not_found(metric: str) -> None:
-    same = outputs_of(PROMPTS, painted=["a boat"] * 6)
+    same = outputs_of(PROMPTS, painted=["a boat"] * 8)
     value = METRICS[metric].score(same).value
     # Of equal pictures none is the nearest; of the texts the boat's alone is found.
-    assert value == (0 if metric == "recall_text_to_picture" else pytest.approx(1 / 6))
+    assert value == (0 if metric == "recall_text_to_picture" else pytest.approx(1 / 8))
 
 
 def test_what_is_found_among_other_outputs_is_looked_for_again_after_an_exchange() -> None:
@@ -117,13 +117,13 @@ def test_what_is_found_among_other_outputs_is_looked_for_again_after_an_exchange
 
 
 def test_sets_of_pictures_and_of_texts_are_tested() -> None:
-    one, other = outputs_of(PROMPTS, painted=PROMPTS), outputs_of(PROMPTS, painted=["a boat"] * 6)
+    one, other = outputs_of(PROMPTS, painted=PROMPTS), outputs_of(PROMPTS, painted=["a boat"] * 8)
     found = difference("fid", one, other)
     assert found.first == pytest.approx(METRICS["fid"].score(one).value)
     assert found.second == pytest.approx(METRICS["fid"].score(other).value)
-    plain = outputs_of(PROMPTS, said=["a b a b a b"] * 6)
+    plain = outputs_of(PROMPTS, said=["a b a b a b"] * 8)
     varied = outputs_of(
-        PROMPTS, said=[" ".join(str(9 * i + j) for j in range(6)) for i in range(6)]
+        PROMPTS, said=[" ".join(str(9 * i + j) for j in range(6)) for i in range(8)]
     )
     for metric in ("distinct_2", "self_bleu"):
         found = difference(metric, plain, varied)
@@ -136,7 +136,7 @@ def test_sets_of_pictures_and_of_texts_are_tested() -> None:
 
 def test_a_test_that_cannot_be_made_says_why() -> None:
     facts = {"nats": 1e9, "tokens": 2, "tokenizer": "a" * 16, "context": 8, "stride": 4}
-    ours, theirs = (outputs_of(PROMPTS, facts=[{**facts, "nats": nats}] * 6) for nats in (1e9, 1.0))
+    ours, theirs = (outputs_of(PROMPTS, facts=[{**facts, "nats": nats}] * 8) for nats in (1e9, 1.0))
     told = METRICS["perplexity"].difference(ours, theirs)
     assert isinstance(told, str)
     assert "only finite scores can be compared" in told

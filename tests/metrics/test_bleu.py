@@ -32,7 +32,6 @@ REFERENCES = [
 def test_matches_by_hand() -> None:
     score = corpus_bleu([CAT, CAT], [["the cat sat on a mat"]] * 2)
     assert score.value == pytest.approx(BY_HAND)
-    assert (score.low, score.high) == pytest.approx((BY_HAND, BY_HAND))
 
 
 def test_a_short_hypothesis_pays_by_hand() -> None:
@@ -48,7 +47,7 @@ def test_the_reference_of_the_nearest_length_is_the_one_that_counts() -> None:
 def test_right_is_100_and_wrong_is_0() -> None:
     assert corpus_bleu([CAT, CAT], [[CAT], ["x", CAT]]).value == pytest.approx(100)
     nothing = corpus_bleu(["one two", ""], [[CAT], [CAT]])
-    assert (nothing.value, nothing.low, nothing.high) == (0, 0, 0)
+    assert nothing.value == 0
 
 
 def test_missing_references_are_filled_up() -> None:
@@ -58,23 +57,15 @@ def test_missing_references_are_filled_up() -> None:
     expected = BLEU().corpus_score(HYPOTHESES, columns).score
     score = corpus_bleu(HYPOTHESES, REFERENCES)
     assert score.value == pytest.approx(expected)
-    assert score.low < score.value < score.high
-
-
-def test_the_interval_resamples_sentences() -> None:
-    alone = [
-        BLEU().corpus_score([HYPOTHESES[i]], [[answer] for answer in REFERENCES[i]]).score
-        for i in (0, 1)
-    ]
-    score = corpus_bleu(HYPOTHESES[:2], REFERENCES[:2])
-    # A quarter of the resamples hold the first alone, another the second.
-    assert (score.low, score.high) == pytest.approx((min(alone), max(alone)))
+    many = corpus_bleu(HYPOTHESES * 5, REFERENCES * 5)
+    assert many.low < many.value < many.high
 
 
 def test_order_and_repetition_do_not_matter() -> None:
-    score = corpus_bleu(HYPOTHESES, REFERENCES)
-    assert corpus_bleu(HYPOTHESES[::-1], [answers[::-1] for answers in REFERENCES[::-1]]) == score
-    twice = corpus_bleu(HYPOTHESES * 2, REFERENCES * 2)
+    said, right = HYPOTHESES * 3, REFERENCES * 3
+    score = corpus_bleu(said, right)
+    assert corpus_bleu(said[::-1], [answers[::-1] for answers in right[::-1]]) == score
+    twice = corpus_bleu(said * 2, right * 2)
     assert twice.value == pytest.approx(score.value)
     assert twice.high - twice.low < score.high - score.low
 
@@ -128,7 +119,7 @@ def test_scores_of_many_sums_are_sacrebleus() -> None:
 def test_a_signature_is_sacrebleus_with_the_counts() -> None:
     score = corpus_bleu(HYPOTHESES, REFERENCES, seed=7)
     assert score.signature == (
-        "BLEU|sentences:3|ci:bootstrap-1000|seed:7|nrefs:var|case:mixed|eff:no|tok:13a|smooth:exp"
+        "BLEU|sentences:3|ci:bootstrap-t-1000|seed:7|nrefs:var|case:mixed|eff:no|tok:13a|smooth:exp"
         f"|version:{sacrebleu.__version__}|numpy:{np.__version__}"
     )
     assert "|nrefs:2|" in corpus_bleu([CAT, CAT], [[CAT, CAT]] * 2).signature

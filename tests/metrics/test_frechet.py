@@ -70,7 +70,7 @@ def test_any_number_of_samples_gives_what_the_matrix_root_gives(n: int, m: int, 
         assert distance(x, y) == pytest.approx(by_matrix_root(x, y), rel=1e-6)
 
 
-@pytest.mark.parametrize("n", [6, 60])
+@pytest.mark.parametrize("n", [9, 60])
 def test_order_and_direction_do_not_matter(n: int) -> None:
     x, y = normal(1, n, 12), 2 * normal(2, n + 1, 12)
     shuffled = np.random.default_rng(0).permutation(x)
@@ -101,7 +101,7 @@ def test_a_shifted_copy_is_as_far_as_the_shift(n: int) -> None:
 def test_equal_samples_leave_the_distance_of_the_means(n: int) -> None:
     x, y = np.full((n, 9), 2.0), np.full((n + 1, 9), 4.0)
     score = frechet_distance(x, y, EXTRACTOR)
-    assert (score.value, score.low, score.high) == (36, 36, 36)
+    assert score.value == 36
     assert distance(x, x) == 0
     spread = normal(1, n, 9)
     expected = ((spread.mean(0) - 2) ** 2).sum() + spread.var(axis=0, ddof=1).sum()
@@ -110,11 +110,11 @@ def test_equal_samples_leave_the_distance_of_the_means(n: int) -> None:
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-9, 1.0, 1e12, 1e29])
 def test_the_distance_is_a_finite_number_of_0_or_more(scale: float) -> None:
-    x = normal(1, 4, 300) * scale
-    for y in (x[::-1], x * (1 + 1e-9), np.repeat(x[:1], 4, axis=0)):
+    x = normal(1, 8, 300) * scale
+    for y in (x[::-1], x * (1 + 1e-9), np.repeat(x[:1], 8, axis=0)):
         score = frechet_distance(x, y, EXTRACTOR)
-        assert score.value >= 0 and np.isfinite([score.value, score.low, score.high]).all()
-        assert score.low <= score.value <= score.high
+        assert 0 <= score.value < np.inf
+        assert np.isnan(score.low) or 0 <= score.low <= score.value <= score.high < np.inf
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.int16])
@@ -164,8 +164,8 @@ def test_the_interval_is_that_of_leaving_out_each_sample() -> None:
     without_y = np.array([distance(x, np.delete(y, i, axis=0)) for i in range(len(y))])
     error = np.sqrt(149 * without_x.var() + 119 * without_y.var())
     score = frechet_distance(x, y, EXTRACTOR)
-    assert score.high - score.value == pytest.approx(1.96 * error, rel=0.03)
-    assert score.value - score.low == pytest.approx(1.96 * error, rel=0.03)
+    assert score.high - score.value == pytest.approx(1.98 * error, rel=0.03)
+    assert score.value - score.low == pytest.approx(1.98 * error, rel=0.03)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_sets_of_equal_features_are_as_far_as_their_means() -> None:
 def test_a_signature_names_the_extractor_and_the_counts() -> None:
     score = frechet_distance(normal(1, 4, 3), normal(2, 5, 3), EXTRACTOR)
     assert score.signature == (
-        f"FID(captioner@0123abcd)|n:4|m:5|d:3|ci:jackknife|numpy:{np.__version__}"
+        f"FID(captioner@0123abcd)|n:4|m:5|d:3|ci:jackknife-t|numpy:{np.__version__}"
     )
     assert score.samples == 4
     assert not score.higher_is_better

@@ -26,18 +26,16 @@ WINDOWS = Windows(8, 4)
 def test_two_passages_by_hand() -> None:
     score = bits_per_byte([8 * math.log(2), 16 * math.log(2)], [4, 4], TEXT)
     assert score.value == pytest.approx(3)
-    # A quarter of the resamples hold the first alone, another the second.
-    assert (score.low, score.high) == pytest.approx((2, 4))
 
 
 def test_long_passages_weigh_more() -> None:
     assert bits_per_byte([math.log(2), 90 * math.log(2)], [1, 9], TEXT).value == pytest.approx(9.1)
 
 
-def test_a_guess_among_all_bytes_costs_8_bits_and_leaves_no_doubt() -> None:
+def test_a_guess_among_all_bytes_costs_8_bits() -> None:
     counts = [10, 200, 3]
     score = bits_per_byte([count * math.log(256) for count in counts], counts, TEXT)
-    assert (score.value, score.low, score.high) == pytest.approx((8, 8, 8))
+    assert score.value == pytest.approx(8)
 
 
 def test_a_model_that_knows_the_text_needs_no_bits() -> None:
@@ -55,7 +53,8 @@ def test_order_and_repetition_do_not_matter() -> None:
 
 
 def test_the_seed_moves_the_interval_alone() -> None:
-    first, second = (bits_per_byte([1, 2, 4, 9, 3], [1, 3, 5, 7, 2], TEXT, seed) for seed in (0, 1))
+    nats, counts = [1, 2, 4, 9, 3] * 2, [1, 3, 5, 7, 2] * 2
+    first, second = (bits_per_byte(nats, counts, TEXT, seed) for seed in (0, 1))
     assert first.value == second.value
     assert (first.low, first.high) != (second.low, second.high)
 
@@ -63,7 +62,7 @@ def test_the_seed_moves_the_interval_alone() -> None:
 def test_a_signature_names_the_text_and_its_size_and_no_tokeniser() -> None:
     score = bits_per_byte([1, 2, 3], [4, 5, 6], TEXT, seed=7)
     assert score.signature == (
-        f"bits_per_byte|text:tales@0123abcd|bytes:15|ci:bootstrap-1000|seed:7|numpy:{np.__version__}"
+        f"bits_per_byte|text:tales@0123abcd|bytes:15|ci:bootstrap-t-1000|seed:7|numpy:{np.__version__}"
     )
     assert score.samples == 3
     assert not score.higher_is_better
@@ -104,25 +103,26 @@ def test_the_windows_are_in_the_signature() -> None:
     )
     assert perplexity([1, 2], [3, 4], TEXT, BPE, windows, seed=7).signature == (
         "perplexity|text:tales@0123abcd|tok:bpe@89abcdef|tokens:7|context:512|stride:256"
-        f"|ci:bootstrap-1000|seed:7|numpy:{np.__version__}"
+        f"|ci:bootstrap-t-1000|seed:7|numpy:{np.__version__}"
     )
 
 
 def test_perplexity_by_hand() -> None:
     score = perplexity([2 * math.log(8), math.log(2)], [2, 2], TEXT, BPE, WINDOWS)
     assert score.value == pytest.approx((8 * 8 * 2) ** (1 / 4))
-    # A quarter of the resamples hold the first alone, another the second.
-    assert (score.low, score.high) == pytest.approx((2**0.5, 8))
+    many = perplexity([2 * math.log(8), math.log(2)] * 8, [2, 2] * 8, TEXT, BPE, WINDOWS)
+    assert many.value == pytest.approx(score.value)
+    assert 1 < many.low < many.value < many.high
     assert not score.higher_is_better
 
 
 def test_a_guess_among_all_tokens_is_as_perplexed_as_there_are_tokens() -> None:
     counts = [10, 200, 3]
     score = perplexity([c * math.log(50) for c in counts], counts, TEXT, BPE, WINDOWS)
-    assert (score.value, score.low, score.high) == pytest.approx((50, 50, 50))
+    assert score.value == pytest.approx(50)
     assert perplexity([0, 0], [1, 1], TEXT, BPE, WINDOWS).value == 1
     broken = perplexity([1e6, 1e6], [1, 1], TEXT, BPE, WINDOWS)
-    assert (broken.value, broken.low, broken.high) == (math.inf, math.inf, math.inf)
+    assert broken.value == math.inf
 
 
 def test_order_and_repetition_of_passages_leave_the_perplexity() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,8 @@ def test_four_queries_by_hand() -> None:
 def test_the_median_rank_by_hand() -> None:
     # The ranks from 1 are 1, 1, 2 and 4.
     score = median_rank(at([0.1, 0.25, 1.3, 0.5]), at(ANGLES), np.eye(4, dtype=bool), MODEL)
-    assert (score.low, score.value, score.high) == (1, 1.5, 4)
+    assert score.value == 1.5
+    assert math.isnan(score.low) and math.isnan(score.high), "of so few samples"
     assert not score.higher_is_better
     assert score.signature == (
         f"median-rank({MODEL})|n:4|candidates:4|ci:order-statistics|numpy:{np.__version__}"
@@ -103,7 +105,7 @@ def test_one_query_and_one_answer_are_enough() -> None:
     alone = at([0.3]), at([1.2]), np.array([[True]]), MODEL
     assert recall(*alone)[1].value == 1
     score = median_rank(*alone)
-    assert (score.low, score.value, score.high) == (1, 1, 1)
+    assert score.value == 1
 
 
 def test_the_median_rank_of_equal_features_is_the_last() -> None:

@@ -31,8 +31,7 @@ def test_pictures_with_nothing_in_common_are_at_distance_one(n: int) -> None:
 def test_equal_pictures_are_at_distance_zero(n: int) -> None:
     same = np.full((n, 4), 0.1)
     score = mean_cosine_distance(same, EXTRACTOR)
-    assert (score.value, score.low, score.high) == pytest.approx((0, 0, 0), abs=1e-12)
-    assert score.value >= 0
+    assert 0 <= score.value == pytest.approx(0, abs=1e-12)
 
 
 def test_order_and_length_do_not_matter() -> None:
@@ -62,7 +61,9 @@ def test_the_interval_of_the_distance_is_that_of_leaving_out_each_picture() -> N
         [mean_cosine_distance(np.delete(rows, i, axis=0), EXTRACTOR).value for i in range(12)]
     )
     score = mean_cosine_distance(rows, EXTRACTOR)
-    assert score.high - score.value == pytest.approx(1.959964 * np.sqrt(11 * without.var()))
+    assert score.high - score.value == pytest.approx(
+        2.200985 * np.sqrt(11 * without.var()), rel=1e-3
+    )
 
 
 def test_too_few_pictures_warn() -> None:
@@ -70,7 +71,7 @@ def test_too_few_pictures_warn() -> None:
     few = mean_cosine_distance(normal(0, 19, 3), EXTRACTOR)
     assert few.warning is not None and few.warning.startswith("19 pictures; give at least 20")
     assert "(captioner@0123abcd)|" in few.signature
-    assert "|n:19|ci:jackknife|" in few.signature
+    assert "|n:19|ci:jackknife-t|" in few.signature
 
 
 @pytest.mark.parametrize(

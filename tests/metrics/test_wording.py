@@ -31,8 +31,6 @@ def test_distinct_by_hand() -> None:
     # second 2 of 3.
     score = distinct(["a b a b", "A  B"])
     assert score.value == pytest.approx(2 / 4)
-    reach = 1.959964 * np.sqrt(np.var([1, 2 / 3]))
-    assert score.high == pytest.approx(0.5 + reach)
     assert distinct(["a b a b", "a b"], n=1).value == pytest.approx(2 / 6)
 
 
@@ -42,12 +40,13 @@ def test_distinct_of_equal_and_of_different_texts() -> None:
 
 
 def test_distinct_leaves_out_each_text() -> None:
-    score = distinct(TEXTS, n=2)
-    without = [distinct(TEXTS[:i] + TEXTS[i + 1 :], n=2).value for i in range(len(TEXTS))]
-    reach = 1.959964 * np.sqrt(np.var(without) * (len(TEXTS) - 1))
-    assert score.high - score.value == pytest.approx(reach)
+    texts = [*TEXTS, "the wolf had a house", "once upon a time a king went to the door"]
+    score = distinct(texts, n=2)
+    without = [distinct(texts[:i] + texts[i + 1 :], n=2).value for i in range(len(texts))]
+    reach = 2.364624 * np.sqrt(np.var(without) * (len(texts) - 1))
+    assert score.value - score.low == pytest.approx(reach, rel=1e-3)
     assert score.signature == (
-        f"distinct-2|texts:6|tok:blanks-lc|ci:jackknife|numpy:{np.__version__}"
+        f"distinct-2|texts:8|tok:blanks-lc|ci:jackknife-t|numpy:{np.__version__}"
     )
 
 
@@ -59,21 +58,20 @@ def test_self_bleu_is_sacrebleus_of_each_text_against_the_others() -> None:
     ]
     score = self_bleu(TEXTS)
     assert score.value == pytest.approx(np.mean(expected))
-    reach = 1.959964 * np.std(expected, ddof=1) / np.sqrt(6)
-    assert score.high - score.value == pytest.approx(reach)
     assert not score.higher_is_better
 
 
 def test_self_bleu_of_equal_and_of_different_texts() -> None:
     score = self_bleu(["once upon a time"] * 4)
-    assert (score.value, score.low, score.high) == pytest.approx((100, 100, 100))
+    assert score.value == pytest.approx(100)
     assert self_bleu(["a b c d", "e f g h"]).value == 0
     assert self_bleu(["", ""]).value == 0
 
 
 def test_order_does_not_matter_and_repetition_does() -> None:
     for metric in (distinct, self_bleu):
-        score, again = metric(TEXTS), metric(TEXTS[::-1])
+        texts = [*TEXTS, "the wolf had a house", "once upon a time a king went to the door"]
+        score, again = metric(texts), metric(texts[::-1])
         assert (again.value, again.low, again.high) == pytest.approx(
             (score.value, score.low, score.high)
         )
@@ -104,7 +102,7 @@ def test_texts_without_an_ngram_are_refused() -> None:
     with pytest.raises(InvalidValue, match="n is True"):
         distinct(TEXTS, n=True)
     lone = distinct(["a b", ""])
-    assert (lone.value, lone.low, lone.high) == (1, 1, 1)
+    assert lone.value == 1
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from pipelines.device import hardware
 from pipelines.hub.sources import Folder, card_entry
+from pipelines.metrics.interval import in_words
 from pipelines.metrics.score import Score
 from pipelines.recipes import results
 from pipelines.recipes.finetune.lesson import Lesson
@@ -96,8 +98,8 @@ def _result(plan: Plan, data_sha256: str, comparison: Comparison) -> EvalResult:
     )
 
 
-def _rounded(value: float) -> float:
-    return float(f"{value:.5g}")
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else float(f"{value:.5g}")
 
 
 def licence_of(base: Path) -> str:
@@ -136,7 +138,7 @@ def _scores(plan: Plan, comparisons: Sequence[Comparison]) -> str:
     for each in comparisons:
         score = each.tuned
         values = f"{each.base.value:.4g}", f"{score.value:.4g}"
-        interval = f"{score.low:.4g} to {score.high:.4g}"
+        interval = in_words(score.low, score.high)
         rows.append((METRICS[each.metric], *values, interval, score.samples))
         notes += [f"- {score.warning}"] if score.warning else []
     notes += [f"- `{each.tuned.signature}`" for each in comparisons]

@@ -139,8 +139,8 @@ class PictureLesson(Lesson):
         variance = float(np.var(losses, ddof=1)) / count
         return Score(
             mean,
-            *interval.normal(mean, variance),
+            *interval.student(mean, variance, count),
             samples=count,
-            signature=f"{name}|data:{self.data_sha256[:16]}|samples:{count}|ci:normal",
+            signature=f"{name}|data:{self.data_sha256[:16]}|samples:{count}|ci:t",
             higher_is_better=False,
         )

@@ -22,7 +22,7 @@ MODES = {record.maker: record for record in TASKS.values()}
 """The task of each subcommand: writer, painter, captioner."""
 
 LEAST_HELD_OUT = 2
-"""Samples: the fewest that give a score with an interval."""
+"""Samples: the fewest that give a score."""
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 _REFERENCE = re.compile(rf"{_NAME}(/{_NAME})?(@[A-Za-z0-9][A-Za-z0-9._/-]{{0,127}})?")
