@@ -20,7 +20,8 @@ from pipelines.events import Progress
 from pipelines.files.imagefolder import DataLimits, DataReport, check_imagefolder
 from pipelines.fine_tuning import jobs
 from pipelines.fine_tuning.jobs import Job
-from pipelines.hub import Snapshot, resolve
+from pipelines.hub import Snapshot, model_cards, resolve
+from pipelines.hub.model_cards import CARD
 from pipelines.runtime.streaming import stream
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
@@ -90,8 +91,7 @@ class FineTuned:
     @property
     def card(self) -> str:
         """Its model card, as Markdown without the front matter."""
-        text = (self.folder / "README.md").read_text(encoding="utf-8")
-        return text.split("---\n", 2)[-1].strip()
+        return model_cards.split((self.folder / CARD).read_text(encoding="utf-8"))[1].strip()
 
     @property
     def samples(self) -> Path | None:

@@ -1,7 +1,7 @@
 """Reads model cards: the front matter, and the held-out scores that it claims.
 
-A card is a stranger's file, so the one reader of its YAML is bounded in length, merges nothing
-and looks at a bounded number of entries: by aliases a short card can unfold to gigabytes. The
+A card is a stranger's file, so the one reader of its YAML is bounded in length, merges no keys
+and looks at a bounded number of entries: with aliases a short card can unfold to gigabytes. The
 form of ``model-index`` is that of the Hub's documentation on model cards; ``base_value`` among a
 metric's arguments is what the recipe ``finetune`` adds, measured on the same samples.
 """
@@ -35,10 +35,16 @@ class Claim:
         return score if self.base is None else f"{score} (its base {self.base:.4g})"
 
 
+def split(text: str) -> tuple[str, str]:
+    """The front matter between the first two lines of ``---``, and the Markdown below it."""
+    text = text.replace("\r\n", "\n")
+    front, end, body = text.removeprefix("---\n").partition("\n---\n")
+    return (front, body) if text.startswith("---\n") and end else ("", text)
+
+
 def front_matter(text: str) -> dict[str, Any]:
-    """The YAML between the first two lines of ``---``; empty where it cannot be read."""
-    start = text[:_LONGEST_FRONT].replace("\r\n", "\n")
-    return _parsed(start.split("\n---\n", 1)[0]) if start.startswith("---\n") else {}
+    """The front matter's entries; empty where it is missing, broken or longer than 64 KiB."""
+    return _parsed(split(text[:_LONGEST_FRONT])[0])
 
 
 @lru_cache(maxsize=64)

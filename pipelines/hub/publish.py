@@ -87,7 +87,7 @@ def check_folder(folder: Path) -> None:
             )
     if not any(path.suffix == ".safetensors" for path in files):
         raise InvalidValue("The folder has no safetensors weights. Save the model as safetensors.")
-    if not (folder / CARD).is_file() or not _text(folder / CARD).startswith("---\n"):
+    if not (folder / CARD).is_file() or not model_cards.front_matter(_text(folder / CARD)):
         raise InvalidValue(
             f"The folder has no {CARD} that begins with front matter (---). Add a model card that "
             "names base and licence."

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import EvalResult, ModelCardData
 
+from pipelines.hub import model_cards
 from pipelines.hub.model_cards import Claim, claims
 
 HUGE = "0x" + "f" * 300
@@ -98,3 +99,19 @@ def test_a_claim_is_read_from_a_plain_card(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_card_claims_nothing(tmp_path: Path) -> None:
     assert claims(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "front", "body"),
+    [
+        ("---\na: b\n---\n\n# T\n\n---\nrule\n", "a: b", "\n# T\n\n---\nrule\n"),
+        ("---\r\na: b ---\r\n---\r\n# T\r\n", "a: b ---", "# T\n"),
+        ("---\na: b\n", "", "---\na: b\n"),
+        ("# T\n---\na: b\n---\n", "", "# T\n---\na: b\n---\n"),
+    ],
+    ids=["a rule in the text", "Windows", "no end", "not at the top"],
+)
+def test_front_matter_and_text_are_split_at_whole_lines_of_dashes(
+    text: str, front: str, body: str
+) -> None:
+    assert model_cards.split(text) == (front, body)
