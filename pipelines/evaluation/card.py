@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from pipelines.datasets.samples import DataSet
 from pipelines.errors import InvalidValue
+from pipelines.evaluation import findings
 from pipelines.evaluation.request import (
     EvaluationRequest,
     Generation,
@@ -97,6 +98,10 @@ def _comparison(comparison: Comparison) -> Card:
         "model": comparison.model,
         "is_shown": None if difference is None else difference.is_shown,
         "why_not": comparison.why_not,
+        "is_identical": comparison.is_identical,
+        "better_in": comparison.better_in,
+        "worse_in": comparison.worse_in,
+        "size": findings.size(comparison),
         **({} if difference is None else asdict(difference)),
     }
 

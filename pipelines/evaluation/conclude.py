@@ -88,25 +88,49 @@ def _comparisons(
     base = models[0]
     tested: dict[tuple[str, str], paired.Difference] = {}
     reasons: dict[tuple[str, str], str] = {}
+    identical: set[tuple[str, str]] = set()
     for model in models[1:]:
         for metric in request.metrics:
             report(Progress(f"Comparing {model.name} in {METRICS[metric].label}", 1.0))
+            key = metric, model.name
+            if _made(metric, model) == _made(metric, base):
+                reasons[key] = f"the same outputs on all {len(model.outputs.samples)} samples"
+                identical.add(key)
+                continue
             outcome = _why_not(metric, model, base) or METRICS[metric].difference(
                 model.outputs, base.outputs
             )
             if isinstance(outcome, str):
-                reasons[metric, model.name] = outcome
+                reasons[key] = outcome
             else:
-                tested[metric, model.name] = outcome
+                tested[key] = outcome
     differences: Mapping[Any, paired.Difference] = paired.corrected(tested)
     return tuple(
         Comparison(
             metric, model.name, differences.get((metric, model.name)),
-            reasons.get((metric, model.name), ""),
+            reasons.get((metric, model.name), ""), (metric, model.name) in identical,
+            *_better_and_worse(metric, model, base),
         )
         for model in models[1:]
         for metric in request.metrics
     )  # fmt: skip
+
+
+def _made(metric: str, model: ModelResult) -> list[tuple[Any, ...]]:
+    """What a model made that the metric reads, times left out."""
+    outputs = model.outputs.by_generator[METRICS[metric].reads]
+    return [(each.text, each.picture, each.facts) for each in outputs]
+
+
+def _better_and_worse(
+    metric: str, model: ModelResult, base: ModelResult
+) -> tuple[int, int] | tuple[None, None]:
+    """In how many samples a model is better than the first, and in how many worse."""
+    if metric not in model.values or metric not in base.values:
+        return None, None
+    change = np.array(model.values[metric]) - np.array(base.values[metric])
+    more, less = int((change > 0).sum()), int((change < 0).sum())
+    return (more, less) if METRICS[metric].higher_is_better else (less, more)
 
 
 def _why_not(metric: str, *models: ModelResult) -> str | None:

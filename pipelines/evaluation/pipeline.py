@@ -8,6 +8,7 @@ result says which differences the samples show and which they do not.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ from pipelines.evaluation.result import (
     ModelResult,
     PartialScores,
     costs_of,
+    files_of,
     shown_generator,
 )
 from pipelines.evaluation.scores import METRICS, needs_of
@@ -45,6 +47,9 @@ from pipelines.tasks import TASKS
 
 ALONE = 4
 """So many of the drawn samples are computed one by one; their times are the latencies."""
+TWIN_SEED = 2**31 - 1
+"""Between the seeds of one model under two names, whose outputs then differ by chance alone. On a
+CPU torch reads the lower 32 bits of a seed."""
 _LEAST_PAUSE_SECONDS = 2.0
 """Between partial scores; longer where they take long, so that they cost a tenth at most."""
 
@@ -56,6 +61,7 @@ class _Todo:
     name: str
     snapshot: Snapshot
     generator: OutputGenerator
+    seed: int
     cost_key: str
     keys: tuple[str, ...]
 
@@ -149,12 +155,14 @@ def _planned(
     studio: Studio, request: EvaluationRequest, samples: Sequence[Sample], order: Sequence[int]
 ) -> Generator[Progress, None, list[_Todo]]:
     """Every model's work. All models are resolved before the first is loaded."""
-    todos = []
+    todos, met = [], Counter[object]()
     for name in request.models:
         snapshot = yield from _resolved(studio, name, request)
+        seed = request.seed + TWIN_SEED * met[files_of(snapshot)]
+        met[files_of(snapshot)] += 1
         for reads in dict.fromkeys(METRICS[metric].reads for metric in request.metrics):
             generator = GENERATORS[reads]
-            todos.append(_todo(studio, request, samples, order, name, snapshot, generator))
+            todos.append(_todo(studio, request, samples, order, name, snapshot, generator, seed))
     return todos
 
 
@@ -177,7 +185,7 @@ def _commits(todo: _Todo) -> list[str]:
 
 def _todo(
     studio: Studio, request: EvaluationRequest, samples: Sequence[Sample], order: Sequence[int],
-    name: str, snapshot: Snapshot, generator: OutputGenerator,
+    name: str, snapshot: Snapshot, generator: OutputGenerator, seed: int,
 ) -> _Todo:  # fmt: skip
     """A batch rounds in its own way, so an output is saved under the batch that it came in."""
     model = {
@@ -187,13 +195,13 @@ def _todo(
         "device": _device(studio),
         "versions": versions(),
     }
-    shared = {**model, "data": request.data.sha256, "seed": request.seed}
+    shared = {**model, "data": request.data.sha256, "seed": seed}
     parts = [{**shared, "sample": sample.index} for sample in samples]
     for places in _batches(order, generator.batch_size):
         for place in places:
             parts[place]["batch"] = [samples[each].index for each in places]
     keys = [key_of(each) for each in parts]
-    return _Todo(name, snapshot, generator, key_of(model), tuple(keys))
+    return _Todo(name, snapshot, generator, seed, key_of(model), tuple(keys))
 
 
 def _device(studio: Studio) -> dict[str, str]:
@@ -276,7 +284,7 @@ def _work(
     with PeakMemory(state.studio.device.kind) as peak:
         for places in missing:
             report()
-            outputs = _made(todo.generator, run, state, places)
+            outputs = _made(todo, run, state, places)
             finished = {todo.keys[p]: output for p, output in zip(places, outputs, strict=True)}
             # The cost first: where a sample is, there is a cost.
             state.store.save_cost(todo.cost_key, RunCost(loaded.lease.load_seconds, peak.bytes))
@@ -300,11 +308,10 @@ def _batches(order: Sequence[int], batch_size: int) -> list[Sequence[int]]:
     return alone + [order[at : at + batch_size] for at in range(ALONE, len(order), batch_size)]
 
 
-def _made(
-    generator: OutputGenerator, run: Run, state: _State, places: Sequence[int]
-) -> list[Output]:
+def _made(todo: _Todo, run: Run, state: _State, places: Sequence[int]) -> list[Output]:
+    generator = todo.generator
     samples = [state.samples[place] for place in places]
-    seeds = [state.request.seed + sample.index for sample in samples]
+    seeds = [todo.seed + sample.index for sample in samples]
     outputs = None
     if places[0] not in state.order[:ALONE]:
         outputs = generator.several(run, samples, seeds)

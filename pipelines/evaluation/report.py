@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelines.datasets.samples import plain_name
 from pipelines.errors import InvalidValue, abbreviated
-from pipelines.evaluation import contact_sheet, link, plots
+from pipelines.evaluation import contact_sheet, findings, link, plots
 from pipelines.evaluation.card import Card, card
 from pipelines.evaluation.result import EvaluationResult
 from pipelines.evaluation.setup import setup_of
@@ -55,8 +55,8 @@ HOW_TO_READ_DIFFERENCES = (
     "Differences are against the first model, on the same samples. Both tests, a studentised "
     "bootstrap and approximate randomisation, have to show one: shown means that the larger "
     "p-value is below 0.05 after Holm's correction over all rows; anything else is no difference "
-    "shown, which is not the same as none."
-)
+    "shown, which is not the same as none. "
+) + findings.RULE
 _SHEETS = {
     "captions": "The pictures, in the order of the rows.",
     "pictures": "What was painted: a row for each sample and a column for each model, in the order "

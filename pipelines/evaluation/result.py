@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.datasets.samples import Sample
-from pipelines.errors import listed
+from pipelines.evaluation import findings
 from pipelines.evaluation.outputs import Outputs
 from pipelines.evaluation.request import EvaluationRequest
-from pipelines.evaluation.scores import METRICS
 from pipelines.evaluation.store import Output, RunCost
 from pipelines.events import Progress
 from pipelines.hub import Snapshot
@@ -77,12 +76,19 @@ class ModelResult:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One metric of one model against the first. Without a test ``why_not`` tells the reason."""
+    """One metric of one model against the first. Without a test ``why_not`` tells the reason.
+
+    ``is_identical``: what the metric reads is the same for both, so there is nothing to test.
+    ``better_in`` and ``worse_in`` count samples, where the metric has a value for each.
+    """
 
     metric: str
     model: str
     difference: Difference | None
     why_not: str = ""
+    is_identical: bool = False
+    better_in: int | None = None
+    worse_in: int | None = None
 
 
 @dataclass(frozen=True)
@@ -125,30 +131,18 @@ class EvaluationResult:
         lines = []
         for model in self.models[1:]:
             found = [self.comparison(metric, model.name) for metric in self.request.metrics]
-            tested = [each for each in found if each.difference is not None]
-            shown = [each for each in tested if each.difference and each.difference.is_shown]
-            parts = [_sentence(each) for each in shown]
-            quiet = [METRICS[each.metric].label for each in tested if each not in shown]
-            if quiet:
-                parts.append(f"no difference shown in {listed(quiet)}")
-            if not tested:
-                parts.append("no difference was tested")
-            lines.append(f"{model.name} against {base}: {'; '.join(parts)}.")
+            check = ", an A/A check of one model under two names" if self.is_twin(model) else ""
+            lines.append(f"{model.name} against {base}{check}: {findings.verdict(found)}.")
         return "\n".join(lines)
 
-
-def _sentence(comparison: Comparison) -> str:
-    difference, metric = comparison.difference, METRICS[comparison.metric]
-    assert difference is not None
-    is_better = (difference.difference > 0) == metric.higher_is_better
-    return (
-        f"{'better' if is_better else 'worse'} in {metric.label} by "
-        f"{abs(difference.difference):.3g} ({_p(difference.corrected_p)})"
-    )
+    def is_twin(self, model: ModelResult) -> bool:
+        """Whether it is the first model again, under another name."""
+        return files_of(model.snapshot) == files_of(self.models[0].snapshot)
 
 
-def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
+def files_of(snapshot: Snapshot) -> tuple[object, ...]:
+    """What a model is, whatever it is called: its commit, and its adapters' commits and weights."""
+    return snapshot.commit, *((each.commit, each.weight) for each in snapshot.adapters)
 
 
 def shown_generator(names: Iterable[str]) -> str:

@@ -30,9 +30,10 @@ def score_table(card: Card) -> Table:
 
 
 def comparison_table(card: Card) -> Table:
-    """A row for each model but the first, and metric: difference, p-values and what they show."""
+    """A row for each model but the first, and metric: difference, p-values, how large it is or one
+    had to be, and what is shown."""
     headers = ["model", "metric", "difference", "95% interval", "p (bootstrap)",
-               "p (randomisation)", "p (Holm)", "shown"]  # fmt: skip
+               "p (randomisation)", "p (Holm)", "size", "shown"]  # fmt: skip
     return headers, [_comparison(card, each) for each in card["comparisons"]]
 
 
@@ -92,7 +93,11 @@ def _comparison(card: Card, found: dict[str, Any]) -> list[str]:
     metric = card["metrics"][found["metric"]]
     head = [found["model"], metric["label"]]
     if found["is_shown"] is None:
-        return [*head, "–", "–", "–", "–", "–", f"not tested: {found['why_not']}"]
+        # Cards of earlier versions know nothing of identical outputs.
+        reason = (
+            found["why_not"] if found.get("is_identical") else f"not tested: {found['why_not']}"
+        )
+        return [*head, *["–"] * 6, reason]
     verdict = NOT_SHOWN
     if found["is_shown"]:
         is_better = (found["difference"] > 0) == metric["higher_is_better"]
@@ -102,6 +107,7 @@ def _comparison(card: Card, found: dict[str, Any]) -> list[str]:
         f"{found['difference']:+.4g}",
         in_words(found["low"], found["high"]),
         *(figure(found[name], 2) for name in ("bootstrap_p", "randomisation_p", "corrected_p")),
+        found.get("size") or "–",
         verdict,
     ]
 
