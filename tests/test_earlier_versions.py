@@ -125,10 +125,8 @@ def has_reason(replayed: Replayed) -> bool:
     """Whether the replay names a cause: other files of a model, versions, hardware, or another
     method of intervals, which is in a score's signature."""
     changed = [line.text for line in replayed.lines if not line.is_equal]
-    return any(
-        t.startswith(("version of ", "device ")) or "files were" in t or ": signature of " in t
-        for t in changed
-    )
+    causes = ("version of ", "device ", "model commit")
+    return any(t.startswith(causes) or "files were" in t or ": signature of " in t for t in changed)
 
 
 # Receipts

@@ -7,7 +7,12 @@ from typing import Any, cast
 
 from pipelines.hub import Adapter
 from pipelines.image_captioning.families import FAMILIES
-from pipelines.image_captioning.pipeline import Captioner, CaptionRequest
+from pipelines.image_captioning.pipeline import (
+    Captioner,
+    CaptionRequest,
+    guards,
+    with_own_values,
+)
 from pipelines.image_captioning.search import FEWEST_BEAMS
 from pipelines.runtime.adapters import Wait, applied
 
@@ -35,7 +40,7 @@ def caption_batch(
 
     from pipelines.runtime.sampling import processors
 
-    first, model = requests[0], captioner.model
+    first, model = with_own_values(captioner, requests[0]), captioner.model
     chain = LogitsProcessorList([_waiting(wait)])
     options = {"num_beams": FEWEST_BEAMS, "early_stopping": True}
     if first.method == "sampling":
@@ -56,6 +61,7 @@ def caption_batch(
             max_new_tokens=first.max_new_tokens,
             logits_processor=chain,
             **options,
+            **guards(first),
         )
     texts = captioner.tokenizer.batch_decode(tokens, skip_special_tokens=True)
     return [text.strip() for text in texts]

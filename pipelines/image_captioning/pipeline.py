@@ -33,6 +33,12 @@ from pipelines.validation import Choice, Number, Rule, Seed, Text, Unchecked, Wh
 if TYPE_CHECKING:
     from pipelines.recipes.captioner.model import Familiarity
 
+FOREIGN = (
+    "I know emoji scenes only, and this picture looks like none: the caption is a guess. "
+    "Try a picture from the Paint tab, or another model."
+)
+"""Said of a picture from outside of a model's world."""
+
 METHODS = ("beams", "sampling")
 
 
@@ -54,7 +60,9 @@ class CaptionRequest:
     """What to describe. ``temperature`` and ``seed`` count for sampling alone.
 
     ``prompt`` is a question, an instruction or the beginning of the caption, for models
-    that take one; captions hold what the model adds to it.
+    that take one; captions hold what the model adds to it. So many tokens in a row as
+    ``no_repeat_ngram_size`` come once in a caption (0: off), and logits of tokens that came are
+    divided by ``repetition_penalty`` (1: off); None takes the model's own generation config.
     ``picture_sha256`` is set in receipts, which name the picture and do not hold it.
     """
 
@@ -68,6 +76,8 @@ class CaptionRequest:
     max_new_tokens: Annotated[int, Whole(1, "caption_tokens")] = 32
     seed: Annotated[int | None, Seed()] = None
     prompt: Annotated[str, Text("prompt_characters")] = ""
+    no_repeat_ngram_size: Annotated[int | None, Whole(0, 10, or_own=True)] = None
+    repetition_penalty: Annotated[float | None, Number(0.1, 10.0, or_own=True)] = None
     picture_sha256: Annotated[str | None, Unchecked()] = None
 
 
@@ -76,7 +86,11 @@ Request = CaptionRequest
 
 @dataclass(frozen=True)
 class CaptionResult:
-    """Captions, likeliest first, and what there is to know about the run."""
+    """Captions, likeliest first; facts and remarks on the run.
+
+    ``is_foreign`` says that the picture is of another world than the model's, and its captions
+    are guesses; the first of ``notes`` says the same.
+    """
 
     captions: list[Caption]
     seed: int
@@ -86,6 +100,7 @@ class CaptionResult:
     new_tokens: int
     notes: list[str]
     receipt: dict[str, Any]
+    is_foreign: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,12 +147,28 @@ def generate(studio: Studio, request: CaptionRequest) -> Generator[Progress, Non
     with loaded.lease:
         captioner: Captioner = loaded.model
         _check_prompt(request, captioner)
+        request = with_own_values(captioner, request)
         seed = fresh_seed() if request.seed is None else request.seed
         adapters = loaded.snapshot.adapters
         described = yield from stream(
             lambda emit: _describe(captioner, adapters, request, seed, emit)
         )
         return _result(studio, loaded, request, seed, described)
+
+
+def with_own_values(captioner: Captioner, request: CaptionRequest) -> CaptionRequest:
+    """The request with the model's own guards against repetition where it names none."""
+    own, size = captioner.decoder.generation_config, request.no_repeat_ngram_size
+    penalty = request.repetition_penalty
+    return replace(
+        request,
+        no_repeat_ngram_size=_first(size, own.no_repeat_ngram_size, 0),
+        repetition_penalty=_first(penalty, own.repetition_penalty, 1.0),
+    )
+
+
+def _first(*values: Any) -> Any:
+    return next(value for value in values if value is not None)
 
 
 def load_captioner(snapshot: Snapshot, device: Device) -> Captioner:
@@ -199,8 +230,9 @@ def _describe(
     assert request.picture is not None  # ``checked`` refuses a request without one
     model = captioner.model
     search = Search(
-        request.method, request.count, request.temperature, request.max_new_tokens, seed
-    )
+        request.method, request.count, request.temperature, request.max_new_tokens, seed,
+        guards(request),
+    )  # fmt: skip
     with applied(model, adapters, lambda: emit(None)), torch.inference_mode():
         began = time.perf_counter()
         clock = TokenClock(emit, request.max_new_tokens)
@@ -214,6 +246,14 @@ def _describe(
         is_foreign = _is_foreign(prepared, captioner.familiarity)
         seconds = time.perf_counter() - began
     return _Described(captions, clock.tokens, seconds, clock.first_token_seconds, is_foreign)
+
+
+def guards(request: CaptionRequest) -> dict[str, Any]:
+    """What keeps captions from repeating themselves, as ``generate`` takes it."""
+    return {
+        "no_repeat_ngram_size": request.no_repeat_ngram_size,
+        "repetition_penalty": request.repetition_penalty,
+    }
 
 
 def _check_length(request: CaptionRequest, captioner: Captioner, prepared: Prepared) -> None:
@@ -252,10 +292,7 @@ def _result(
 ) -> CaptionResult:
     notes = [*loaded.snapshot.notes]
     if described.is_foreign:
-        notes.append(
-            "This picture looks like nothing of this model's world of emoji scenes; "
-            "its words are guesses. Try a picture from the Paint tab, or another model."
-        )
+        notes.insert(0, FOREIGN)
     timings = {
         "load": loaded.lease.load_seconds,
         "first_token": described.first_token_seconds,
@@ -273,6 +310,7 @@ def _result(
         receipt=make_receipt(
             "describe", loaded.snapshot, request, seed, studio.device, timings, hash_text(texts)
         ),
+        is_foreign=described.is_foreign,
     )
 
 

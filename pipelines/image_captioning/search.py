@@ -8,7 +8,8 @@ caption is read twice.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipelines.events import Progress
@@ -33,13 +34,17 @@ class Caption:
 
 @dataclass(frozen=True)
 class Search:
-    """How to look for captions. ``temperature`` and ``seed`` count for sampling alone."""
+    """How to look for captions. ``temperature`` and ``seed`` count for sampling alone.
+
+    ``guards`` are the arguments of ``generate`` against repetition.
+    """
 
     method: str
     count: int
     temperature: float
     max_new_tokens: int
     seed: int
+    guards: Mapping[str, Any] = field(default_factory=dict)
 
 
 class TokenClock:
@@ -98,6 +103,7 @@ def _generate(model: Any, prepared: Prepared, search: Search, clock: TokenClock)
     return model.generate(
         **arguments,
         **options,
+        **search.guards,
         do_sample=False,
         temperature=None,
         top_p=None,

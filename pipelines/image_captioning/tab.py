@@ -17,8 +17,11 @@ from pipelines.image_captioning.pipeline import METHODS, CaptionRequest, Caption
 from pipelines.page import ui
 from pipelines.runtime.studio import Studio
 from pipelines.settings import ROOT, Limits
+from pipelines.validation import OWN
 
 _DEFAULT = CaptionRequest(model="")
+_CAPTIONS, _GUESSES = "Captions", "What it guesses"
+"""What the captions are folded under; guesses at a foreign picture are folded away."""
 Updates = Iterator[tuple[Any, ...]]
 
 
@@ -33,10 +36,12 @@ class _Given(NamedTuple):
     max_new_tokens: gr.Slider
     seed: gr.Number
     prompt: gr.Textbox
+    no_repeat_ngram_size: gr.Slider
+    repetition_penalty: gr.Number
 
 
 class _Shown(NamedTuple):
-    """What a run writes, in the order of the endpoint's outputs."""
+    """What a run writes, in the order of the endpoint's outputs, and the fold of the captions."""
 
     best: gr.Textbox
     status: gr.HTML
@@ -44,6 +49,7 @@ class _Shown(NamedTuple):
     table: gr.Dataframe
     summary: gr.Markdown
     receipt: gr.JSON
+    fold: gr.Accordion
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ def _build_given(studio: Studio) -> tuple[_Given, _Buttons]:
 
 
 def _build_settings(limits: Limits) -> tuple[Any, ...]:
-    """From ``method`` to ``prompt``; the prompt is drawn first, for it is asked for most."""
+    """From ``method`` on; the prompt is drawn first, for it is asked for most."""
     prompt = ui.textbox(
         value="", label="Question or instruction", lines=2, elem_id="describe-prompt",
         info="For models that take one; empty: a caption",
@@ -113,31 +119,47 @@ def _build_settings(limits: Limits) -> tuple[Any, ...]:
         ui.setting(_DEFAULT, "max_new_tokens", limits, step=1, label="New tokens"),
         ui.seed_box(),
         prompt,
+        ui.setting(
+            _DEFAULT, "no_repeat_ngram_size", limits, value=OWN, step=1,
+            label="No-repeat n-gram size",
+            info="No so many tokens in a row twice; 0: off, -1: the model's own",
+        ),
+        ui.number(
+            value=OWN, label="Repetition penalty",
+            info="Above 1 a token that came is less likely; 1: off, -1: the model's own",
+            elem_classes="field-repetition_penalty",
+        ),
     )  # fmt: skip
 
 
 def _build_shown(status: gr.HTML) -> _Shown:
-    return _Shown(
-        gr.Textbox(
+    notes = ui.notes_box()
+    with gr.Accordion(_CAPTIONS, open=True, elem_id="describe-captions") as fold:
+        best = gr.Textbox(
             label="Caption", lines=2, interactive=False, buttons=["copy"], elem_id="caption"
-        ),
-        status,
-        ui.notes_box(),
-        gr.Dataframe(
+        )
+        table = gr.Dataframe(
             headers=["caption", "probability", "per token"], datatype="str", interactive=False,
             label="All captions", wrap=True, column_widths=["56%", "24%", "20%"],
             elem_id="captions",
-        ),
+        )  # fmt: skip
+    return _Shown(
+        best,
+        status,
+        notes,
+        table,
         gr.Markdown(label="Facts", elem_classes="facts", elem_id="describe-facts"),
         ui.receipt_box(elem_id="describe-receipt"),
-    )  # fmt: skip
+        fold,
+    )
 
 
 def _handler(studio: Studio) -> Callable[..., Updates]:
     @ui.shows_errors
     def run(
         model: str, picture: str, method: str, count: int, temperature: float,
-        max_new_tokens: int, seed: int, prompt: str = "",
+        max_new_tokens: int, seed: int, prompt: str = "", no_repeat_ngram_size: int = OWN,
+        repetition_penalty: float = OWN,
     ) -> Updates:  # fmt: skip
         """Describes a picture; gives the best caption, all with their scores, and the receipt.
 
@@ -150,6 +172,10 @@ def _handler(studio: Studio) -> Callable[..., Updates]:
             max_new_tokens: a caption's length at most.
             seed: for sampling; -1 for a random one.
             prompt: a question or instruction, for models that take one; else empty.
+            no_repeat_ngram_size: no so many tokens in a row come twice; 0 for off, -1 for the
+                model's own.
+            repetition_penalty: from 0.1 to 10; above 1 a token that came is less likely, 1 for
+                off, -1 for the model's own.
         """
         if not picture:
             raise InvalidValue(
@@ -158,7 +184,7 @@ def _handler(studio: Studio) -> Callable[..., Updates]:
         yield _update(Progress("Opening the picture"))
         request = CaptionRequest(
             model, open_picture(Path(picture), studio.settings.limits), method, count,
-            temperature, max_new_tokens, seed, prompt,
+            temperature, max_new_tokens, seed, prompt, no_repeat_ngram_size, repetition_penalty,
         )  # fmt: skip
         with closing(with_result(generate(studio, request))) as events:
             yield from map(_update, events)
@@ -169,7 +195,7 @@ def _handler(studio: Studio) -> Callable[..., Updates]:
 def _update(item: Progress | CaptionResult) -> tuple[Any, ...]:
     """What an event or the result changes on the page, in the order of ``_Shown``."""
     if isinstance(item, Progress):
-        return gr.skip(), ui.progress_bar(item), ui.notes_text([]), gr.skip(), "", None
+        return gr.skip(), ui.progress_bar(item), ui.notes_text([]), gr.skip(), "", None, gr.skip()
     return (
         item.captions[0].text,
         ui.done("Done"),
@@ -177,6 +203,7 @@ def _update(item: Progress | CaptionResult) -> tuple[Any, ...]:
         rows(item),
         _facts(item),
         item.receipt,
+        gr.Accordion(_GUESSES if item.is_foreign else _CAPTIONS, open=not item.is_foreign),
     )
 
 

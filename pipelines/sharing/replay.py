@@ -165,12 +165,17 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[Line]:
     """What two receipts say of model, machine, request and, in the last line, of the output.
 
     Timings do not count, nor how the model was named: its reference and commit do, and those of
-    its adapters. A field that requests did not have yet had what is its default now.
+    its adapters. A field that requests did not have yet had what is its default now, and where
+    that is None, what the model gives.
     """
     old = {"model": {}, "device": {}, "versions": {}, "request": {}, **old}
     models = [{"adapters": [], **receipt["model"]} for receipt in (old, new)]
     known = receipt_fields(TASKS[new["task"]].pipeline.Request)
-    defaults = {f.name: f.default for f in known if f.name in new["request"]}
+    defaults = {
+        f.name: new["request"][f.name] if f.default is None else f.default
+        for f in known
+        if f.name in new["request"]
+    }
     requests = [{**defaults, **receipt["request"], "model": "as named"} for receipt in (old, new)]
     return [
         *_each("model", *models),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from pipelines.image_captioning.pipeline import CaptionRequest, generate
+from pipelines.image_captioning.pipeline import CaptionRequest, CaptionResult, generate
 from pipelines.runtime.studio import Studio
 from pipelines.settings import ROOT, Settings
 from tests.running import finished
@@ -31,8 +31,8 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Studio:
 
 def is_foreign(studio: Studio, picture: Image.Image) -> bool:
     request = CaptionRequest("emoji-captioner", picture, count=1, max_new_tokens=1)
-    notes = finished(generate, studio, request).notes
-    return any("looks like nothing of this model's world" in note for note in notes)
+    result: CaptionResult = finished(generate, studio, request)
+    return result.is_foreign
 
 
 def plain(colour: str) -> Image.Image:

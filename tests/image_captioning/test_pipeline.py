@@ -15,9 +15,11 @@ from PIL import Image
 
 from pipelines.errors import InvalidValue, LoadFailed, ModelUnavailable, WrongTask
 from pipelines.events import Progress, with_result
+from pipelines.image_captioning.batch import caption_batch
 from pipelines.image_captioning.pipeline import CaptionRequest, CaptionResult, generate
+from pipelines.recipes.captioner.model import NO_REPEAT
 from pipelines.runtime.studio import Studio
-from pipelines.settings import Settings
+from pipelines.settings import ROOT, Settings
 from tests import tiny_models
 from tests.image_captioning.tiny_families import make_caption_lora
 from tests.running import Calls, finished, finished_together, loaded
@@ -165,16 +167,83 @@ def test_more_tokens_than_the_model_has_places_for_are_refused(studio: Studio, m
     assert describe(studio, method=method, max_new_tokens=39).new_tokens == 39
 
 
+# Against repetition
+
+
+def longest_repeat(text: str) -> int:
+    """How many tokens in a row come twice, at most."""
+    words = text.split()
+
+    def repeats(size: int) -> bool:
+        grams = [tuple(words[i : i + size]) for i in range(len(words) - size + 1)]
+        return len(set(grams)) < len(grams)
+
+    return max((size for size in range(1, len(words)) if repeats(size)), default=0)
+
+
+@pytest.mark.parametrize("method", ["beams", "sampling"])
+def test_a_caption_does_not_run_in_circles(studio: Studio, method: str) -> None:
+    """The tiny captioner has learned nothing: it repeats itself like one that is lost."""
+    describe(studio)
+    with loaded(studio) as captioner:
+        captioner.model.generation_config.eos_token_id = None  # no caption ends by itself
+    run = replace(REQUEST, method=method, temperature=0.3, max_new_tokens=30, count=3)
+    free = texts(describe(studio, run, no_repeat_ngram_size=0))
+    guarded = texts(describe(studio, run, no_repeat_ngram_size=2))
+    assert max(map(longest_repeat, free)) >= 3
+    assert max(map(longest_repeat, guarded)) < 2
+    penalised = texts(describe(studio, run, no_repeat_ngram_size=0, repetition_penalty=5.0))
+    assert penalised != free
+
+
+def test_guards_that_are_left_to_the_model_are_its_own_and_stand_in_the_receipt(
+    studio: Studio,
+) -> None:
+    describe(studio)
+    with loaded(studio) as captioner:
+        own = captioner.model.generation_config
+        own.no_repeat_ngram_size, own.repetition_penalty = None, None
+    request = describe(studio).receipt["request"]
+    assert (request["no_repeat_ngram_size"], request["repetition_penalty"]) == (0, 1.0)
+    plain = texts(describe(studio, max_new_tokens=20))
+    own.no_repeat_ngram_size, own.repetition_penalty = 1, 1.3
+    request = describe(studio).receipt["request"]
+    assert (request["no_repeat_ngram_size"], request["repetition_penalty"]) == (1, 1.3)
+    assert texts(describe(studio, max_new_tokens=20)) != plain
+    off = replace(REQUEST, no_repeat_ngram_size=0, repetition_penalty=1.0)
+    assert texts(describe(studio, off, max_new_tokens=20)) == plain
+
+
+def test_a_batch_has_the_guards_of_its_requests(studio: Studio) -> None:
+    requests = [replace(REQUEST, no_repeat_ngram_size=1, max_new_tokens=20, count=1)] * 2
+    describe(studio)
+    with loaded(studio) as captioner:
+        captioner.model.generation_config.no_repeat_ngram_size = 0
+        found = caption_batch(captioner, requests, lambda: None, ())
+    assert found == texts(describe(studio, requests[0])) * 2
+    assert longest_repeat(found[0]) == 0
+
+
+def test_the_embedded_captioner_does_not_run_in_circles_where_it_is_lost() -> None:
+    """A photograph was "big a big big a big big" to it."""
+    config = json.loads((ROOT / "assets/models/emoji-captioner/generation_config.json").read_text())
+    assert config["no_repeat_ngram_size"] == NO_REPEAT == 4
+
+
 # What is told of a picture
 
 
 def test_a_picture_from_outside_of_the_models_world_is_told(studio: Studio) -> None:
-    (note,) = describe(studio, picture=RAMP).notes
-    assert "looks like nothing of this model's world" in note
+    result = describe(studio, picture=RAMP)
+    assert result.is_foreign
+    (note,) = result.notes
+    assert note.startswith("I know emoji scenes only")
+    assert result.captions
 
 
 def test_a_picture_of_its_world_needs_no_note(studio: Studio) -> None:
-    assert describe(studio, picture=WHITE).notes == []
+    result = describe(studio, picture=WHITE)
+    assert (result.is_foreign, result.notes) == (False, [])
 
 
 def test_a_model_that_tells_nothing_of_its_world_gives_no_note(
@@ -272,6 +341,8 @@ BAD_FIELDS: list[tuple[str, list[Any]]] = [
     ("max_new_tokens", [0, -1, 10_000, True, None, "20", 5.5, math.nan]),
     ("prompt", [None, 7, True, math.nan, ["what"], "a" * 20_001]),
     ("seed", [-2, 2**63, True, "7", 0.5, math.nan]),
+    ("no_repeat_ngram_size", [-2, 11, True, "3", 0.5, math.nan]),
+    ("repetition_penalty", [-2, 0, 0.05, 10.1, True, "1", math.nan, math.inf]),
 ]
 
 

@@ -34,6 +34,9 @@ IMAGE_EDGE = 128
 LONGEST_CAPTION = 40
 """In tokens, including begin and end."""
 
+NO_REPEAT = 4
+"""Tokens in a row that a caption has once: of what it does not know it else says "big a big"."""
+
 _STANDS_OUT, _ONE_COLOUR = 40, 24
 """Differences in a channel of 0 to 255: an object differs from the background by more than
 the first; what differs by less than the second counts as one colour, also if compressed."""
@@ -89,7 +92,9 @@ def build(
     special["decoder_start_token_id"] = tokenizer.bos_token_id
     for name, value in special.items():
         setattr(model.config, name, value)
-    model.generation_config = GenerationConfig(**special, max_length=LONGEST_CAPTION)
+    model.generation_config = GenerationConfig(
+        **special, max_length=LONGEST_CAPTION, no_repeat_ngram_size=NO_REPEAT
+    )
     return model
 
 
