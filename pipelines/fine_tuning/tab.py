@@ -307,15 +307,22 @@ def _ending(view: _View, tuned: FineTuned) -> dict[Any, Any]:
 
 
 def _frame(curves: dict[str, list[tuple[int, float]]]) -> Any:
-    """A table for the plot, or None: an empty one would turn its axes into categories for good."""
+    """A table for the plot, or None: an empty one would turn its axes into categories for good.
+
+    A curve without a point yet has a row without a value: the plot gives colours to the
+    curves of its first table alone.
+    """
     import pandas  # type: ignore[import-untyped]
 
+    points = {label: curves.get(name, []) for name, label in _SHOWN_CURVES.items()}
+    if not any(points.values()):
+        return None
     rows = [
         (step, value, label)
-        for name, label in _SHOWN_CURVES.items()
-        for step, value in curves.get(name, [])
+        for label, known in points.items()
+        for step, value in known or [(0, float("nan"))]
     ]
-    return pandas.DataFrame(rows, columns=["step", "loss", "measured on"]) if rows else None
+    return pandas.DataFrame(rows, columns=["step", "loss", "measured on"])
 
 
 def _stop_all(settings: Settings) -> None:
