@@ -147,8 +147,8 @@ def _build_form(settings: Settings) -> tuple[_Form, gr.Textbox, gr.Button, gr.Bu
 def _build_view() -> tuple[_View, gr.Button]:
     status = ui.status_line()
     curve = gr.LinePlot(
-        x="step", y="loss", color="measured on", label="Loss", height=260, elem_id="tune-curve",
-        color_map=_COLOURS,
+        x="step", y="loss", color="measured on", label="Loss", show_label=False, height=260,
+        color_map=_COLOURS, elem_id="tune-curve",
     )  # fmt: skip
     text = gr.Textbox(
         label="The base, then the fine-tune", lines=10, max_lines=24, interactive=False,
