@@ -7,6 +7,7 @@ python -m pipelines.recipes.diffusion.train --minutes 60
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,15 +35,14 @@ from pipelines.recipes.emoji_scenes.data import (
     EDGE,
     Scene,
     World,
-    add_world_option,
-    arrange,
+    drawn_at_random,
+    parse,
     plain_caption,
     scene_words,
-    world_named,
 )
 from pipelines.recipes.emoji_scenes.oracle import background_colour
 from pipelines.recipes.extractor import Extractor, load_extractor
-from pipelines.recipes.muon import MuonWithAdamW
+from pipelines.recipes.muon import muon_or_adamw
 from pipelines.recipes.vae.train import held_out_error
 
 COVERED_WEIGHT = 4.0
@@ -56,6 +56,8 @@ FULL_LENGTH = 0.25
 others are padded to their longest, about 14: a fifth faster. So padding loses its meaning."""
 PAINTED, PAINTED_AT_THE_END = 32, 96
 """Held-out scenes that are painted for scores."""
+OUTER_LAYERS = ("unet.conv_in", "unet.conv_out")
+"""Left to AdamW: they read the latents and write the velocity."""
 _HELD_OUT_SEED = 5
 
 
@@ -118,8 +120,7 @@ def held_out_scores(
     scores = {"held_out_loss": held_out_loss(painter, pipeline.tokenizer, latents)}
     if extractor is not None:
         rng = np.random.default_rng(_HELD_OUT_SEED)
-        scenes = [world.sample(rng, held_out=True) for _ in pictures]
-        drawn = [world.draw(scene, arrange(scene, rng)) for scene in scenes]
+        drawn = [each for _, each in drawn_at_random(world, len(pictures), rng, held_out=True)]
         ours, real = extractor.features(pictures), extractor.features(drawn)
         scores["held_out_kid"] = kernel_distance(ours, real, extractor.name).value
     return scores
@@ -147,24 +148,6 @@ def starting_painter(options: command_line.Options, tokenizer: PreTrainedTokeniz
     return painter
 
 
-def build_optimizer(
-    painter: torch.nn.Module, learning_rate: float, weight_decay: float
-) -> training.Optimizer:
-    """Muon for the inner layers, AdamW for those that read the latents and write the velocity.
-
-    AdamW for all where bf16 is only emulated: there Muon is slow.
-    """
-    if training.precision() == "no":
-        return training.adamw(painter, learning_rate, weight_decay)
-    layers = [
-        layer
-        for name, layer in painter.named_modules()
-        if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d)
-        and name not in ("unet.conv_in", "unet.conv_out")
-    ]
-    return MuonWithAdamW(painter, layers, learning_rate, weight_decay)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command_line.parser(__doc__ or "", "diffusion", "emoji-painter", 32, 7e-4)
     parser.add_argument(
@@ -180,14 +163,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=1500,
         help="steps that first train the text encoder alone; none with --init-from",
     )
-    add_world_option(parser)
-    parsed, options = command_line.parse(parser, arguments)
-
-    world = world_named(parsed.world, options.smoke)
+    parsed, options, world = parse(parser, arguments)
     tokenizer = build_tokenizer(scene_words(world))
     vae = AutoencoderKL.from_pretrained(parsed.vae, dtype=torch.float32).eval()
     painter = starting_painter(options, tokenizer)
-    run = training.Run(options, painter, optimizer=build_optimizer)
+    run = training.Run(options, painter, optimizer=partial(muon_or_adamw, keep=OUTER_LAYERS))
     vae.to(run.device)
 
     if run.step == 0 and options.init_from is None:
