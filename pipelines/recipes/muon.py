@@ -81,9 +81,9 @@ class MuonWithAdamW:
 
 
 def muon_or_adamw(
-    model: nn.Module, learning_rate: float, weight_decay: float, keep: Collection[str]
+    model: nn.Module, learning_rate: float, weight_decay: float, for_adamw: Collection[str]
 ) -> training.Optimizer:
-    """Muon for linear layers and convolutions but those named in ``keep``, AdamW for the rest.
+    """Muon for linear layers and convolutions but those in ``for_adamw``, AdamW for the rest.
 
     AdamW for all where bf16 is only emulated: there Muon is slow.
     """
@@ -92,7 +92,7 @@ def muon_or_adamw(
     layers = [
         layer
         for name, layer in model.named_modules()
-        if isinstance(layer, nn.Linear | nn.Conv2d) and name not in keep
+        if isinstance(layer, nn.Linear | nn.Conv2d) and name not in for_adamw
     ]
     return MuonWithAdamW(model, layers, learning_rate, weight_decay)
 

@@ -35,7 +35,7 @@ class Lesson(nn.Module):
     """The captioner with two auxiliary heads, which are not saved.
 
     Through the decoder alone the encoder learns only once the decoder attends to it; the
-    heads give every cell a loss at once. One names the emoji that covers the cell, the other
+    heads give every cell a loss of its own. One names the emoji that covers the cell, the other
     says whether that emoji is alone, left, above and so on: names can be learned without
     places, and then the places in captions are guesses.
     """

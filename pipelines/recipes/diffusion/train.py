@@ -167,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tokenizer = build_tokenizer(scene_words(world))
     vae = AutoencoderKL.from_pretrained(parsed.vae, dtype=torch.float32).eval()
     painter = starting_painter(options, tokenizer)
-    run = training.Run(options, painter, optimizer=partial(muon_or_adamw, keep=OUTER_LAYERS))
+    run = training.Run(options, painter, optimizer=partial(muon_or_adamw, for_adamw=OUTER_LAYERS))
     vae.to(run.device)
 
     if run.step == 0 and options.init_from is None:
@@ -183,15 +183,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     held_out = encode_scenes(vae, world, min(count, 128), seed=2, cache=None, held_out=True)
     painted, painted_at_the_end = (4, 8) if options.smoke else (PAINTED, PAINTED_AT_THE_END)
-    asked = held_out_scenes(world, painted_at_the_end)
-    captions = [plain_caption(scene) for scene in asked]
+    to_paint = held_out_scenes(world, painted_at_the_end)
+    captions = [plain_caption(scene) for scene in to_paint]
     scheduler, extractor = build_scheduler(), load_extractor(EDGE)
     sheet = options.run_dir / "samples.png"
 
     def step(rng: np.random.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        shown = pick(scenes, windows, run.progress, rng)
-        size = options.batch_size * scenes.edge // shown.edge
-        latents, covered, captions = shown.batch(rng, size)
+        chosen = pick(scenes, windows, run.progress, rng)
+        size = options.batch_size * scenes.edge // chosen.edge
+        latents, covered, captions = chosen.batch(rng, size)
         padding = "max_length" if rng.random() < FULL_LENGTH else "longest"
         ids = tokenize(tokenizer, captions, padding).to(run.device)
         timesteps = spread_timesteps(size, LATE).to(run.device)
@@ -217,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pictures = paint(saved, captions)
     run.log(**held_out_scores(saved, held_out, world, pictures[:painted], extractor))
     colours = [background_colour(np.asarray(picture)) for picture in pictures]
-    is_right = [colour == scene.colour for colour, scene in zip(colours, asked, strict=True)]
+    is_right = [colour == scene.colour for colour, scene in zip(colours, to_paint, strict=True)]
     error = held_out_error(saved.vae, world)
     run.log(colour_right=float(np.mean(is_right)), autoencoder_error=error)
     results.keep_log(options)

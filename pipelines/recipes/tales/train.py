@@ -160,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options, LlamaForCausalLM, lambda: build(tokenizer, width, layers)
     )
     run = training.Run(
-        options, model, weight_decay=0.1, optimizer=partial(muon_or_adamw, keep=["lm_head"])
+        options, model, weight_decay=0.1, optimizer=partial(muon_or_adamw, for_adamw=["lm_head"])
     )
     rng = np.random.default_rng(HELD_OUT_SEED)
     held_out = to(batch(tokenizer, rng, options.batch_size, LONG, held_out=True), run.device)
