@@ -6,6 +6,7 @@ python -m pipelines.recipes.diffusion.train --minutes 60
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -148,7 +149,23 @@ def starting_painter(options: command_line.Options, tokenizer: PreTrainedTokeniz
     return painter
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def encoded_data(
+    options: command_line.Options, count: int, vae: AutoencoderKL, world: World
+) -> tuple[LatentScenes, list[LatentScenes], LatentScenes]:
+    """Scenes, windows of each kind, and held-out scenes; the first two cached for the run."""
+    folder = options.run_dir
+    scenes = encode_scenes(vae, world, count, seed=1, cache=folder / "latents.safetensors")
+    windows = [
+        encode_windows(vae, world, kind, count, seed=3, cache=folder / f"windows{i}.safetensors")
+        for i, kind in enumerate(WINDOWS)
+    ]
+    held_out = encode_scenes(vae, world, min(count, 128), seed=2, cache=None, held_out=True)
+    return scenes, windows, held_out
+
+
+def parse_options(
+    arguments: Sequence[str] | None,
+) -> tuple[argparse.Namespace, command_line.Options, World]:
     parser = command_line.parser(__doc__ or "", "diffusion", "emoji-painter", 32, 7e-4)
     parser.add_argument(
         "--vae",
@@ -163,7 +180,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=1500,
         help="steps that first train the text encoder alone; none with --init-from",
     )
-    parsed, options, world = parse(parser, arguments)
+    return parse(parser, arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parsed, options, world = parse_options(arguments)
     tokenizer = build_tokenizer(scene_words(world))
     vae = AutoencoderKL.from_pretrained(parsed.vae, dtype=torch.float32).eval()
     painter = starting_painter(options, tokenizer)
@@ -176,12 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run.averaged.module.load_state_dict(painter.state_dict())
         run.log(words_right=learned)
     count = 16 if options.smoke else parsed.scenes
-    scenes = encode_scenes(vae, world, count, 1, options.run_dir / "latents.safetensors")
-    windows = [
-        encode_windows(vae, world, kind, count, 3, options.run_dir / f"windows{i}.safetensors")
-        for i, kind in enumerate(WINDOWS)
-    ]
-    held_out = encode_scenes(vae, world, min(count, 128), seed=2, cache=None, held_out=True)
+    scenes, windows, held_out = encoded_data(options, count, vae, world)
     painted, painted_at_the_end = (4, 8) if options.smoke else (PAINTED, PAINTED_AT_THE_END)
     to_paint = held_out_scenes(world, painted_at_the_end)
     captions = [plain_caption(scene) for scene in to_paint]
