@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerFast
 
 from pipelines.metrics.kernel import kernel_distance
 from pipelines.recipes import command_line, results, training
-from pipelines.recipes.diffusion.checkpoint import assemble, fit_preview, paint, sample_sheet, save
+from pipelines.recipes.diffusion.checkpoint import assemble, paint, sample_sheet, save
 from pipelines.recipes.diffusion.data import WINDOWS, LatentScenes, encode_scenes, encode_windows
 from pipelines.recipes.diffusion.model import (
     Painter,
@@ -31,6 +31,7 @@ from pipelines.recipes.diffusion.model import (
     denoising_errors,
     spread_timesteps,
 )
+from pipelines.recipes.diffusion.preview import SCENES, fit_preview
 from pipelines.recipes.diffusion.words import teach_words
 from pipelines.recipes.emoji_scenes.data import (
     EDGE,
@@ -228,7 +229,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run.train(step, evaluate, 1000)
 
     pipeline = assemble(run.average, vae, tokenizer)
-    saved = save(pipeline, world, fit_preview(vae, scenes), options.output).to(run.device)
+    saved = save(pipeline, world, fit_preview(vae, scenes.latents[:SCENES]), options.output).to(
+        run.device
+    )
     sample_sheet(saved, sheet, 2 if options.smoke else 20)
     pictures = paint(saved, captions)
     run.log(**held_out_scores(saved, held_out, world, pictures[:painted], extractor))
