@@ -30,7 +30,8 @@ class Standing:
     ``key`` is its contender's, ``model`` its label.
 
     ``better_than`` and ``worse_than`` name the models whose intervals lie wholly below and
-    wholly above, of those that it met, if only by way of others.
+    wholly above, of those that it met, if only by way of others. ``not_met`` names the
+    other rated ones.
     """
 
     key: str
@@ -42,6 +43,7 @@ class Standing:
     all_bad: int
     better_than: tuple[str, ...]
     worse_than: tuple[str, ...]
+    not_met: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -53,12 +55,16 @@ class Standing:
             for word, names in (("better", self.better_than), ("worse", self.worse_than))
             if names
         ]
-        return "; ".join(parts) or NO_DIFFERENCE
+        parts = parts or [NO_DIFFERENCE]
+        if self.not_met:
+            parts.append(f"has not met {', '.join(self.not_met)}")
+        return "; ".join(parts)
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """The standings of one task, best first, and how many votes were what.
+    """The standings of one task, group after group of models that votes connect, the best of each
+    first, and how many votes were what.
 
     ``warning`` says which ratings rest on a prior; ``signature`` how they were made.
     """
@@ -80,10 +86,10 @@ def leaderboard(ballots: Sequence[Ballot], task: str) -> Leaderboard:
     ratings = {} if found is None else {rating.name: rating for rating in found.ratings}
     keys = {name: key for key, name in names.items()}
     order = [*ratings, *(name for name in keys if name not in ratings)]
-    tally, groups = _tally(ballots), _groups(pairs)
+    tally = _tally(ballots)
     outcomes = Counter(ballot.choice for ballot in ballots)
     return Leaderboard(
-        tuple(_standing(name, keys[name], ratings, groups, tally) for name in order),
+        tuple(_standing(name, keys[name], ratings, tally) for name in order),
         votes=len(ballots),
         ties=outcomes[TIE],
         all_bad=outcomes[ALL_BAD],
@@ -133,26 +139,17 @@ def _tally(ballots: Iterable[Ballot]) -> Counter[tuple[str, str]]:
     return tally
 
 
-def _groups(pairs: Iterable[Vote]) -> dict[str, set[str]]:
-    """For each name all those that votes connect it with; between groups is but the prior."""
-    groups: dict[str, set[str]] = {}
-    for first, second in {(pair.first, pair.second) for pair in pairs}:
-        joined = groups.get(first, {first}) | groups.get(second, {second})
-        groups |= dict.fromkeys(joined, joined)
-    return groups
-
-
 def _standing(
     name: str,
     key: str,
     ratings: Mapping[str, Rating],
-    groups: Mapping[str, set[str]],
     tally: Counter[tuple[str, str]],
 ) -> Standing:
     own = ratings.get(name)
-    better, worse = [], []
+    better, worse, apart = [], [], []
     if own is not None and _is_compared(own):
-        met = [rating for rating in ratings.values() if rating.name in groups[name]]
+        apart = [rating.name for rating in ratings.values() if rating.group != own.group]
+        met = [rating for rating in ratings.values() if rating.group == own.group]
         compared = [rating for rating in met if _is_compared(rating)]
         better = [rating.name for rating in compared if rating.high < own.low]
         worse = [rating.name for rating in compared if rating.low > own.high]
@@ -166,4 +163,5 @@ def _standing(
         all_bad=tally[key, ALL_BAD],
         better_than=tuple(better),
         worse_than=tuple(worse),
+        not_met=tuple(apart),
     )

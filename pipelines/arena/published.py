@@ -32,7 +32,8 @@ from pipelines.tasks import TASKS
 MARKDOWN, LOG, FIGURE = "card.md", "votes.jsonl", "ratings.png"
 _HOW_TO_READ = (
     "Bradley-Terry by maximum likelihood with ties as in Davidson (1970); 1000 points are the "
-    "mean, and 400 more win ten times as often as they lose. Intervals are of 95%. A model is "
+    "mean, and 400 more win ten times as often as they lose. Intervals are of 95%, by profile "
+    "likelihood; models that no votes connect are rated apart. A model is "
     f"called better only where intervals of at least {FEWEST_PAIRS} votes each do not meet. "
     "Voters saw outputs in random places and no names."
 )
@@ -79,7 +80,12 @@ def write(found: Card, folder: Path) -> list[Path]:
 def index_of(found: Card, name: str) -> str:
     """The ``model-index`` section of a rated model: its points, which mean nothing alone."""
     rating = next(model["rating"] for model in found["models"] if model["name"] == name)
-    others = [model["name"] for model in found["models"] if model["name"] != name]
+    others = [
+        model["name"]
+        for model in found["models"]
+        if model["name"] != name
+        and (model["rating"] or rating).get("group", 0) == rating.get("group", 0)
+    ]
     label = (
         f"Bradley-Terry rating beside {', '.join(others)}, 95% interval {rating['low']:.0f} to "
         f"{rating['high']:.0f}, n = {rating['wins'] + rating['losses'] + rating['ties']}"

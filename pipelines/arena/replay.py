@@ -60,9 +60,11 @@ def read_votes(path: Path) -> list[Ballot]:
 @damage_in_words()
 def _lines(old: Card, new: Card, own: Sequence[Ballot]) -> tuple[Line, ...]:
     causes = [_votes(old["log"], new["log"], own, ballots_of(new)), *same_machine(old, new)]
-    method = [compared(name, old[name], new[name]) for name in ("signature", "warning")]
+    about = "signature"
+    causes.append(compared(about, old[about], new[about], "signature of the ratings"))
+    warning = compared("warning", old["warning"], new["warning"])
     unexplained = "The same votes give other ratings: the card's ratings were changed."
-    return explained(causes, [*_ratings(old, new), *method], unexplained)
+    return explained(causes, [*_ratings(old, new), warning], unexplained)
 
 
 def _votes(

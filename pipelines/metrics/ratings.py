@@ -4,12 +4,13 @@ Ties have a probability of their own (Davidson, 1970, JASA 65:317): with strengt
 and a tie strength t of 0 or more, the first wins with a/Z, the second with b/Z, and they tie
 with t√(ab)/Z. Half a win to each, the other custom, has no such probability to draw votes
 from. In the logarithms the likelihood is concave, so there is one answer, whatever the order
-of votes. Intervals are of a parametric bootstrap: each pair's votes are drawn again from the
-fitted model, so that a perfect record is not taken for a certainty. A vote that both are bad
-says nothing of which is better and is counted apart.
+of votes. Intervals are of the profile likelihood (Venzon and Moolgavkar, 1988, Applied Statistics
+37:87): all ratings that the likelihood-ratio test does not refuse, so that a perfect record has
+room on both sides. A vote that both are bad says nothing of which is better and is counted apart.
 
-Perfect wins and models that never met have no finite answer. A prior gives one: each model
-also won and lost ``prior / 2`` games against one imaginary model. Its strength is shown.
+Perfect wins have no finite answer. A prior gives one: each model also won and lost ``prior / 2``
+games against one imaginary model. Its strength is shown. Models that votes do not connect, not even
+by way of others, are rated apart: nothing is known of their distance.
 """
 
 from __future__ import annotations
@@ -23,10 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.errors import InvalidValue, abbreviated
-from pipelines.validation import MAX_SEED, choice, number, whole_number
+from pipelines.validation import choice, number
 
 OUTCOMES = ("first", "second", "tie", "both bad")
-RESAMPLES = 1000
 PRIOR = 0.5
 CENTRE = 1000.0
 PER_NAT = 400 / np.log(10)
@@ -34,6 +34,12 @@ PER_NAT = 400 / np.log(10)
 _STEPS = 200
 _LONGEST_STEP = 2.0
 _TOLERANCE = 1e-7
+_ROUGH_TOLERANCE = 1e-4
+"""Where strengths are held far from the best ones; rounding allows no more there."""
+_FARTHEST = 20.0
+"""Of an interval's end from the estimate, in nats; beyond it nothing can be computed."""
+_REACH = 1.959964
+"""The square root of the 95% quantile of chi-square with one degree of freedom."""
 
 Array = npt.NDArray[np.float64]
 
@@ -49,7 +55,8 @@ class Vote:
 
 @dataclass(frozen=True)
 class Rating:
-    """A model's place: points around 1000, the 95% interval, and what was voted."""
+    """A model's place: points around 1000, the 95% interval, and what was voted. Only ratings of
+    one ``group`` may be compared; the one of the most votes is group 0."""
 
     name: str
     points: float
@@ -59,6 +66,7 @@ class Rating:
     losses: int
     ties: int
     both_bad: int
+    group: int = 0
 
     @property
     def votes(self) -> int:
@@ -67,8 +75,9 @@ class Rating:
 
 @dataclass(frozen=True)
 class Ratings:
-    """All models, the best first. ``tie_strength`` is Davidson's: 0 without ties, 1 if
-    equals tie as often as the first wins. ``warning`` says which places the prior made."""
+    """All models, group after group and the best first. ``tie_strength`` is Davidson's: 0 without
+    ties, 1 if equals tie as often as the first wins. ``warning`` says which places the prior made
+    and which models have not met."""
 
     ratings: tuple[Rating, ...]
     tie_strength: float
@@ -79,8 +88,9 @@ class Ratings:
     warning: str | None = None
 
 
-def bradley_terry(votes: Sequence[Vote], prior: float = PRIOR, seed: int = 0) -> Ratings:
-    """The ratings that make the votes most probable; their mean is 1000 points.
+def bradley_terry(votes: Sequence[Vote], prior: float = PRIOR) -> Ratings:
+    """The ratings that make the votes most probable; their mean is 1000 points in each group of
+    models that votes connect.
 
     Which of two was first, and the order of the votes, do not matter.
 
@@ -89,58 +99,61 @@ def bradley_terry(votes: Sequence[Vote], prior: float = PRIOR, seed: int = 0) ->
         prior: games of each model against the imaginary one, half of them won, from 0.001
             to 100; the less, the less it draws ratings together, and the further a perfect
             record leads.
-        seed: of the intervals' resampling, from 0 to 2^63 - 1.
 
     Raises:
         InvalidValue: no votes, one of a model against itself, or an unknown outcome.
     """
     prior = number("prior", prior, 0.001, 100)
-    seed = whole_number("seed", seed, 0, MAX_SEED)
     names, cells, bad = _counted(votes)
     pairs = np.array(list(combinations(range(len(names)), 2)))
-    fitted = _fitted(cells[None], pairs, prior)
-    drawn = _resampled(cells, fitted, pairs, seed)
-    resampled = _points(_fitted(drawn, pairs, prior))
-    low, high = np.quantile(resampled, (0.025, 0.975), axis=0)
-    points_of = zip(_points(fitted)[0].tolist(), low.tolist(), high.tolist(), strict=True)
+    groups = _groups(names, votes)
+    game = _Games(cells, pairs, prior)
+    fitted = game.fitted()
+    points = CENTRE + PER_NAT * game.profile(fitted, _contrasts(groups))
+    ends: list[tuple[float, float, float]] = [(low, at, high) for low, at, high in points.tolist()]
     ratings = [
-        _rating(name, *points, cells[pairs[:, 0] == i], cells[pairs[:, 1] == i], bad[name])
-        for i, (name, points) in enumerate(zip(names, points_of, strict=True))
-    ]
+        _rating(
+            name, *ends[i], cells[pairs[:, 0] == i], cells[pairs[:, 1] == i], bad[name],
+            groups[i],
+        )
+        for i, name in enumerate(names)
+    ]  # fmt: skip
     total, ties = int(cells.sum()), int(cells[:, 2].sum())
     return Ratings(
-        tuple(sorted(ratings, key=lambda rating: (-rating.points, rating.name))),
-        tie_strength=float(np.exp(fitted[0, -1])) if ties else 0.0,
+        tuple(sorted(ratings, key=lambda rating: (rating.group, -rating.points, rating.name))),
+        tie_strength=float(np.exp(fitted[-1])) if ties else 0.0,
         votes=total,
         both_bad=sum(bad.values()) // 2,
         prior=prior,
         signature=(
             f"Bradley-Terry|ties:davidson|prior:{prior:g}|models:{len(names)}|votes:{total}"
-            f"|ci:bootstrap-{RESAMPLES}|seed:{seed}|numpy:{np.__version__}"
+            f"|ci:profile-likelihood|numpy:{np.__version__}"
         ),
-        warning=_warning(names, cells, pairs, prior),
+        warning=_warning(names, cells, pairs, groups, prior),
     )
 
 
 def _rating(
     name: str,
-    points: float,
     low: float,
+    points: float,
     high: float,
     as_one: npt.NDArray[np.int64],
     as_other: npt.NDArray[np.int64],
     both_bad: int,
+    group: int,
 ) -> Rating:
     """From a model's pairs of which it is the one, and those of which it is the other."""
     return Rating(
         name,
         points,
-        min(low, points),
-        max(high, points),
+        low,
+        high,
         wins=int(as_one[:, 0].sum() + as_other[:, 1].sum()),
         losses=int(as_one[:, 1].sum() + as_other[:, 0].sum()),
         ties=int(as_one[:, 2].sum() + as_other[:, 2].sum()),
         both_bad=both_bad,
+        group=group,
     )
 
 
@@ -176,55 +189,111 @@ def _counted(votes: Sequence[Vote]) -> tuple[list[str], npt.NDArray[np.int64], C
     return names, cells, bad
 
 
-def _resampled(
-    cells: npt.NDArray[np.int64], fitted: Array, pairs: npt.NDArray[np.int64], seed: int
-) -> npt.NDArray[np.int64]:
-    """As many votes of each pair again, from the fitted model: ``(RESAMPLES, pairs, 3)``."""
-    features = _features(pairs, fitted.shape[1] - 1)[: len(pairs)]
-    chances = _chances(fitted, features, np.array([cells[:, 2].any()]))[0]
-    size = RESAMPLES, len(pairs)
-    return np.random.default_rng(seed).multinomial(cells.sum(axis=1), chances, size)
+def _groups(names: Sequence[str], votes: Sequence[Vote]) -> list[int]:
+    """Of each model the number of the group that votes connect it with; of most votes first."""
+    joined = {name: frozenset((name,)) for name in names}
+    for first, second in {(vote.first, vote.second) for vote in votes}:
+        both = joined[first] | joined[second]
+        joined |= dict.fromkeys(both, both)
+    counted = Counter(joined[vote.first] for vote in votes)
+    order = sorted(counted, key=lambda group: (-counted[group], min(group)))
+    return [order.index(joined[name]) for name in names]
 
 
-def _fitted(cells: npt.NDArray[np.int64], pairs: npt.NDArray[np.int64], prior: float) -> Array:
-    """Log strengths, then the log tie strength, ``(R, models + 1)``, of ``(R, pairs, 3)`` votes,
-    by Newton's method.
+def _contrasts(groups: Sequence[int]) -> Array:
+    """What takes log strengths to their distances from the mean of their group:
+    ``(models, models)``."""
+    is_same = np.equal.outer(groups, groups)
+    return np.asarray(np.eye(len(groups)) - is_same / is_same.sum(axis=1, keepdims=True))
 
-    The gradient is the observed less the expected features, the Hessian less their
-    covariance, as in every exponential family.
+
+class _Games:
+    """All games, imaginary ones too, and how probable strengths make what came of them.
+
+    Strengths are logarithms, ``(..., models + 1)``; the last is that of ties.
     """
-    models = int(pairs.max()) + 1
-    features = _features(pairs, models)
-    imaginary = np.broadcast_to([prior / 2, prior / 2, 0.0], (len(cells), models, 3))
-    counts = np.concatenate([cells, imaginary], axis=1)
-    played = counts.sum(axis=-1)
-    has_ties = np.asarray(cells[..., 2].any(axis=1))
-    flat = features.reshape(-1, models + 1)
-    square = models + 1, models + 1
-    outer = (flat[:, :, None] * flat[:, None, :]).reshape(len(flat), -1)
-    found = np.zeros((len(cells), models + 1))
-    for _ in range(_STEPS):
-        chances = _chances(found, features, has_ties)
-        expected = played[..., None] * chances
-        gradient = (counts - expected).reshape(len(cells), -1) @ flat
-        mean = np.matmul(chances.transpose(1, 0, 2), features).transpose(1, 2, 0)
-        squares = (expected.reshape(len(cells), -1) @ outer).reshape(mean.shape[0], *square)
-        curvature = squares - (mean * played[:, None]) @ mean.transpose(0, 2, 1)
-        curvature[~has_ties, -1, -1] = 1.0  # without ties their strength is 0
-        step = np.linalg.solve(curvature, gradient[..., None])[..., 0]
-        longest = np.abs(step).max(axis=1, keepdims=True)
-        found += step * np.minimum(1, _LONGEST_STEP / np.maximum(longest, _LONGEST_STEP))
-        if longest.max() < _TOLERANCE:
-            break
-    return found
 
+    def __init__(self, cells: npt.NDArray[np.int64], pairs: npt.NDArray[np.int64], prior: float):
+        models = int(pairs.max()) + 1
+        imaginary = np.broadcast_to([prior / 2, prior / 2, 0.0], (models, 3))
+        self._counts = np.concatenate([cells, imaginary])
+        self._played = self._counts.sum(axis=1)
+        self._features = _features(pairs, models)
+        self._flat = self._features.reshape(-1, models + 1)
+        self._has_ties = bool(cells[:, 2].any())
 
-def _chances(found: Array, features: Array, has_ties: npt.NDArray[np.bool_]) -> Array:
-    """Of the three outcomes of every game: ``(R, games, 3)``."""
-    weights = np.exp(found @ features.reshape(-1, features.shape[-1]).T)
-    weights = weights.reshape(len(found), -1, 3)
-    weights[..., 2] *= has_ties[:, None]
-    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
+    def fitted(self) -> Array:
+        """The most probable strengths, by Newton's method."""
+        return np.asarray(self._climbed(np.zeros((1, self._flat.shape[1])), None, None)[0])
+
+    def profile(self, fitted: Array, contrasts: Array) -> Array:
+        """Each contrast of the strengths with the ends of its interval: ``(models, 3)``.
+
+        An end is where the best strengths with that contrast are ``_REACH`` away, as the root of
+        twice the difference in log likelihood measures; it is looked for by proportion, for that
+        root is nearly linear in the distance.
+
+        Args:
+            contrasts: of the models, ``(models, models)``.
+        """
+        models = len(contrasts)
+        best = contrasts @ fitted[:-1]
+        rows = np.concatenate([np.tile(contrasts, (2, 1)), np.zeros((2 * models, 1))], axis=1)
+        way = np.repeat([-1.0, 1.0], models)
+        curvature = self._slopes(fitted[None])[1][0]
+        errors = np.sqrt(np.einsum("ij,jk,ik->i", rows, np.linalg.inv(curvature), rows))
+        reach = np.minimum(_REACH * errors, _FARTHEST)
+        found = np.tile(fitted, (2 * models, 1))
+        height = self._log_likelihood(fitted[None])
+        for _ in range(_STEPS):
+            found = self._climbed(found, rows, np.tile(best, 2) + way * reach)
+            away = np.sqrt(np.maximum(2 * (height - self._log_likelihood(found)), 1e-12))
+            nearer = np.minimum(reach * np.clip(_REACH / away, 0.5, 2.0), _FARTHEST)
+            if np.abs(nearer - reach).max() < _ROUGH_TOLERANCE:
+                break
+            reach = nearer
+        return np.column_stack([best - reach[:models], best, best + reach[models:]])
+
+    def _climbed(self, found: Array, rows: Array | None, wanted: Array | None) -> Array:
+        """The most probable strengths, ``(R, models + 1)``; where there are ``rows`` among those
+        of which ``rows @ strengths`` are ``wanted``."""
+        for _ in range(_STEPS):
+            gradient, curvature = self._slopes(found)
+            step = np.linalg.solve(curvature, gradient[..., None])[..., 0]
+            if rows is not None:
+                held = np.linalg.solve(curvature, rows[..., None])[..., 0]
+                missing = wanted - (rows * (found + step)).sum(axis=1)
+                step += held * (missing / (rows * held).sum(axis=1))[:, None]
+            longest = np.abs(step).max(axis=1, keepdims=True)
+            found = found + step * np.minimum(1, _LONGEST_STEP / np.maximum(longest, _LONGEST_STEP))
+            if longest.max() < (_TOLERANCE if rows is None else _ROUGH_TOLERANCE):
+                break
+        return found
+
+    def _slopes(self, found: Array) -> tuple[Array, Array]:
+        """The gradient is the observed less the expected features, the Hessian less their
+        covariance, as in every exponential family: ``(R, m)`` and ``(R, m, m)``."""
+        chances = self._chances(found)
+        expected = self._played[:, None] * chances
+        gradient = (self._counts - expected).reshape(len(found), -1) @ self._flat
+        mean = np.einsum("rgo,gom->rgm", chances, self._features)
+        squares = np.einsum("rgo,gom,gon->rmn", expected, self._features, self._features,
+                            optimize=True)  # fmt: skip
+        curvature = squares - np.einsum("rgm,g,rgn->rmn", mean, self._played, mean, optimize=True)
+        if not self._has_ties:
+            curvature[:, -1, -1] = 1.0  # without ties their strength is 0
+        return np.asarray(gradient), np.asarray(curvature)
+
+    def _log_likelihood(self, found: Array) -> Array:
+        with np.errstate(divide="ignore"):
+            logs = np.log(self._chances(found))
+        return np.asarray((self._counts * np.where(self._counts > 0, logs, 0)).sum(axis=(1, 2)))
+
+    def _chances(self, found: Array) -> Array:
+        """Of the three outcomes of every game: ``(R, games, 3)``."""
+        weights = np.exp(found @ self._flat.T).reshape(len(found), -1, 3)
+        weights[..., 2] *= self._has_ties
+        return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
 
 
 def _features(pairs: npt.NDArray[np.int64], models: int) -> Array:
@@ -243,37 +312,54 @@ def _features(pairs: npt.NDArray[np.int64], models: int) -> Array:
     return features
 
 
-def _points(found: Array) -> Array:
-    """Points ``(R, models)`` with mean 1000."""
-    strengths = found[:, :-1]
-    centred = strengths - strengths.mean(axis=1, keepdims=True)
-    return np.asarray(CENTRE + PER_NAT * centred)
-
-
 def _warning(
     names: Sequence[str],
     cells: npt.NDArray[np.int64],
     pairs: npt.NDArray[np.int64],
+    groups: Sequence[int],
     prior: float,
 ) -> str | None:
-    """Says so if the models fall into groups of which one never lost to the other."""
-    wins_over: dict[int, set[int]] = {i: set() for i in range(len(names))}
+    """Says which models have not met, and, of those that have, of which one never lost."""
+    parts = []
+    if max(groups) > 0:
+        told = [
+            ", ".join(name for name, own in zip(names, groups, strict=True) if own == group)
+            for group in range(max(groups) + 1)
+        ]
+        parts.append(
+            f"These have not met, not even by way of others, and are rated apart, each around "
+            f"{CENTRE:.0f}: {'; '.join(told)}."
+        )
+    beaten = (_never_beaten(names, cells, pairs, groups, g) for g in range(max(groups) + 1))
+    parts += [
+        f"{group} never won or tied against {others}, so their distance rests on the prior of "
+        f"{prior:g} games with an imaginary model."
+        for group, others in filter(None, beaten)
+    ]
+    return f"{' '.join(parts)} Collect more votes." if parts else None
+
+
+def _never_beaten(
+    names: Sequence[str],
+    cells: npt.NDArray[np.int64],
+    pairs: npt.NDArray[np.int64],
+    groups: Sequence[int],
+    group: int,
+) -> tuple[str, str] | None:
+    """Models of a group that never won or tied against the others of it, and these."""
+    wins_over: dict[int, set[int]] = {i: set() for i, own in enumerate(groups) if own == group}
     for (one, other), (first, second, ties) in zip(pairs.tolist(), cells.tolist(), strict=True):
-        if first or ties:
+        if groups[one] == groups[other] == group and (first or ties):
             wins_over[one].add(other)
-        if second or ties:
+        if groups[one] == groups[other] == group and (second or ties):
             wins_over[other].add(one)
-    for start in range(len(names)):
+    for start in wins_over:
         reached, pending = {start}, [start]
         while pending:
             new = wins_over[pending.pop()] - reached
             reached |= new
             pending += new
-        if len(reached) < len(names):
-            group = ", ".join(names[i] for i in sorted(reached))
-            others = ", ".join(names[i] for i in sorted(set(range(len(names))) - reached))
-            return (
-                f"{group} never won or tied against {others}, so their distance rests on the "
-                f"prior of {prior:g} games with an imaginary model. Collect more votes."
-            )
+        others = wins_over.keys() - reached
+        if others:
+            return tuple(", ".join(names[i] for i in sorted(part)) for part in (reached, others))  # type: ignore[return-value]
     return None

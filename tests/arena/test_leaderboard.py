@@ -88,8 +88,11 @@ def test_a_model_without_a_pair_is_listed_without_a_rating() -> None:
 def test_models_that_never_met_are_compared_by_way_of_others_or_not_at_all() -> None:
     apart = [ballot("ab", "a" if n % 8 else "b", second=n) for n in range(50)]
     found = verdicts(leaderboard([*duels(45, 5), *apart], "write"))
-    assert found["x"] == "better than y"
-    assert found["a"] == "better than b"
+    assert found["x"] == "better than y; has not met a, b"
+    assert found["a"] == "better than b; has not met x, y"
+    board = leaderboard([*duels(45, 5), *apart], "write")
+    assert board.warning is not None and "have not met" in board.warning
+    assert [s.model for s in board.standings] == ["a", "b", "x", "y"], "one group after the other"
     linked = apart + [ballot("bc", "b" if n % 8 else "c", second=n) for n in range(50)]
     assert verdicts(leaderboard(linked, "write"))["a"] == "better than b, c"
 

@@ -34,14 +34,16 @@ def simulated(
     ]
 
 
-def coverage(models: int, votes: int, simulations: int, tie_strength: float = 0.5) -> float:
-    """The share of intervals that hold the true points."""
-    strengths = np.linspace(-1, 1, models)
+def coverage(
+    models: int, votes: int, simulations: int, tie_strength: float = 0.5, spread: float = 1.0
+) -> float:
+    """The share of intervals that hold the true points, of log strengths up to ``spread``."""
+    strengths = np.linspace(-spread, spread, models)
     truth = CENTRE + PER_NAT * strengths
     hits = []
     for seed in range(simulations):
         cast = simulated(strengths, tie_strength, votes, np.random.default_rng(seed))
-        for rating in bradley_terry(cast, seed=seed).ratings:
+        for rating in bradley_terry(cast).ratings:
             hits.append(rating.low <= truth[int(rating.name.split()[1])] <= rating.high)
     return float(np.mean(hits))
 
@@ -53,6 +55,9 @@ def main() -> None:
     for models, votes, ties in ((2, 100, 0.5), (4, 100, 0.5), (4, 1000, 0.5), (8, 1000, 0.0)):
         share = coverage(models, votes, simulations, ties)
         print(f"{models} models, {votes:5,} votes, tie strength {ties}: {100 * share:.1f}%")
+    for votes, spread in ((10, 0.5), (20, 0.5), (20, 1.2), (50, 1.2)):
+        share = coverage(2, votes, simulations, 0.0, spread)
+        print(f"2 models, {votes} votes, log strengths {spread} apart from 0: {100 * share:.1f}%")
     cast = simulated(np.linspace(-1, 1, 8), 0.5, 10_000, np.random.default_rng(0))
     began = time.perf_counter()
     bradley_terry(cast)
