@@ -32,9 +32,9 @@ from pipelines.model_comparison.replay import COMPARISON
 from pipelines.runtime.streaming import stream
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
-from pipelines.sharing.cards import Sources, kind_of
+from pipelines.sharing.cards import Sources, run_again
 from pipelines.sharing.documents import CARD, as_json
-from pipelines.sharing.reading import read_object
+from pipelines.sharing.reading import object_in
 from pipelines.tasks import TASKS
 
 _KINDS = (COMPARISON, EVALUATION, VOTES)
@@ -124,18 +124,21 @@ def _add_evaluate(commands: Any) -> argparse.ArgumentParser:
 def _add_replay(commands: Any) -> argparse.ArgumentParser:
     again: argparse.ArgumentParser = commands.add_parser(
         "replay",
-        help="run again what a card is of and say what is equal",
-        description="Runs again what a card is of (a comparison, an evaluation or blind votes), "
-        "everything anew, and says line by line what is equal and what differs. Ends with 1 where "
-        "something differs.",
+        help="run a receipt or a card again and say what is equal",
+        description="Runs again what a receipt is of (one result) or a card (a comparison, an "
+        "evaluation or blind votes), everything anew, and says line by line what is equal and what "
+        "differs. Ends with 1 where something differs.",
     )
-    again.add_argument("card", type=Path, metavar="CARD", help="a card.json")
+    again.add_argument(
+        "card", type=Path, metavar="FILE",
+        help="a card.json, a receipt as JSON, or a PNG that was painted",
+    )  # fmt: skip
     again.add_argument(
         "--data",
         help=f"an evaluation's data set, where it is a file: {HELP}; or a votes.jsonl or "
         "votes.sqlite3 to rate in place of the votes in the card",
     )
-    again.add_argument("--picture", type=Path, help="the picture that a comparison described")
+    again.add_argument("--picture", type=Path, help="the picture that was described")
     again.set_defaults(run=_replay)
     return again
 
@@ -184,28 +187,26 @@ def _evaluate(given: argparse.Namespace) -> int:
 
 def _replay(given: argparse.Namespace) -> int:
     studio = _studio(given)
-    old = read_object(_text_of(given.card))
-    picture = None if given.picture is None else open_picture(given.picture, studio.settings.limits)
+    limits = studio.settings.limits
+    try:
+        old = object_in(given.card, limits)
+    except OSError as error:
+        raise InvalidValue(
+            f"The file {abbreviated(str(given.card))} cannot be read ({error.strerror}). Give a "
+            "card.json, a receipt as JSON, or a PNG that was painted."
+        ) from error
+    picture = None if given.picture is None else open_picture(given.picture, limits)
     sources = Sources(picture, given.data, is_owner=True)
-    replayed = _finished(kind_of(old, _KINDS).replay(studio, old, sources))
+    replayed = _finished(run_again(studio, old, _KINDS, sources))
     for line in replayed.lines:
         print(f"{'equal  ' if line.is_equal else 'differs'}  {line.text}")
     if replayed.not_compared:
         print(f"\n{replayed.not_compared}")
     if given.output is not None:
         given.output.mkdir(parents=True, exist_ok=True)
-        (given.output / CARD).write_text(as_json(replayed.made), encoding="utf-8")
+        name = CARD if "kind" in replayed.made else "receipt.json"
+        (given.output / name).write_text(as_json(replayed.made), encoding="utf-8")
     return 0 if replayed.is_equal else 1
-
-
-def _text_of(card: Path) -> str:
-    try:
-        return card.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidValue(
-            f"The card {abbreviated(str(card))} cannot be read ({type(error).__name__}). Give a "
-            "card.json."
-        ) from error
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -16,7 +16,7 @@ from pipelines.events import Progress
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits
 from pipelines.sharing.reading import read_object, text_of
-from pipelines.sharing.replay import Replayed
+from pipelines.sharing.replay import Replayed, replay
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -90,6 +90,19 @@ def kind_of(card: Card, kinds: Sequence[CardKind]) -> CardKind:
             "program, or make the card again."
         )
     return kind
+
+
+def run_again(
+    studio: Studio, old: dict[str, Any], kinds: Sequence[CardKind], sources: Sources
+) -> Generator[Progress, None, Replayed]:
+    """Runs a card, which has a kind, or a receipt, which has none.
+
+    Raises:
+        StudioError: it is neither, or its run fails here.
+    """
+    if "kind" not in old:
+        return (yield from replay(studio, old, sources.picture))
+    return (yield from kind_of(old, kinds).replay(studio, old, sources))
 
 
 def read_card(file: Path, kind: CardKind, kinds: Sequence[CardKind]) -> Card:

@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from pipelines.errors import InvalidValue
-from pipelines.files.images import FORMATS, open_picture
+from pipelines.files.images import open_picture
+from pipelines.files.picture_texts import texts_in
 from pipelines.hub.references import composed_name
 from pipelines.runtime.receipts import PNG_KEY
 from pipelines.settings import Limits
@@ -29,6 +28,17 @@ def text_of(file: Path) -> str:
     """
     _check_length(file.stat().st_size, "bytes")
     return file.read_bytes().decode(errors="replace")
+
+
+def object_in(file: Path, limits: Limits) -> dict[str, Any]:
+    """The receipt or card in a file: a PNG that the page painted, or JSON.
+
+    Raises:
+        InvalidValue: there is none, or it is damaged or too large.
+    """
+    with file.open("rb") as opened:
+        is_png = opened.read(8) == b"\x89PNG\r\n\x1a\n"
+    return receipt_in_picture(file, limits) if is_png else read_object(text_of(file))
 
 
 def read_object(text: object) -> dict[str, Any]:
@@ -92,14 +102,13 @@ def _at(part: dict[str, Any]) -> str:
 
 
 def receipt_in_picture(path: Path, limits: Limits) -> dict[str, Any]:
-    """The receipt inside a PNG that the page painted.
+    """The receipt inside a PNG that the page painted, wherever it stands in the file.
 
     Raises:
         InvalidValue: there is none, it is damaged, or the picture may not be opened.
     """
     open_picture(path, limits)  # refuses what is too large or no picture
-    with Image.open(path, formats=FORMATS) as picture:
-        text = picture.info.get(PNG_KEY)
+    text = texts_in(path).get(PNG_KEY)
     try:
         return read_object(text)
     except InvalidValue as error:

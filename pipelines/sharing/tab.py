@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
 
-from pipelines.events import Progress, with_result
+from pipelines.events import with_result
 from pipelines.files.images import open_picture
 from pipelines.page import ui
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
-from pipelines.sharing.cards import CardKind, Opening, Sources, kind_of, read_card
-from pipelines.sharing.reading import read_object, receipt_in_picture, text_of
-from pipelines.sharing.replay import Replayed, replay
+from pipelines.sharing.cards import CardKind, Opening, Sources, read_card, run_again
+from pipelines.sharing.reading import object_in, read_object
+from pipelines.sharing.replay import Replayed
 
 _LEAD = (
     "Every result has a receipt; comparisons, evaluations and votes have a card. On the same "
@@ -115,9 +115,7 @@ def _reader(limits: Limits) -> Callable[[str], str]:
     @ui.shows_errors
     def read_file(path: str) -> str:
         file = Path(path)  # Gradio has checked that it is of an upload
-        if file.suffix.lower() == ".json":
-            return json.dumps(read_object(text_of(file)), indent=1, ensure_ascii=False)
-        return json.dumps(receipt_in_picture(file, limits), indent=2)
+        return json.dumps(object_in(file, limits), indent=1, ensure_ascii=False)
 
     return read_file
 
@@ -127,7 +125,7 @@ def _handler(studio: Studio, kinds: Sequence[CardKind]) -> Callable[..., Iterato
     def run(text: str, picture: str | None, data: str | None) -> Iterator[tuple[Any, ...]]:
         opened = open_picture(Path(picture), studio.settings.limits) if picture else None
         sources = Sources(opened, data)  # Gradio has checked that data is of an upload
-        with closing(with_result(_again(studio, read_object(text), kinds, sources))) as events:
+        with closing(with_result(run_again(studio, read_object(text), kinds, sources))) as events:
             for item in events:
                 if isinstance(item, Replayed):
                     yield ui.done("Done"), gr.update(value=_verdict(item), visible=True)
@@ -135,15 +133,6 @@ def _handler(studio: Studio, kinds: Sequence[CardKind]) -> Callable[..., Iterato
                     yield ui.progress_bar(item), gr.update(visible=False)
 
     return run
-
-
-def _again(
-    studio: Studio, old: dict[str, Any], kinds: Sequence[CardKind], sources: Sources
-) -> Generator[Progress, None, Replayed]:
-    """Runs a card, which has a kind, or a receipt, which has none."""
-    if "kind" not in old:
-        return (yield from replay(studio, old, sources.picture))
-    return (yield from kind_of(old, kinds).replay(studio, old, sources))
 
 
 def _verdict(result: Replayed) -> str:

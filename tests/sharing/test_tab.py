@@ -20,10 +20,10 @@ from pipelines.events import Progress, with_result
 from pipelines.model_comparison.replay import COMPARISON
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
-from pipelines.sharing.cards import Opening, Sources
+from pipelines.sharing.cards import Opening, Sources, run_again
 from pipelines.sharing.documents import as_json
 from pipelines.sharing.reading import read_object
-from pipelines.sharing.tab import _again, _handler, _reader, _verdict, wire_openings
+from pipelines.sharing.tab import _handler, _reader, _verdict, wire_openings
 from pipelines.text_generation import pipeline as writing
 from tests.arena.ballots import duels
 
@@ -37,22 +37,22 @@ def given(upload: Path) -> Sources:
 def test_a_receipt_and_a_card_are_told_apart(studio: Studio) -> None:
     request = writing.TextRequest("tiny-writer", "Once", 4)
     *_, written = with_result(writing.generate(studio, request))
-    *_, again = with_result(_again(studio, written.receipt, KINDS, Sources()))
+    *_, again = with_result(run_again(studio, written.receipt, KINDS, Sources()))
     assert _verdict(again) == ("The same result, from the same model, versions and kind of device.")
     made = json.loads(json.dumps(card(duels(12, 8), "write")))
-    *_, replayed = with_result(_again(studio, made, KINDS, Sources()))
+    *_, replayed = with_result(run_again(studio, made, KINDS, Sources()))
     head, first, *_ = _verdict(replayed).splitlines()
     assert head == "All is equal."
     assert first.startswith("equal · votes: the same 20")
     made["models"][0]["rating"]["points"] += 9
-    *_, replayed = with_result(_again(studio, made, KINDS, Sources()))
+    *_, replayed = with_result(run_again(studio, made, KINDS, Sources()))
     assert _verdict(replayed).startswith("Not all is equal.\n")
     assert "\nDIFFERS · x: " in _verdict(replayed)
 
 
 def test_a_card_of_an_unknown_kind_is_refused(studio: Studio) -> None:
     with pytest.raises(InvalidValue, match="kind is 'song'"):
-        list(_again(studio, {"kind": "song", "schema": 1}, KINDS, Sources()))
+        list(run_again(studio, {"kind": "song", "schema": 1}, KINDS, Sources()))
 
 
 def test_a_card_of_an_evaluation_on_a_file_is_run_on_the_file(
@@ -66,7 +66,7 @@ def test_a_card_of_an_evaluation_on_a_file_is_run_on_the_file(
     made = read_object(as_json(evaluation_card(result)))
 
     *events, again = with_result(
-        _again(studio, made, KINDS, given(texts.rename(tmp_path / "mine.txt")))
+        run_again(studio, made, KINDS, given(texts.rename(tmp_path / "mine.txt")))
     )
     assert all(isinstance(event, Progress) for event in events)
     assert "tiny-writer: 2 of 3 samples" in [event.message for event in events]
@@ -77,11 +77,11 @@ def test_a_card_of_an_evaluation_on_a_file_is_run_on_the_file(
     )
     assert "equal · samples: the same 3" in lines
     with pytest.raises(InvalidValue, match=r"file called 'tales'.*upload it"):
-        list(_again(studio, made, KINDS, Sources()))
+        list(run_again(studio, made, KINDS, Sources()))
     other = tmp_path / "other.txt"
     other.write_text("a\nb\n")
     with pytest.raises(InvalidValue, match="other has the hash"):
-        list(_again(studio, made, KINDS, given(other)))
+        list(run_again(studio, made, KINDS, given(other)))
 
 
 def test_the_panel_runs_what_is_given(studio: Studio) -> None:
