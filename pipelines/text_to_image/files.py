@@ -1,4 +1,5 @@
-"""Writes pictures to files that carry their receipt inside."""
+"""Writes pictures to files that carry their receipt inside, and for other programs their
+settings as AUTOMATIC1111 writes them."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from pipelines.files.temporary import new_folder
 from pipelines.runtime.receipts import PNG_KEY, hash_pictures
+from pipelines.text_to_image import a1111
 
 if TYPE_CHECKING:
     from pipelines.text_to_image.pipeline import PaintResult
@@ -25,7 +27,9 @@ def save_png(result: PaintResult, temporary_dir: Path, done: int = 0) -> list[st
     paths = []
     for index, picture in enumerate(result.pictures[done:], start=done):
         info = PngInfo()
-        info.add_text(PNG_KEY, json.dumps(receipt_of_one(result, index)))
+        receipt = receipt_of_one(result, index)
+        info.add_text(a1111.KEYWORD, a1111.written(receipt["request"]))
+        info.add_text(PNG_KEY, json.dumps(receipt))
         path = folder / f"triptych-{result.seed + index}.png"
         picture.save(path, pnginfo=info)
         paths.append(str(path))

@@ -18,6 +18,7 @@ from pipelines.hub.offline import models_here
 from pipelines.page import ui
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
+from pipelines.text_to_image import drop_form
 from pipelines.text_to_image.families import FAMILIES, SMALL_WORLD
 from pipelines.text_to_image.files import save_png
 from pipelines.text_to_image.own_settings import own_family
@@ -88,6 +89,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
             given, buttons = _build_given(studio)
+            drop = drop_form.build()
         with gr.Column(scale=3, min_width=300):
             shown = _build_shown(buttons.status)
     examples = gr.Examples(EXAMPLES, [given.prompt], label="Scenes", api_visibility="private")
@@ -99,6 +101,8 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
         examples.load_input_event.then(*wires, api_visibility="private", **shared),
     ]
     ui.wire_stop(buttons.stop, runs, [shown.status])
+    fields = {n: w for n, w in given._asdict().items() if n not in ("model", "pictures")}
+    drop_form.wire(studio.settings, drop, given.model, fields)
     settings = [given.steps, given.guidance_scale, given.scheduler, buttons.own]
 
     @ui.shows_errors
