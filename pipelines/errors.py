@@ -7,6 +7,7 @@ Anything that is not a ``StudioError`` is a fault of ours and is logged with its
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -39,8 +40,32 @@ class NotFinite(StudioError):
     """A model whose numbers became infinite or none at all (NaN)."""
 
 
+class DiskFull(StudioError):
+    """Something could not be written, for there is no room left."""
+
+
 class Cancelled(Exception):
     """A run was stopped from outside. It is not shown to anybody."""
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL_IN_WORDS = ("No space left on device", "Disk quota exceeded")
+"""What libraries say that write files in C or Rust, in errors of their own."""
+
+
+def full_disk(error: BaseException) -> DiskFull | None:
+    """The error in words where it, or what led to it, is that the disk is full."""
+    cause: BaseException | None = error
+    while cause is not None:
+        is_full = isinstance(cause, OSError) and cause.errno in _FULL
+        if is_full or any(words in str(cause) for words in _FULL_IN_WORDS):
+            return DiskFull(
+                "The disk of this page is full, so what was made could not be written; nothing "
+                "else is affected. Make room (the Models tab deletes downloads), or have whoever "
+                "runs the page do so or give it another --data-dir; then run it again."
+            )
+        cause = cause.__cause__
+    return None
 
 
 @contextmanager

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import gradio as gr
 import pytest
 
+from app import _Page
 from pipelines.settings import ROOT
 
 
@@ -191,3 +196,16 @@ for opening in openings:
 """
     ended = imported(script, TRIPTYCH_DATA_DIR=str(tmp_path))
     assert ended.returncode == 0, ended.stderr
+
+
+def test_what_gradio_cannot_write_for_a_full_disk_is_said_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Previews are written by Gradio, past every handler: its own raw message was shown."""
+
+    async def full(self: gr.Blocks, *args: object) -> list[Any]:
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/secret/image.png")
+
+    monkeypatch.setattr(gr.Blocks, "postprocess_data", full)
+    with _Page() as page, pytest.raises(gr.Error, match="disk of this page is full"):
+        asyncio.run(page.postprocess_data(None, [], None))

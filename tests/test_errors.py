@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from pipelines import errors
@@ -45,3 +47,16 @@ def test_names_are_listed_as_people_do() -> None:
     assert errors.listed(["a"]) == "a"
     assert errors.listed(["a", "b"]) == "a and b"
     assert errors.listed(iter("abc")) == "a, b and c"
+
+
+def test_a_full_disk_is_known_whoever_says_it() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "/somewhere/a.png")
+    wrapped = errors.LoadFailed("it could not be kept")
+    wrapped.__cause__ = full
+    rust = RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+    for error in (full, OSError(errno.EDQUOT, "quota"), wrapped, rust):
+        said = errors.full_disk(error)
+        assert said is not None and "Make room" in str(said)
+        assert "/somewhere" not in str(said)
+    assert errors.full_disk(OSError(errno.EACCES, "denied")) is None
+    assert errors.full_disk(errors.InvalidValue("steps")) is None

@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 from gradio.context import LocalContext
 
-from pipelines.errors import StudioError
+from pipelines.errors import StudioError, full_disk
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ def _errors_for_people(handler: Callable[..., Any]) -> Iterator[None]:
 def for_people(error: Exception) -> gr.Error:
     if isinstance(error, gr.Error):
         return error
+    error = full_disk(error) or error
     if isinstance(error, StudioError):
         logger.debug("answered with an error", exc_info=error)
         message = str(error) if _is_asked_by_a_program() else html.escape(str(error), quote=False)

@@ -1,6 +1,6 @@
 """What the tabs share, under one name: ``from pipelines.page import ui``."""
 
-from pipelines.page.errors import shows_errors
+from pipelines.page.errors import for_people, shows_errors
 from pipelines.page.fields import dropdown, number, picture, seed_box, setting, slider, textbox
 from pipelines.page.pickers import FIRST, local_choices, model_picker, models_picker, task_picker
 from pipelines.page.results import (
@@ -29,9 +29,40 @@ from pipelines.page.status import (
 from pipelines.page.theme import CSS, JS, theme
 
 __all__ = [
-    "CSS", "FIRST", "FREE", "JS", "PICTURES", "Pace", "card_button", "done", "dropdown",
-    "endpoint", "facts", "files_box", "link_box", "local_choices", "model_picker", "models_picker",
-    "notes_box", "notes_text", "number", "picture", "progress_bar", "receipt_box", "run_buttons",
-    "run_options", "seed_box", "setting", "shown", "shows_errors", "slider", "status_line",
-    "task_picker", "textbox", "theme", "wire_failure", "wire_stop",
+    "CSS",
+    "FIRST",
+    "FREE",
+    "JS",
+    "PICTURES",
+    "Pace",
+    "card_button",
+    "done",
+    "dropdown",
+    "endpoint",
+    "facts",
+    "files_box",
+    "for_people",
+    "link_box",
+    "local_choices",
+    "model_picker",
+    "models_picker",
+    "notes_box",
+    "notes_text",
+    "number",
+    "picture",
+    "progress_bar",
+    "receipt_box",
+    "run_buttons",
+    "run_options",
+    "seed_box",
+    "setting",
+    "shown",
+    "shows_errors",
+    "slider",
+    "status_line",
+    "task_picker",
+    "textbox",
+    "theme",
+    "wire_failure",
+    "wire_stop",
 ]  # fmt: skip

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pipelines.errors import InvalidValue
-from pipelines.events import Progress
+from pipelines.events import Progress, translated
 from pipelines.hub import Adapter
 from pipelines.runtime.adapters import applied
 from pipelines.runtime.receipts import hash_text, make_receipt
@@ -92,9 +92,12 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True)
 class TextDelta(Counts):
-    """All of the text so far, without the prompt, and what it took."""
+    """All of the text so far, without the prompt, and what it took; with the seed, and the
+    receipt of a text of so many tokens, for one that is stopped here."""
 
     text: str
+    seed: int = 0
+    receipt: dict[str, Any] = field(default_factory=dict)
 
     @property
     def progress(self) -> Progress:
@@ -114,10 +117,8 @@ class TextResult(TextDelta):
     """
 
     prompt: str
-    seed: int
     finish_reason: FinishReason
     load_seconds: float
-    receipt: dict[str, Any]
     candidates: list[list[Candidate]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -147,7 +148,16 @@ def generate(
         seed = fresh_seed() if request.seed is None else request.seed
         work = _fill if loaded.model.family == "fill-mask" else _decode
         adapters = loaded.snapshot.adapters
-        written = yield from stream(lambda emit: work(loaded.model, adapters, request, seed, emit))
+        run = stream(lambda emit: work(loaded.model, adapters, request, seed, emit))
+
+        def shown(event: Any) -> Any:
+            if not isinstance(event, TextDelta):
+                return event
+            stopped = replace(request, max_new_tokens=event.new_tokens)
+            receipt = _receipt(studio, loaded, stopped, seed, event)
+            return replace(event, seed=seed, receipt=receipt)
+
+        written = yield from translated(run, shown)
         return _result(studio, loaded, request, seed, written)
 
 
@@ -284,11 +294,6 @@ def _result(
 ) -> TextResult:
     writer: Writer = loaded.model
     notes = [*loaded.snapshot.notes, *([GAPS_NOTE] if writer.family == "fill-mask" else [])]
-    timings = {
-        "load": loaded.lease.load_seconds,
-        "first_token": written.first_token_seconds,
-        "total": written.seconds,
-    }
     return TextResult(
         text=written.text,
         prompt=request.prompt,
@@ -300,14 +305,24 @@ def _result(
         seconds=written.seconds,
         first_token_seconds=written.first_token_seconds,
         load_seconds=loaded.lease.load_seconds,
-        receipt=make_receipt(
-            "write", loaded.snapshot, request, seed, studio.device, timings, hash_text(written.text)
-        ),
+        receipt=_receipt(studio, loaded, request, seed, written),
         family=writer.family,
         goes_on=writer.goes_on,
         candidates=written.candidates,
         notes=notes,
     )
+
+
+def _receipt(
+    studio: Studio, loaded: Loaded, request: TextRequest, seed: int, written: _Written | TextDelta
+) -> dict[str, Any]:
+    timings = {
+        "load": loaded.lease.load_seconds,
+        "first_token": written.first_token_seconds,
+        "total": written.seconds,
+    }
+    output = hash_text(written.text)
+    return make_receipt("write", loaded.snapshot, request, seed, studio.device, timings, output)
 
 
 def size_of(writer: Writer) -> int:

@@ -179,9 +179,9 @@ def _updates(request: TextRequest, events: Iterator[Any]) -> Updates:
                 continue
             part = item.new_tokens / request.max_new_tokens
             bar = Progress(f"Writing · {item.new_tokens} tokens", part)
-            spent = ui.facts(*_spent(item))
+            spent = ui.facts(*_spent(item), ("seed", str(item.seed)))
             line = ui.progress_bar(bar)
-            yield item.whole(request.prompt), line, gr.skip(), gr.skip(), spent, gr.skip()
+            yield item.whole(request.prompt), line, gr.skip(), gr.skip(), spent, item.receipt
         else:
             about = ui.notes_text(item.notes), _candidates(item), _facts(item)
             yield item.whole(item.prompt), ui.done(_ending(item)), *about, item.receipt

@@ -8,9 +8,12 @@ import gradio as gr
 import pytest
 
 from pipelines.errors import InvalidValue
+from pipelines.events import with_result
+from pipelines.page import ui
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
-from pipelines.text_generation import tab
+from pipelines.sharing.replay import replay
+from pipelines.text_generation import pipeline, tab
 from pipelines.text_generation.gaps import CANDIDATES
 from pipelines.text_generation.pipeline import TextRequest
 from tests import tiny_models
@@ -37,6 +40,29 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
 def updates(studio: Studio, model: str, prompt: str) -> list[dict[str, Any]]:
     run = tab._handler(studio)(model, prompt, *SETTINGS)
     return [dict(zip(OUTPUTS, update, strict=True)) for update in run]
+
+
+def test_a_text_that_is_stopped_keeps_a_receipt_and_a_seed_that_write_it_again(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There was none, for receipts came with the end alone."""
+    monkeypatch.setattr(ui.Pace, "is_due", lambda self: True)
+    run = tab._handler(studio)("goes-on", "Once", 12, 0.8, 0.95, 50, -1)
+    written = (update for update in run if "task" in (update[-1] or {}))
+    for _ in range(5):
+        story, _, _, _, facts, receipt = next(written)
+    run.close()  # type: ignore[attr-defined]
+    assert receipt["request"]["max_new_tokens"] == 5
+    assert f"**seed** {receipt['request']['seed']}" in facts
+    *_, again = with_result(replay(studio, receipt))
+    assert again.is_equal, again.lines
+    assert generate_again(studio, receipt) == story
+
+
+def generate_again(studio: Studio, receipt: dict[str, Any]) -> str:
+    *_, result = with_result(pipeline.generate(studio, TextRequest(**receipt["request"])))
+    text: str = result.whole(result.prompt)
+    return text
 
 
 def test_each_gaps_candidates_are_shown_with_their_probabilities(studio: Studio) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from PIL import Image
 
@@ -79,3 +81,12 @@ def test_of_another_painter_on_this_disk_the_page_says_what_it_takes_and_why(
     assert falcmix["value"].startswith("Its own settings: 30 steps, guidance 5: usual")
     assert turbo["visible"] is falcmix["visible"] is True
     assert _own_settings(own, "tiny-painter")[3]["visible"] is False
+
+
+def test_a_full_disk_is_said_in_a_sentence(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Image.Image, *args: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(gr.Error, match=r"disk of this page is full.*Make room"):
+        list(_handler(studio)(*ASKED))

@@ -19,10 +19,10 @@ from pipelines.recipes.emoji_scenes.data import (
     GRID,
     Pixels,
     World,
+    add_world_option,
     arrange,
     as_images,
-    drawn_at_random,
-    parse,
+    world_named,
 )
 from pipelines.recipes.vae.model import build
 
@@ -60,8 +60,9 @@ def reconstruction_loss(
 
 def scenes_of(world: World, count: int, seed: int, held_out: bool = False) -> torch.Tensor:
     """The same random scenes at every call: ``(count, 3, 128, 128)`` in [-1, 1]."""
-    drawn = drawn_at_random(world, count, np.random.default_rng(seed), held_out)
-    return as_images([pixels for _, pixels in drawn])
+    rng = np.random.default_rng(seed)
+    scenes = [world.sample(rng, held_out) for _ in range(count)]
+    return as_images([world.draw(scene, arrange(scene, rng)) for scene in scenes])
 
 
 @torch.no_grad()
@@ -108,7 +109,10 @@ def standardise(vae: AutoencoderKL, images: torch.Tensor) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command_line.parser(__doc__ or "", "vae", "emoji-painter/vae", _BATCH_SIZE, 1e-3)
-    _, options, world = parse(parser, arguments)
+    add_world_option(parser)
+    parsed, options = command_line.parse(parser, arguments)
+    world = world_named(parsed.world, options.smoke)
+
     vae = training.starting_model(
         options, AutoencoderKL, lambda: build((8, 8, 8, 8)) if options.smoke else build()
     )
