@@ -56,10 +56,16 @@ def add_training_options(options: argparse.ArgumentParser, batch_size: int) -> N
     budget.add_argument("--minutes", type=float, help="train for this long by the clock")
     budget.add_argument("--smoke", action="store_true", help="three steps at small sizes")
     options.add_argument("--resume", action="store_true", help="continue from the run directory")
-    options.add_argument("--run-dir", type=Path, help="folder of the training state and the log")
+    options.add_argument(
+        "--run-dir",
+        type=Path,
+        help="folder of the training state and the log, by default in the cache",
+    )
     options.add_argument("--seed", type=int, default=0, help="of data, weights and dropout")
     options.add_argument("--batch-size", type=int, default=batch_size, help="samples a step")
-    options.add_argument("--learning-rate", type=float, help="the highest of the schedule")
+    options.add_argument(
+        "--learning-rate", type=float, help="its peak; without it the recipe's own"
+    )
 
 
 def parse(

@@ -1,9 +1,9 @@
-"""InceptionV3 as the TensorFlow graph of 2015-12-05 has it, which published FIDs and KIDs use.
+"""InceptionV3 of the TensorFlow graph of 2015-12-05, which published FIDs and KIDs use.
 
-The layers are those of Szegedy et al. (2016, arXiv:1512.00567), under the names of the usual
-conversions to PyTorch. What others call InceptionV3 differs: in this graph averages leave the
-padding out, the last block pools by maximum, and pictures are resized as TensorFlow 1 did.
-The weights are another's and are trained no further. Serving code may import this module.
+The layers are those of Szegedy et al. (2016, arXiv:1512.00567), with the names of the usual
+conversions to PyTorch. Other InceptionV3s differ: in this graph average pooling excludes the
+padding, the last block pools by maximum, and pictures are resized as in TensorFlow 1. The
+published weights are used as they are. Serving code may import this module.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 SIDE = 299
-"""Pixels that the network sees across and down."""
+"""Width and height of the input in pixels."""
 
 _Kernel = int | tuple[int, int]
 _Step = tuple[int, _Kernel]
@@ -31,7 +31,7 @@ _BOTH: tuple[_Step, _Step] = ((384, (1, 3)), (384, (3, 1)))
 
 
 class _Convolution(nn.Module):
-    """A convolution without bias, normalised and rectified."""
+    """A convolution without bias, batch norm and ReLU."""
 
     def __init__(
         self, width: int, out: int, kernel: _Kernel, stride: int = 1, padding: str = "same"
@@ -45,11 +45,11 @@ class _Convolution(nn.Module):
 
 
 class _Block(nn.Module):
-    """Branches beside each other, their channels one after another, those of the pool last.
+    """Parallel branches whose channels are concatenated, the pool's last.
 
-    A branch is a chain of steps; the last two of those that ``fork`` look at the same. The pool's
-    output goes through a convolution to ``pooled`` channels. Without that the block halves the
-    sides: the last steps have stride 2 and no padding, as the pool should.
+    A branch is a chain of convolutions; in branches named in ``fork`` the last two have the same
+    input. The pool's output goes through a convolution to ``pooled`` channels. If that is 0 the
+    block halves the sides: the last convolutions have stride 2 and no padding, as the pool should.
     """
 
     def __init__(
@@ -126,9 +126,9 @@ def _both_sides(width: int, pool: nn.Module) -> _Block:
 
 
 def build() -> nn.Sequential:
-    """The network without weights, from ``(B, 3, 299, 299)`` in [-1, 1] to ``(B, 2048)``.
+    """The untrained network without its classifier.
 
-    Its classifier, which no score reads, is left out.
+    From ``(B, 3, 299, 299)`` in [-1, 1] to ``(B, 2048)``.
     """
     halving: _Branches = {"branch3x3": [(384, 3)], "branch3x3dbl": [(64, 1), (96, 3), (96, 3)]}
     last_halving: _Branches = {
@@ -161,22 +161,22 @@ def build() -> nn.Sequential:
 
 
 def features_of(network: nn.Module, pictures: Sequence[Image.Image]) -> npt.NDArray[np.float64]:
-    """What the network makes of RGB pictures of any sizes: ``(n, 2048)``.
+    """Features ``(n, 2048)`` of RGB pictures of any size.
 
     Args:
-        network: of ``build``, in float32 and in inference mode.
+        network: from ``build``, in float32 and in evaluation mode.
     """
     device = next(network.parameters()).device
-    seen = [resized(torch.from_numpy(np.array(picture)).to(device)) for picture in pictures]
+    pixels = [resized(torch.from_numpy(np.array(picture)).to(device)) for picture in pictures]
     with torch.inference_mode():
-        found = network((torch.stack(seen).permute(0, 3, 1, 2) - 128) / 128)
-    return np.asarray(found.double().cpu().numpy())
+        features = network((torch.stack(pixels).permute(0, 3, 1, 2) - 128) / 128)
+    return np.asarray(features.double().cpu().numpy())
 
 
 def resized(pixels: torch.Tensor) -> torch.Tensor:
-    """Pixels as TensorFlow 1 resized them: ``(299, 299, 3)`` float, 0 to 255.
+    """Pixels resized as by TensorFlow 1: ``(299, 299, 3)`` float, 0 to 255.
 
-    A pixel stands for its upper left corner, and what becomes smaller is not smoothed first.
+    Bilinear, with a pixel at its upper left corner, and without smoothing before reducing.
 
     Args:
         pixels: ``(H, W, 3)``, 0 to 255.
