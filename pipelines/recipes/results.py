@@ -20,7 +20,7 @@ from pipelines.recipes.training import LOG_FILE
 
 Model = TypeVar("Model")
 
-_LINE = 12
+_LINE = 14
 """Height of a line of a caption in a sample sheet, in pixels."""
 
 

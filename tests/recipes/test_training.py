@@ -8,6 +8,7 @@ import itertools
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -186,3 +187,16 @@ def test_the_curves_are_drawn_from_the_log(options: command_line.Options) -> Non
     assert Image.open(options.run_dir / "curves.png").height > height
     kept = (options.output / TRAINING_LOG).read_text()
     assert kept == (options.run_dir / training.LOG_FILE).read_text()
+
+
+def test_a_caption_of_many_lines_is_not_cut_in_a_sample_sheet() -> None:
+    """Its last line once ran into the next row of pictures."""
+    pictures = [Image.new("RGB", (128, 128), "white")] * 2
+    caption = "a small red apple to the left of a big cat face " * 4
+    sheet = results.sheet(pictures, 1, [caption, ""])
+    row = sheet.height // 2
+    ink = np.asarray(sheet.convert("L"))[:row].min(axis=1) < 128
+    assert ink[128:].any()
+    assert not ink[-3:].any()
+    words = np.asarray(sheet.convert("L"))[row:]
+    assert words.min() == 255, "nothing of it reaches the next row"

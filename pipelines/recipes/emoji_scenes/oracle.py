@@ -13,6 +13,8 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch.nn import functional
 
 from pipelines.recipes.emoji_scenes.caption_parser import ParsedCaption, place_is_true
 from pipelines.recipes.emoji_scenes.data import EDGE, Box, Item, Pixels, Scene, World
@@ -96,28 +98,24 @@ class Oracle:
         A sprite s on the background b explains |d|^2 - |d - (s - b)|^2 =
         2 d (s - b) - |s - b|^2 of the picture's difference d.
         """
+        picture = torch.from_numpy(difference).permute(2, 0, 1)[None]
         gains, which = [], []
-        for size, pixels_wide in SIZES.items():
-            edge = pixels_wide // 2
-            windows = np.lib.stride_tricks.sliding_window_view(difference, (edge, edge), (0, 1))
-            patches = windows[::_STRIDE, ::_STRIDE].reshape(-1, 3 * edge * edge)
+        for size in SIZES:
             sprites = self._on_background(colour, size)
-            gain = 2 * patches @ sprites.T - np.square(sprites).sum(axis=1)
-            which.append(gain.argmax(axis=1))
-            gains.append(gain.max(axis=1))
+            explained = 2 * functional.conv2d(picture, sprites, stride=_STRIDE)[0].flatten(1)
+            best = (explained - sprites.square().sum(dim=(1, 2, 3))[:, None]).max(dim=0)
+            gains.append(best.values.numpy())
+            which.append(best.indices.numpy())
         return np.concatenate(gains), np.concatenate(which)
 
     @cache  # noqa: B019 (an oracle lives as long as its world)
-    def _on_background(self, colour: str, size: str) -> Halves:
-        """Each emoji on the colour, less the colour: ``(N, 3 * edge * edge)``."""
+    def _on_background(self, colour: str, size: str) -> torch.Tensor:
+        """Each emoji on the colour, less the colour: ``(N, 3, edge, edge)``, at half size."""
         sprites = np.stack([self._world.sprite(Item(e, size)) for e in self._world.emoji])
         values = sprites.astype(np.float32)
-        on_it = (
-            (values[..., :3] - np.array(COLOURS[colour], np.float32))
-            * values[..., 3:]
-            / np.float32(255)
-        )
-        return _halved(on_it).transpose(0, 3, 1, 2).reshape(len(sprites), -1)
+        background = np.array(COLOURS[colour], np.float32)
+        differences = (values[..., :3] - background) * values[..., 3:] / np.float32(255)
+        return torch.from_numpy(_halved(differences)).permute(0, 3, 1, 2)
 
     def _choose(self, gains: Halves, difference: Halves, total: float) -> list[int]:
         """One place, or two that do not overlap, whichever explain most."""
