@@ -219,14 +219,12 @@ def _wire_load(
             **{state: given[name] for name, state in links.items() if name in given},
         }
 
-    # Queued, for of what is not queued the page shows no error.
-    options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    page.load(welcome, None, [device_line, first, *links.values()], **options)
+    page.load(welcome, None, [device_line, first, *links.values()], **ui.PRIVATE)
     from_links = sharing_tab.wire_openings(studio.settings, openings)
     for opening, from_link in zip(openings, from_links, strict=True):
         state = links[opening.kind.parameter]
-        state.change(_shows(opening.kind.panel_id), None, tabs, **options)
-        state.change(from_link, [state, *opening.inputs], opening.fields, **options)
+        state.change(_shows(opening.kind.panel_id), None, tabs, **ui.PRIVATE)
+        state.change(from_link, [state, *opening.inputs], opening.fields, **ui.PRIVATE)
 
 
 def _shows(panel: str) -> Callable[[], list[Any]]:

@@ -209,3 +209,14 @@ def test_what_gradio_cannot_write_for_a_full_disk_is_said_in_a_sentence(
     monkeypatch.setattr(gr.Blocks, "postprocess_data", full)
     with _Page() as page, pytest.raises(gr.Error, match="disk of this page is full"):
         asyncio.run(page.postprocess_data(None, [], None))
+
+
+def test_whatever_may_raise_is_queued_for_the_page_shows_no_other_errors(tmp_path: Path) -> None:
+    """Before, "Use it" without a model did nothing that a visitor could see."""
+    script = (
+        "import app; page = app.build_app(app.SETTINGS); "
+        "print([f.fn.__qualname__ for f in page.fns.values() "
+        "if not f.queue and hasattr(f.fn, '__wrapped__')])"  # by ``ui.shows_errors``
+    )
+    shown = imported(script, TRIPTYCH_DATA_DIR=str(tmp_path))
+    assert (shown.returncode, shown.stdout.strip()) == (0, "[]"), shown.stderr

@@ -114,7 +114,7 @@ def _wire_task(
         return {**changed, page.notes: ui.notes_text(notes)}
 
     switched = list(switch(ui.FIRST, ""))
-    gr.on([given.task.change, opened], look, [given.task], page.board, **ui.FREE)
+    gr.on([given.task.change, opened], look, [given.task], page.board, **ui.PRIVATE)
     # Not whenever the task changes: a card sets models and notes beside it, which have to stay.
     given.task.input(switch, [given.task, given.prompt], switched, **ui.FREE)
     gr.on([given.task.input, opened], lacking, [given.task], [page.notes], **ui.FREE)
@@ -214,7 +214,7 @@ def _wire_votes(duels: OpenDuels, page: Page) -> None:
 
     for choice, button in page.buttons.items():
         # Queued, for of what is not queued the page shows no error.
-        button.click(handler(choice), [page.token], changed, **{**ui.FREE, "queue": True})
+        button.click(handler(choice), [page.token], changed, **ui.PRIVATE)
 
     @ui.shows_errors
     def vote(token: str, choice: str) -> dict[str, Any]:
@@ -277,7 +277,7 @@ def _build_export(log: VoteLog, task: gr.Radio) -> None:
             yield gr.update(value=paths, visible=True)
 
     # A generator needs the queue.
-    export.click(export_files, [task], [files], **{**ui.FREE, "queue": True})
+    export.click(export_files, [task], [files], **ui.PRIVATE)
 
 
 def _switch(settings: Settings, page: Page, task: Task, prompt: str) -> dict[Any, Any]:

@@ -105,7 +105,9 @@ def build(studio: Studio, compute: dict[str, Any]) -> list[Any]:
         watch.click(_watcher(studio, view), None, view.outputs, api_visibility="private", **shown),
     ]  # fmt: skip
     _wire(studio, form, report, view)
-    stopped = stop.click(ui.shows_errors(lambda: _stop_all(studio.settings)), None, None, **ui.FREE)
+    stopped = stop.click(
+        ui.shows_errors(lambda: _stop_all(studio.settings)), None, None, **ui.PRIVATE
+    )
     stopped.then(lambda: ui.done("Stopped"), None, [view.status], cancels=runs, **ui.FREE)
     ui.wire_failure(runs, [view.status])
     return runs
@@ -178,7 +180,7 @@ def _wire(studio: Studio, form: _Form, report: gr.Textbox, view: _View) -> None:
         return _data_report(check_data(task, tuple(Path(file) for file in files), settings.limits))
 
     form.task.change(switch, [form.task], [form.base, form.data, report], **ui.FREE)
-    form.data.change(look, [form.task, form.data], [report], **ui.FREE)
+    form.data.change(look, [form.task, form.data], [report], **ui.PRIVATE)
 
 
 def _data_report(report: TextReport | DataReport) -> str:

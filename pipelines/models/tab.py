@@ -163,9 +163,9 @@ def _wire_finder(
     )  # fmt: skip
     gr.on(
         [finder.task.change, opened],
-        suggest, [finder.task], [*found, chosen.adapter, chosen.reference], **ui.FREE,
+        suggest, [finder.task], [*found, chosen.adapter, chosen.reference], **ui.PRIVATE,
     )  # fmt: skip
-    finder.results.select(pick, [finder.results], [chosen.reference], **ui.FREE)
+    finder.results.select(pick, [finder.results], [chosen.reference], **ui.PRIVATE)
 
 
 def _wire_chosen(
@@ -205,9 +205,9 @@ def _wire_chosen(
         checked, **ui.endpoint("check_model", check), show_progress="minimal", **waiting,
     )  # fmt: skip
     chosen.add.click(
-        add, [chosen.reference, chosen.adapter, chosen.weight], [chosen.reference], **ui.FREE
+        add, [chosen.reference, chosen.adapter, chosen.weight], [chosen.reference], **ui.PRIVATE
     )
-    chosen.use.click(use, [finder.task, chosen.reference], list(pickers.values()), **ui.FREE)
+    chosen.use.click(use, [finder.task, chosen.reference], list(pickers.values()), **ui.PRIVATE)
 
 
 def _presets(studio: Studio, task: Task) -> list[Any]:
@@ -250,10 +250,6 @@ def _facts(found: Preflight) -> list[list[str]]:
     return [[name, value] for name, value in rows if value]
 
 
-_QUEUED: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-"""Options of handlers whose errors the page is to show, which it does for queued ones alone."""
-
-
 def _inventory(
     headers: list[str], label: str, choice: str, table_id: str, refresh_id: str,
     show: Callable[[], Any], act: Callable[..., Any], **button: Any,
@@ -267,8 +263,8 @@ def _inventory(
         acts = gr.Button(scale=1, **button)
         refresh = gr.Button("Refresh", scale=1, elem_id=refresh_id)
     outputs = [table, chosen, gr.Markdown(elem_classes="facts")]
-    refresh.click(show, None, outputs, **_QUEUED)
-    acts.click(act, [chosen], outputs, **_QUEUED)
+    refresh.click(show, None, outputs, **ui.PRIVATE)
+    acts.click(act, [chosen], outputs, **ui.PRIVATE)
     return outputs
 
 
@@ -343,7 +339,7 @@ def models_panel(studio: Studio, tabs: Iterable[gr.Tab]) -> None:
         )  # fmt: skip
     panel.expand(lambda: True, None, [is_open], **ui.FREE)
     panel.collapse(lambda: False, None, [is_open], **ui.FREE)
-    panel.expand(show, None, outputs, **_QUEUED)
+    panel.expand(show, None, outputs, **ui.PRIVATE)
 
     def show_again(is_open: bool) -> Any:
         return show() if is_open else [gr.skip()] * len(outputs)

@@ -15,8 +15,10 @@ import gradio as gr
 
 from pipelines.events import Progress
 
-FREE: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
-"""Options of handlers that compute nothing and are no endpoints."""
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+"""Options of handlers that are no endpoints and may raise: the page shows queued errors alone."""
+FREE: dict[str, Any] = {**PRIVATE, "queue": False}
+"""Options of handlers that are no endpoints, compute nothing and raise nothing."""
 
 
 def run_buttons(label: str, name: str) -> tuple[gr.Button, gr.Button]:

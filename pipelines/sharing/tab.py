@@ -59,7 +59,7 @@ def _wire_opening(
 
     opening.button.upload(
         ui.shows_errors(from_card), [opening.button, *opening.inputs], opening.fields,
-        **{**ui.FREE, "queue": True},  # unqueued errors are not shown
+        **ui.PRIVATE,
     )  # fmt: skip
     return ui.shows_errors(from_link)
 

@@ -109,7 +109,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
     def own_settings(model: object) -> tuple[int, float, str, Any]:
         return _own_settings(studio.settings, model)
 
-    given.model.change(own_settings, [given.model], settings, **ui.FREE)
+    given.model.change(own_settings, [given.model], settings, **ui.PRIVATE)
 
 
 def _own_settings(settings: Settings, model: object) -> tuple[int, float, str, Any]:
