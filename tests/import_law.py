@@ -24,7 +24,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "runtime": {GROUND, "hub"},
     "files": {GROUND},
     "metrics": {GROUND},
-    "page": {GROUND, "hub", "runtime"},
+    "page": {GROUND, "hub", "runtime", "files"},
     "datasets": {GROUND, "hub", "runtime", "files"},
     "sharing": _TRUNK | {"datasets"},
     **dict.fromkeys(_SLICES, _TRUNK | {"recipes"}),

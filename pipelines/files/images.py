@@ -41,7 +41,7 @@ def open_picture(path: Path, limits: Limits) -> Image.Image:
         InvalidValue: not there, too large, empty, damaged, or of another format.
     """
     _check_size(path, limits)
-    _add_heif()
+    add_heif()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what they say is checked here
@@ -66,7 +66,7 @@ def open_picture(path: Path, limits: Limits) -> Image.Image:
 
 
 @cache
-def _add_heif() -> None:
+def add_heif() -> None:
     """Teaches Pillow to read HEIF, by a library that takes a while to import."""
     from pillow_heif import register_heif_opener
 

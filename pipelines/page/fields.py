@@ -16,7 +16,9 @@ from gradio.data_classes import ImageData
 from pydantic import ConfigDict, ValidationError
 
 from pipelines.errors import InvalidValue
+from pipelines.files.images import open_picture
 from pipelines.page.errors import for_people
+from pipelines.page.status import FREE
 from pipelines.settings import Limits
 from pipelines.validation import OWN, Number, Whole, bound, rule_of
 
@@ -37,6 +39,9 @@ def _handing_over(
 def _as_sent(self: Component, payload: Any) -> Any:
     return payload
 
+
+_NOT_DRAWN = frozenset({".heic", ".heif", ".tif", ".tiff"})
+"""Endings of pictures that browsers show as a broken one."""
 
 _NO_UPLOAD = "The picture is no file that was uploaded here. Upload, paste or take one."
 
@@ -132,10 +137,23 @@ def textbox(*args: Any, **options: Any) -> gr.Textbox:
 
 def picture(label: str = "Picture", **options: Any) -> gr.Image:
     """A picture to upload, handed over as the path of the uploaded file, which
-    ``images.open_picture`` opens."""
-    from_visitor = {"type": "filepath", "image_mode": None, "height": 280}
+    ``images.open_picture`` opens. What browsers do not draw is replaced by a PNG."""
+    from_visitor = {"type": "filepath", "image_mode": None, "height": 280, "format": "png"}
     sources = ["upload", "clipboard", "webcam"]
-    return cast(gr.Image, _Image(label=label, **{**from_visitor, "sources": sources, **options}))
+    box = cast(gr.Image, _Image(label=label, **{**from_visitor, "sources": sources, **options}))
+    box.upload(drawable, box, box, **FREE)
+    return box
+
+
+def drawable(path: str | None) -> Any:
+    """An update for the box of an uploaded picture: the picture itself where no browser draws its
+    file. One that cannot be opened stays, for the run to say why."""
+    if path is None or Path(path).suffix.lower() not in _NOT_DRAWN:
+        return gr.skip()
+    try:
+        return open_picture(Path(path), Limits())
+    except InvalidValue:
+        return gr.skip()
 
 
 def seed_box(info: str = "-1: a new one each time", **options: Any) -> gr.Number:

@@ -20,7 +20,7 @@ from pipelines.files import images
 from pipelines.files.images import FORMATS, check_pixels, on_white, open_picture
 from pipelines.settings import ROOT, Limits
 
-images._add_heif()  # the tests write HEIC as well
+images.add_heif()  # the tests write HEIC as well
 LIMITS = Limits()
 MIB = 1024**2
 

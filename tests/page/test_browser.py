@@ -16,6 +16,7 @@ from pipelines.datasets.samples import DataSet
 from pipelines.evaluation.link import encode
 from pipelines.evaluation.request import EvaluationRequest, Painting
 from pipelines.evaluation.setup import named_setup
+from pipelines.files.images import add_heif
 from pipelines.settings import Limits
 from tests.page.conftest import ROOT, Server
 from tests.page.visit import expect_status, fix_seed, open_tab
@@ -120,6 +121,23 @@ def test_describe_captions_an_uploaded_picture(page: Page) -> None:
     expect_status(page, "Done")
     assert "cyan" in page.locator("#caption textarea").input_value()
     expect(page.locator("#captions")).to_contain_text("%")
+
+
+def test_a_phones_picture_is_shown_and_described(page: Page, tmp_path: Path) -> None:
+    """No browser here draws HEIC: it was a broken picture."""
+    add_heif()
+    with Image.open(ROOT / "assets/examples/2-big-pizza.png") as picture:
+        picture.convert("RGB").save(tmp_path / "IMG_0001.heic", quality=90)
+    open_tab(page, "Describe")
+    page.locator("#describe-picture input[type=file]").set_input_files(
+        str(tmp_path / "IMG_0001.heic")
+    )
+    shown = page.locator("#describe-picture img[src$='.png']")
+    shown.wait_for()
+    assert shown.evaluate("picture => picture.decode().then(() => picture.naturalWidth)") == 128
+    page.locator("#describe-run").click()
+    expect_status(page, "Done")
+    assert "cyan" in page.locator("#caption textarea").input_value()
 
 
 def test_the_models_in_memory_are_listed_and_unloaded(page: Page) -> None:

@@ -11,9 +11,11 @@ import gradio as gr
 import pytest
 from fastapi.testclient import TestClient
 from gradio.routes import App
+from PIL import Image
 
 from pipelines.errors import InvalidValue
 from pipelines.events import Progress
+from pipelines.files.images import add_heif
 from pipelines.page import fields, status, ui
 from pipelines.settings import Limits, Settings
 from pipelines.text_to_image.pipeline import PaintRequest
@@ -136,5 +138,25 @@ def test_gradio_writes_no_stub_beside_our_source() -> None:
 
 
 def test_our_components_are_drawn_as_gradios_own() -> None:
-    made = [ui.slider(0, 1), ui.number(), ui.textbox(), ui.picture(type="filepath")]
+    with gr.Blocks():
+        made = [ui.slider(0, 1), ui.number(), ui.textbox(), ui.picture(type="filepath")]
     assert [widget.get_block_name() for widget in made] == ["slider", "number", "textbox", "image"]
+
+
+@pytest.mark.parametrize(("kind", "is_drawn"), [("png", True), ("heic", False), ("tiff", False)])
+def test_a_picture_that_browsers_do_not_draw_is_shown_as_one_that_they_do(
+    tmp_path: Path, kind: str, is_drawn: bool
+) -> None:
+    add_heif()
+    path = tmp_path / f"IMG_0001.{kind}"
+    Image.new("RGB", (32, 16), "red").save(path)
+    shown = fields.drawable(str(path))
+    assert shown == gr.skip() if is_drawn else shown.size == (32, 16)
+
+
+@pytest.mark.parametrize("name", ["gone.heic", "broken.heic", None])
+def test_a_picture_that_cannot_be_opened_waits_for_the_run_to_say_why(
+    tmp_path: Path, name: str | None
+) -> None:
+    (tmp_path / "broken.heic").write_bytes(b"no picture")
+    assert fields.drawable(None if name is None else str(tmp_path / name)) == gr.skip()
