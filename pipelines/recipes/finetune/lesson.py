@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from peft import PeftModel
 
 from pipelines.errors import InvalidValue
 from pipelines.files.imagefolder import DataLimits, usable_pairs
@@ -90,7 +91,7 @@ class Lesson(ABC):
     def open_tuned(self, base: Any, folder: Path) -> Any:
         """The saved fine-tune: the base with the adapter, or a whole model."""
         if self._plan.rank is not None:
-            return lora.load_adapter(base, folder)
+            return PeftModel.from_pretrained(base, folder).eval()
         options = {"dtype": torch.float32, **OFFLINE}
         return to_device(self.auto_class.from_pretrained(folder, **options))
 

@@ -62,10 +62,5 @@ def save_unet_adapter(unet: Any, folder: Path) -> None:
     StableDiffusionPipeline.save_lora_weights(folder, unet_lora_layers=layers)
 
 
-def load_adapter(model: Any, folder: Path) -> Any:
-    """The model with a saved adapter, by plain peft."""
-    return PeftModel.from_pretrained(model, folder).eval()
-
-
 def _halved(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().half().cpu().contiguous() for name, tensor in state.items()}
