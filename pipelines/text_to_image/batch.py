@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pipelines.hub import Adapter
 from pipelines.runtime.adapters import Wait, applied
 from pipelines.text_to_image.families import call_options, call_parameters
-from pipelines.text_to_image.painter import Painter, own_pipeline
+from pipelines.text_to_image.painter import Painter, own_pipeline, words_for
 from pipelines.text_to_image.pipeline import PaintRequest, with_own_values
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def paint_batch(
         )
         with torch.inference_mode():
             pictures: list[Image.Image] = pipeline(
-                prompt=[request.prompt for request in requests],
+                prompt=[words_for(painter, request.prompt) for request in requests],
                 num_inference_steps=first.steps,
                 generator=[torch.Generator().manual_seed(cast(int, r.seed)) for r in requests],
                 callback_on_step_end=after_step,

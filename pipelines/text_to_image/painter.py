@@ -195,6 +195,15 @@ def own_pipeline(painter: Painter, scheduler: str, steps: int) -> Any:
     return clone
 
 
+def words_for(painter: Painter, prompt: str, *, is_negative: bool = False) -> str:
+    """What the text encoder gets: a small world's emoji in words, and of a negative prompt only
+    the words that it knows, for an unknown one would pull the picture anywhere."""
+    if painter.world is None:
+        return prompt
+    text = painter.world.read(prompt)
+    return painter.world.known_part(text) if is_negative else text
+
+
 def dropped_words(pipeline: Any, prompt: str) -> str:
     """The end of the prompt that lies beyond the text encoder's window.
 

@@ -29,6 +29,7 @@ from pipelines.text_to_image.painter import (
     load_painter,
     own_pipeline,
     scheduler_for,
+    words_for,
 )
 from pipelines.text_to_image.preview import LatentPreview, clean_estimates
 from pipelines.text_to_image.schedulers import OWN_SCHEDULER, SCHEDULERS
@@ -243,7 +244,8 @@ def prompt_notes(painter: Painter, request: PaintRequest) -> list[str]:
     for name, prompt in (("prompt", request.prompt), ("negative prompt", request.negative_prompt)):
         if painter.world is not None:
             notes += painter.world.notes(name, prompt)
-        dropped = dropped_words(painter.pipeline, prompt)
+        text = words_for(painter, prompt, is_negative=name != "prompt")
+        dropped = dropped_words(painter.pipeline, text)
         if dropped:
             notes.append(
                 f"The {name} is too long for this model's text encoder; not read: “{dropped}”."
@@ -298,11 +300,11 @@ def _denoised(painter: Painter, request: PaintRequest, seed: int, watcher: _Watc
         pipeline,
         painter.family,
         guidance_scale=request.guidance_scale,
-        negative_prompts=[request.negative_prompt],
+        negative_prompts=[words_for(painter, request.negative_prompt, is_negative=True)],
     )
     with torch.inference_mode():
         picture: Image.Image = pipeline(
-            prompt=[request.prompt],
+            prompt=[words_for(painter, request.prompt)],
             num_inference_steps=request.steps,
             generator=[torch.Generator().manual_seed(seed)],
             output_type="pil",

@@ -21,6 +21,20 @@ _PLAIN = frozenset(
 )
 
 
+_RUN_OF_SYMBOLS = re.compile(r"(?:[^\w\s.,:;!?'\"()“”‘’–—-]\ufe0f?\s*)+")
+_BEFORE_A_NAME = frozenset("a an the two small little tiny big large huge".split())
+_OUTLINES = frozenset({"black", "white"})
+"""In names of Unicode they say how a sign is drawn."""
+_LONGEST = 8
+"""Words in a name, at most."""
+
+
+def _with_article(name: str) -> str:
+    if name.endswith("s") and not name.endswith("ss"):
+        return name
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
+
+
 def _words(text: str) -> list[str]:
     """Words in lower case and symbols, each once, in order."""
     found = dict.fromkeys(word.lower() for word in _WORD.findall(text))
@@ -88,8 +102,88 @@ class World:
         found = dict.fromkeys(name for part in similar for name in by_word[part])
         return list(found)[:count]
 
+    def read(self, text: str) -> str:
+        """The text with known emoji in words, which alone this world's captions have.
+
+        ``🐱🌹 on white`` becomes ``a cat face and a rose on white``.
+        """
+        return _RUN_OF_SYMBOLS.sub(lambda found: self._in_words(found, text), text)
+
+    def _in_words(self, found: re.Match[str], text: str) -> str:
+        symbols = [symbol for symbol in found[0] if _is_symbol(symbol)]
+        names = [self._name_of(symbol) for symbol in symbols]
+        if not any(names):
+            return found[0]
+        before = _WORD.findall(text[: found.start()].lower())
+        is_begun = bool(before) and before[-1] in _BEFORE_A_NAME
+        things = [
+            symbol if name is None else name if is_begun and not place else _with_article(name)
+            for place, (symbol, name) in enumerate(zip(symbols, names, strict=True))
+        ]
+        return f" {' and '.join(things)} "
+
+    def _name_of(self, symbol: str) -> str | None:
+        """By its Unicode name or a part of it: HEAVY BLACK HEART is a heart, GREEN HEART none."""
+        words = unicodedata.name(symbol, "").lower().replace("-", " ").split()
+        if " ".join(words) not in self.meanings and {*words} & {*self.colours} - _OUTLINES:
+            return None
+        parts = (
+            " ".join(words[start : start + length])
+            for length in range(len(words), 0, -1)
+            for start in range(len(words) - length + 1)
+        )
+        return next((self.meanings[part] for part in parts if part in self.meanings), None)
+
+    def known_part(self, text: str) -> str:
+        """The text without the words that no caption of this world has."""
+        unknown = set(self.unknown_words(text))
+        return _WORD.sub(lambda found: "" if found[0].lower() in unknown else found[0], text)
+
+    def mentions(self, text: str) -> list[tuple[str, str]]:
+        """Each thing that the text names, in order, with the word before it; longest name first."""
+        words = [word.lower() for word in _WORD.findall(text)]
+        found = []
+        place = 0
+        while place < len(words):
+            length = next((n for n in range(_LONGEST, 0, -1) if self._is_named(words, place, n)), 0)
+            if length:
+                name = self.meanings[" ".join(words[place : place + length])]
+                found.append((name, words[place - 1] if place else ""))
+            place += length or 1
+        return found
+
+    def _is_named(self, words: list[str], place: int, length: int) -> bool:
+        part = words[place : place + length]
+        return len(part) == length and " ".join(part) in self.meanings
+
+    def beyond(self, prompt: str) -> list[str]:
+        """A sentence on each thing that the prompt asks for and no scene of this world has."""
+        mentions = self.mentions(prompt)
+        sentences = []
+        count = sum(2 if before == "two" else 1 for _, before in mentions)
+        if count > 2:
+            sentences.append(
+                f"This painter was trained on one or two things in a picture; the prompt names "
+                f"{count}, and some of them may be missing or mixed."
+            )
+        for name, before in dict.fromkeys(mentions):
+            if before in self.colours:
+                sentences.append(
+                    f"This painter knows “{name}” in its own colours alone; “{before}” before it "
+                    "may colour the background."
+                )
+        return sentences
+
     def notes(self, name: str, prompt: str) -> list[str]:
-        """A sentence on each unknown word of the prompt called ``name``, three words at most."""
+        """A sentence on each emoji that is read as words, on each unknown word of the prompt
+        called ``name``, three words at most, and on what no scene has."""
+        symbols = [word for word in _words(prompt) if _is_symbol(word) and self._name_of(word)]
+        sentences = [f"{word} is read as “{self._name_of(word)}”." for word in symbols[:3]]
+        text = self.read(prompt)
+        sentences += self._on_unknown(name, text)
+        return sentences + (self.beyond(text) if name == "prompt" else [])
+
+    def _on_unknown(self, name: str, prompt: str) -> list[str]:
         unknown = self.unknown_words(prompt)
         if name == "prompt" and not unknown and not self._things() & set(_words(prompt)):
             return [
@@ -100,7 +194,8 @@ class World:
         for word in unknown[:3]:
             near = self.nearest(word)
             hint = f" Nearest that it knows: {', '.join(near)}." if near else ""
-            sentences.append(f"This painter has never seen “{word[:40]}” ({name}).{hint}")
+            dropped = "" if name == "prompt" else " It is left out."
+            sentences.append(f"This painter has never seen “{word[:40]}” ({name}).{dropped}{hint}")
         if len(unknown) > 3:
             rest = ", ".join(f"“{word[:40]}”" for word in unknown[3:10])
             more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""

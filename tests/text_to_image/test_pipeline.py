@@ -202,6 +202,19 @@ def test_unknown_words_of_the_negative_prompt_are_named_as_such(studio: Studio) 
     assert "“zebras” (negative prompt)" in note
 
 
+def test_emoji_paint_what_their_names_paint(studio: Studio) -> None:
+    named = paint(studio, prompt="a cat face on a white background", steps=1)
+    drawn = paint(studio, prompt="🐱 on a white background", steps=1)
+    assert pixels(drawn) == pixels(named)
+    assert drawn.notes == ["🐱 is read as “cat face”."]
+    assert drawn.receipt["request"]["prompt"] == "🐱 on a white background"
+
+
+def test_unknown_words_of_a_negative_prompt_change_nothing(studio: Studio) -> None:
+    known = paint(studio, negative_prompt="a dog", steps=1)
+    assert pixels(paint(studio, negative_prompt="a zebra dog", steps=1)) == pixels(known)
+
+
 def test_a_prompt_of_known_words_needs_no_note(studio: Studio) -> None:
     prompt = "Two red apples next to a small dog, on a BLUE background!"
     assert paint(studio, prompt=prompt, steps=1).notes == []

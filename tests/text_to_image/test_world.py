@@ -40,9 +40,7 @@ def test_a_symbol_is_a_word_and_goes_by_its_name(world: World) -> None:
     assert world.unknown_words("🍎 and 🍕, © on white!") == ["🍎", "🍕", "©"]
     assert world.nearest("🍎") == ["red apple"], "RED APPLE"
     assert world.nearest("🐶") == ["dog face"]
-    assert world.notes("prompt", "🍎 on a white background") == [
-        "This painter has never seen “🍎” (prompt). Nearest that it knows: red apple."
-    ]
+    assert world.notes("prompt", "🍎 on a white background") == ["🍎 is read as “red apple”."]
 
 
 @pytest.mark.parametrize("prompt", ["", "...", "a white background", "to the left of"])
@@ -96,3 +94,57 @@ def without(part: str) -> dict[str, Any]:
 def test_a_world_that_cannot_be_read_is_told(value: dict[str, Any]) -> None:
     with pytest.raises(LoadFailed, match=r"world\.json"):
         World.from_json(value)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "read"),
+    [
+        ("🍎 on a white background", "a red apple on a white background"),
+        ("a small 🍎 next to 🐶", "a small red apple next to a dog face"),
+        ("🍎🐶 on blue", "a red apple and a dog face on blue"),
+        ("🐶\ufe0f 🍎!", "a dog face and a red apple !"),
+        ("😺 above 🐕", "a cat face above a dog face"),
+        ("🍕, ©", "🍕, ©"),
+        ("🍎🍕", "a red apple and 🍕"),
+        ("a cat, on white!", "a cat, on white!"),
+    ],
+)
+def test_emoji_are_read_as_their_names(world: World, prompt: str, read: str) -> None:
+    """A prompt of "🍕 on a pink background" painted an unrelated face."""
+    assert " ".join(world.read(prompt).split()) == read
+
+
+def test_an_emoji_of_another_colour_is_not_read_as_the_thing(world: World) -> None:
+    assert world.read("🍏").split() == ["a", "red", "apple"]
+    knows_green = World.from_json({**WORLD, "colours": ["white", "green"]})
+    assert knows_green.read("🍏") == "🍏"
+
+
+def test_unknown_words_of_a_negative_prompt_are_left_out_and_named(world: World) -> None:
+    assert world.known_part("zebras, a cat face and yaks").split() == [
+        ",",
+        "a",
+        "cat",
+        "face",
+        "and",
+    ]
+    assert world.notes("negative prompt", "a xylophone") == [
+        "This painter has never seen “xylophone” (negative prompt). It is left out."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("a red apple and a cat face on a white background", []),
+        ("two dog faces on blue", []),
+        ("a red apple, a cat and a dog", ["names 3"]),
+        ("two red apples and 🐶", ["names 3"]),
+        ("a blue cat face on a white background", ["“blue” before it"]),
+        ("a white apple", ["“white” before it"]),
+    ],
+)
+def test_what_no_scene_has_is_said(world: World, prompt: str, said: list[str]) -> None:
+    found = [note for note in world.notes("prompt", prompt) if "is read as" not in note]
+    assert len(found) == len(said)
+    assert all(part in note for part, note in zip(said, found, strict=True))
