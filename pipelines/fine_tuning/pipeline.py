@@ -7,6 +7,7 @@ module loads no torch.
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Generator
@@ -18,7 +19,7 @@ from pipelines import validation
 from pipelines.errors import InvalidValue, StudioError, abbreviated
 from pipelines.events import Progress
 from pipelines.files.imagefolder import DataLimits, DataReport, check_imagefolder
-from pipelines.fine_tuning import jobs
+from pipelines.fine_tuning import endings, jobs
 from pipelines.fine_tuning.jobs import Job
 from pipelines.hub import Snapshot, model_cards, resolve
 from pipelines.hub.model_cards import CARD
@@ -31,6 +32,11 @@ from pipelines.validation import Choice, Number, Rule, Unchecked, Whole
 LEAST_MINUTES, MOST_MINUTES = 0.2, 240.0
 RANKS = (4, 8, 16, 32, 64)
 _FOLLOW_SECONDS = 0.5
+_FILE = "](samples."
+"""In a section of a card that links a file."""
+
+_LONGEST_STEM = 50
+"""Characters of a file's name that a card repeats."""
 
 Curves = dict[str, list[tuple[int, float]]]
 
@@ -90,13 +96,19 @@ class FineTuned:
 
     @property
     def card(self) -> str:
-        """Its model card, as Markdown without the front matter."""
-        return model_cards.split((self.folder / CARD).read_text(encoding="utf-8"))[1].strip()
+        """Its model card, as Markdown without the front matter, and without a section that
+        links a file of its folder: the page shows the file itself."""
+        return "".join(part for part in self._sections() if _FILE not in part).strip()
 
     @property
     def samples(self) -> Path | None:
-        """The base and the fine-tune on the same prompts: a text or a picture."""
-        return next(iter(sorted(self.folder.glob("samples.*"))), None)
+        """The file that the card links: the base and the fine-tune on the same prompts."""
+        is_linked = any(_FILE in part for part in self._sections())
+        return next(iter(sorted(self.folder.glob("samples.*"))), None) if is_linked else None
+
+    def _sections(self) -> list[str]:
+        text = model_cards.split((self.folder / CARD).read_text(encoding="utf-8"))[1]
+        return re.split(r"^(?=## )", text, flags=re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -188,43 +200,51 @@ def _start(settings: Settings, request: FineTuneRequest, base: Snapshot) -> Job:
         raise InvalidValue(
             f"The base is {base.reference} with an adapter; choose {base.reference} itself."
         )
-    folder = jobs.new_folder(settings, request.name)
-    data = folder / "data"
-    data.mkdir()
-    for number, file in enumerate(request.data):  # names of strangers are not kept
-        shutil.copyfile(file, data / f"{number:04}{file.suffix.lower()}")
     options = ["--seed", str(request.seed)]
     options += ["--full"] if request.rank == 0 else ["--lora-rank", str(request.rank)]
     if request.learning_rate is not None:
         options += ["--learning-rate", repr(request.learning_rate)]
-    given = data if TASKS[request.task].trains_on == "texts" else data / "0000.zip"
-    return jobs.start(
-        settings, request.task, folder, base.reference, base.path, given, options, request.minutes
-    )
+    with jobs.starting(settings):
+        folder = jobs.new_folder(settings, jobs.checked_name(request.name, settings))
+        data = _copied(request.data, folder / "data")
+        return jobs.start(
+            settings, request.task, folder, base.reference, base.path, data, options,
+            request.minutes,
+        )  # fmt: skip
+
+
+def _copied(files: tuple[Path, ...], folder: Path) -> Path:
+    """The data under the name that the card will give them: a file, or a folder of several."""
+    first = _plain(files[0])
+    if len(files) == 1:
+        folder.mkdir()
+        return Path(shutil.copyfile(files[0], folder / first))
+    folder = folder / f"{first} and {len(files) - 1} more"
+    folder.mkdir(parents=True)
+    for number, file in enumerate(files):
+        shutil.copyfile(file, folder / f"{number:04}{file.suffix.lower()}")
+    return folder
+
+
+def _plain(file: Path) -> str:
+    """A visitor's name for a file, in characters that are neither a path nor markup."""
+    stem = re.sub(r"[^\w ()-]", "_", file.stem).strip() or "data"
+    short = stem if len(stem) <= _LONGEST_STEM else stem[: _LONGEST_STEM - 1] + "…"
+    return short + file.suffix.lower()
 
 
 def follow(settings: Settings, job: Job) -> Generator[Learning, None, FineTuned]:
     """Yields how far a job is until it has ended. Who closes the iterator leaves it running.
 
     Raises:
-        StudioError: it was stopped, or it failed; the message has its last words.
+        StudioError: it was stopped, or it failed; the message says why.
     """
     while (state := jobs.state(job)) == "running":
-        yield Learning(_progress(job), jobs.curves(job))
+        yield Learning(jobs.progress(job), jobs.curves(job))
         time.sleep(_FOLLOW_SECONDS)
     if state == "stopped":
         raise StudioError(f"{job.name} was stopped; nothing of it was made a model.")
     folder = jobs.settle(job, settings)
     if folder is None:
-        raise StudioError(f"{job.name} could not be trained: {jobs.last_words(job)}")
+        raise StudioError(f"{job.name} could not be trained: {endings.why(job.folder)}")
     return FineTuned(job.name, folder, jobs.curves(job))
-
-
-def _progress(job: Job) -> Progress:
-    """By the clock, for the training ends by it; then comes the scoring."""
-    elapsed = time.time() - job.started
-    total = 60 * job.minutes
-    steps = max((points[-1][0] for points in jobs.curves(job).values()), default=0)
-    if elapsed < total:
-        return Progress(f"Training {job.name} · step {steps:,}", elapsed / total, total - elapsed)
-    return Progress(f"Measuring and saving {job.name} · {steps:,} steps")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from pipelines.tasks import TASKS, Task
 
 _SHOWN_CURVES = {"loss": "training data", "held_out_loss": "held-out data"}
 _COLOURS = {"training data": "#1f6f6b", "held-out data": "#d97706"}
+_NAME_HINT = "What the model will be called, in every picker"
 _DATA_HINTS = {
     "texts": "Text files (.txt, UTF-8), as many as you like.",
     "captioned pictures": "One ZIP of pictures with a .txt beside each, or with a metadata.jsonl: "
@@ -70,10 +72,11 @@ class _View:
     text: gr.Textbox
     picture: gr.Image
     card: gr.Markdown
+    notes: gr.Textbox
 
     @property
     def outputs(self) -> list[Any]:
-        return [self.status, self.curve, self.text, self.picture, self.card]
+        return [self.status, self.curve, self.text, self.picture, self.card, self.notes]
 
 
 def build(studio: Studio, compute: dict[str, Any]) -> list[Any]:
@@ -126,13 +129,14 @@ def _build_form(settings: Settings) -> tuple[_Form, gr.Textbox, gr.Button, gr.Bu
     )  # fmt: skip
     name = ui.textbox(
         label="Name", placeholder="my-first-tune", max_lines=1, elem_id="tune-name",
-        info="The model will be called so, in every picker",
+        info=_NAME_HINT,
     )  # fmt: skip
     train, stop = ui.run_buttons("Train", "tune")
     with gr.Accordion("Settings", open=False):
         minutes = ui.slider(
-            LEAST_MINUTES, 60, 5, step=0.1, label="Minutes", info="Then it is measured and saved"
-        )
+            LEAST_MINUTES, 60, 5, step=0.1, label="Minutes",
+            info="Training alone; loading before it, measuring and saving after it come on top",
+        )  # fmt: skip
         rank = ui.dropdown(
             [("every weight", 0), *((f"LoRA of rank {rank}", rank) for rank in RANKS)],
             value=8, label="What is trained", interactive=True,
@@ -145,8 +149,8 @@ def _build_form(settings: Settings) -> tuple[_Form, gr.Textbox, gr.Button, gr.Bu
 def _build_view() -> tuple[_View, gr.Button]:
     status = ui.status_line()
     curve = gr.LinePlot(
-        x="step", y="loss", color="measured on", label="Loss", height=260, elem_id="tune-curve",
-        color_map=_COLOURS,
+        x="step", y="loss", color="measured on", label="Loss", show_label=False, height=260,
+        color_map=_COLOURS, elem_id="tune-curve",
     )  # fmt: skip
     text = gr.Textbox(
         label="The base, then the fine-tune", lines=10, max_lines=24, interactive=False,
@@ -157,8 +161,9 @@ def _build_view() -> tuple[_View, gr.Button]:
         **ui.PICTURES,
     )  # fmt: skip
     card = gr.Markdown(label="Card", elem_id="tune-card", elem_classes="card")
+    notes = ui.notes_box()
     watch = gr.Button("Watch the latest fine-tune", elem_id="tune-watch", size="sm")
-    return _View(status, curve, text, picture, card), watch
+    return _View(status, curve, text, picture, card, notes), watch
 
 
 def _data_hint(task: Task) -> str:
@@ -179,6 +184,14 @@ def _wire(studio: Studio, form: _Form, report: gr.Textbox, view: _View) -> None:
             return _data_hint(task)
         return _data_report(check_data(task, tuple(Path(file) for file in files), settings.limits))
 
+    def say_name(name: str) -> Any:
+        try:
+            called = jobs.checked_name(name, settings)
+        except InvalidValue as error:
+            return gr.update(info=html.escape(str(error)) if name else _NAME_HINT)
+        return gr.update(info=f"The model will be called {called}, in every picker")
+
+    form.name.blur(say_name, [form.name], [form.name], **ui.FREE)
     form.task.change(switch, [form.task], [form.base, form.data, report], **ui.FREE)
     form.data.change(look, [form.task, form.data], [report], **ui.PRIVATE)
 
@@ -211,7 +224,7 @@ def _trainer(studio: Studio, view: _View) -> Callable[..., Iterator[dict[Any, An
         Args:
             task: "write", "paint" or "describe".
             base: a model of this page or a Hub reference, for the task.
-            name: what the fine-tune is to be called.
+            name: what the fine-tune is to be called; "Ship Log" becomes ship-log.
             data: text files for write, else one ZIP in imagefolder form.
             minutes: how long to train.
             rank: of the LoRA; 0 for every weight.
@@ -222,6 +235,7 @@ def _trainer(studio: Studio, view: _View) -> Callable[..., Iterator[dict[Any, An
         request = FineTuneRequest(
             task, base, name, files, minutes, rank, _rate(learning_rate), seed
         )
+        yield {view.notes: ui.notes_text(jobs.notes(studio.settings))}
         with closing(with_result(generate(studio, request))) as events:
             yield from _updates(view, events)
 
@@ -244,6 +258,7 @@ def _watcher(studio: Studio, view: _View) -> Callable[..., Iterator[dict[Any, An
     def run() -> Iterator[dict[Any, Any]]:
         """Follows the fine-tune that was started last, on this page or by another visitor."""
         known = jobs.jobs(studio.settings)
+        yield {view.notes: ui.notes_text(jobs.notes(studio.settings))}
         if not known:
             raise InvalidValue("No fine-tune was started yet. Give data and a name, then Train.")
         with closing(with_result(follow(studio.settings, known[0]))) as events:
@@ -253,15 +268,15 @@ def _watcher(studio: Studio, view: _View) -> Callable[..., Iterator[dict[Any, An
 
 
 def _updates(view: _View, events: Iterator[Any]) -> Iterator[dict[Any, Any]]:
-    yield {view.text: gr.update(visible=False), view.picture: gr.update(visible=False),
-           view.card: "", view.curve: None}  # fmt: skip
-    drawn = -1
+    """What was shown of another fine-tune stays until this one has been started."""
+    drawn = None
     for event in events:
         if isinstance(event, Progress):
             yield {view.status: ui.progress_bar(event)}
         elif isinstance(event, Learning):
             points = sum(map(len, event.curves.values()))
-            update: dict[Any, Any] = {view.status: ui.progress_bar(event.progress)}
+            update = _cleared(view) if drawn is None else {}
+            update[view.status] = ui.progress_bar(event.progress)
             if points != drawn:
                 update[view.curve] = _frame(event.curves)
                 drawn = points
@@ -270,8 +285,13 @@ def _updates(view: _View, events: Iterator[Any]) -> Iterator[dict[Any, Any]]:
             yield _ending(view, event)
 
 
+def _cleared(view: _View) -> dict[Any, Any]:
+    hidden = gr.update(value=None, visible=False)
+    return {view.text: hidden, view.picture: hidden, view.card: ""}
+
+
 def _ending(view: _View, tuned: FineTuned) -> dict[Any, Any]:
-    update: dict[Any, Any] = {
+    update = _cleared(view) | {
         view.status: ui.done(f"Done: {tuned.reference} is a model of this page now"),
         view.curve: _frame(tuned.curves),
         view.card: tuned.card,
@@ -289,15 +309,22 @@ def _ending(view: _View, tuned: FineTuned) -> dict[Any, Any]:
 
 
 def _frame(curves: dict[str, list[tuple[int, float]]]) -> Any:
-    """A table for the plot, or None: an empty one would turn its axes into categories for good."""
+    """A table for the plot, or None: an empty one would turn its axes into categories for good.
+
+    A curve without a point yet has a row without a value: the plot gives colours to the
+    curves of its first table alone.
+    """
     import pandas  # type: ignore[import-untyped]
 
+    points = {label: curves.get(name, []) for name, label in _SHOWN_CURVES.items()}
+    if not any(points.values()):
+        return None
     rows = [
         (step, value, label)
-        for name, label in _SHOWN_CURVES.items()
-        for step, value in curves.get(name, [])
+        for label, known in points.items()
+        for step, value in known or [(0, float("nan"))]
     ]
-    return pandas.DataFrame(rows, columns=["step", "loss", "measured on"]) if rows else None
+    return pandas.DataFrame(rows, columns=["step", "loss", "measured on"])
 
 
 def _stop_all(settings: Settings) -> None:

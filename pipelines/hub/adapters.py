@@ -184,11 +184,11 @@ def check_fit(adapter: Source, base: Source, base_weights: Iterable[str]) -> Non
     """
     name, tensors = adapter.reference, adapter.header(_weights_name(adapter))
     layers = _Layers(base, base_weights)
+    second_halves = {_up_key(key) for key in tensors if _up_key(key) != key}
     for key, down in sorted(tensors.items()):
         module = _module_of(key)
         if module is None:
-            other_half = _down_key(key)
-            if _BESIDE.fullmatch(key) or (other_half != key and other_half in tensors):
+            if _BESIDE.fullmatch(key) or key in second_halves:
                 continue
             raise ModelUnavailable(
                 f"{name} holds {abbreviated(key)}, which is no part of a LoRA in the form of PEFT "
@@ -232,20 +232,14 @@ def _module_of(key: str) -> str | None:
     return module
 
 
+_HALVES = (("lora_embedding_A", "lora_embedding_B"), (".lora_A.", ".lora_B."), (".down.", ".up."))
+
+
 def _up_key(key: str) -> str:
-    return (
-        key.replace("lora_embedding_A", "lora_embedding_B")
-        .replace(".lora_A.", ".lora_B.")
-        .replace(".down.", ".up.")
-    )
-
-
-def _down_key(key: str) -> str:
-    return (
-        key.replace("lora_embedding_B", "lora_embedding_A")
-        .replace(".lora_B.", ".lora_A.")
-        .replace(".up.", ".down.")
-    )
+    """The name of the second half (B, up) of the tensor of this name."""
+    for down, up in _HALVES:
+        key = key.replace(down, up)
+    return key
 
 
 class _Layers:

@@ -50,13 +50,11 @@ class Preflight:
     is_gated: bool
     is_private: bool
     licence: str | None
-    files: int
     bytes_total: int
     bytes_to_fetch: int
     free_disk_bytes: int
     memory_budget_bytes: int
     computed_in: str
-    has_safetensors: bool
     family: str | None = None
     does: Task | None = None
     parameters: int = 0
@@ -117,13 +115,11 @@ def _sizes(parts: Found, settings: Settings, device: Device) -> Preflight:
         is_gated=isinstance(base, Repository) and base.is_gated,
         is_private=isinstance(base, Repository) and base.is_private,
         licence=card_entry(base, "license") if isinstance(base, Folder) else base.licence,
-        files=sum(map(len, wanted)),
         bytes_total=sum(sum(files.values()) for files in wanted),
         bytes_to_fetch=sum(sum(files.values()) for files in to_fetch),
         free_disk_bytes=_free_disk(settings.data_dir),
         memory_budget_bytes=settings.memory_budget_bytes,
         computed_in=device.dtype_name,
-        has_safetensors=bool(select(base.files).weights),
     )
 
 

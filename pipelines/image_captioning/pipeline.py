@@ -280,7 +280,7 @@ def _is_foreign(prepared: Prepared, familiarity: Familiarity | None) -> bool:
         return False
     from pipelines.recipes.captioner.model import flatness, traits
 
-    return bool(familiarity.is_foreign(traits(prepared.cells), flatness(prepared.pixels)))
+    return bool(familiarity.is_unfamiliar(traits(prepared.cells), flatness(prepared.pixels)))
 
 
 def _result(

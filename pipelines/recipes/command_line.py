@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 RUNS = Path.home() / ".cache/triptych/runs"
 _SMOKE_STEPS, _SMOKE_BATCH_SIZE = 3, 4
@@ -90,19 +91,13 @@ def options_from(parsed: argparse.Namespace) -> Options:
         value = getattr(parsed, name)
         if value is not None and not value > 0:  # NaN fails as well
             raise SystemExit(f"--{name.replace('_', '-')} is {value}; it must be above 0")
-    init_from = getattr(parsed, "init_from", None)
-    if init_from is not None and not init_from.is_dir():
-        raise SystemExit(f"--init-from: there is no directory {init_from}")
-    smoke = parsed.smoke
-    return Options(
-        run_dir=parsed.run_dir,
-        output=parsed.output,
-        steps=_SMOKE_STEPS if smoke else parsed.steps,
-        minutes=parsed.minutes,
-        smoke=smoke,
-        resume=parsed.resume,
-        seed=parsed.seed,
-        batch_size=min(_SMOKE_BATCH_SIZE, parsed.batch_size) if smoke else parsed.batch_size,
-        learning_rate=parsed.learning_rate,
-        init_from=init_from,
-    )
+    values: dict[str, Any] = {
+        field.name: getattr(parsed, field.name, None) for field in fields(Options)
+    }
+    options = Options(**values)
+    if options.init_from is not None and not options.init_from.is_dir():
+        raise SystemExit(f"--init-from: there is no directory {options.init_from}")
+    if options.smoke:
+        batch_size = min(_SMOKE_BATCH_SIZE, options.batch_size)
+        return replace(options, steps=_SMOKE_STEPS, batch_size=batch_size)
+    return options

@@ -3,19 +3,19 @@
 Muon turns the momentum of a weight matrix into the nearest orthogonal one, so that every
 direction of it learns at the same pace (Jordan et al., 2024,
 https://kellerjordan.github.io/posts/muon). A convolution is a matrix too: a row for each
-output channel. ``torch.optim.Muon`` takes matrices alone, so it is given views. It
-multiplies in bf16 everywhere: where a processor only emulates that, AdamW is quicker.
+output channel. ``torch.optim.Muon`` takes matrices alone, so it gets views. It multiplies
+in bf16 everywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import torch
 from torch import nn
 
-from pipelines.recipes.training import BETAS, decaying
+from pipelines.recipes import training
 
 
 class MuonWithAdamW:
@@ -34,13 +34,15 @@ class MuonWithAdamW:
     ) -> None:
         """
         Args:
-            layers: linear layers and convolutions of ``model`` whose weights are Muon's. Those
-                that read the input or write the output are better left to AdamW.
-            weight_decay: of matrices and kernels, each step, times the learning rate.
+            layers: those of ``model`` whose weights Muon trains. Layers that read the input or
+                write the output are better left to AdamW.
+            weight_decay: of matrices and kernels, per step, times the learning rate.
         """
         self._viewed = [(layer.weight, nn.Parameter(_rows(layer.weight.data))) for layer in layers]
         for weight, rows in self._viewed:
-            assert weight.data_ptr() == rows.data_ptr(), "a copy would learn in the model's stead"
+            assert weight.data_ptr() == rows.data_ptr(), (
+                "a copy would be trained instead of the model"
+            )
         taken = {id(weight) for weight, _ in self._viewed}
         others = [parameter for parameter in model.parameters() if id(parameter) not in taken]
         self._muon = torch.optim.Muon(
@@ -50,7 +52,7 @@ class MuonWithAdamW:
             adjust_lr_fn="match_rms_adamw",
         )
         self._adamw = torch.optim.AdamW(
-            decaying(others, weight_decay), lr=learning_rate, betas=BETAS
+            training.decaying(others, weight_decay), lr=learning_rate, betas=training.BETAS
         )
 
     @property
@@ -76,6 +78,23 @@ class MuonWithAdamW:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._muon.load_state_dict(state["muon"])
         self._adamw.load_state_dict(state["adamw"])
+
+
+def muon_or_adamw(
+    model: nn.Module, learning_rate: float, weight_decay: float, for_adamw: Collection[str]
+) -> training.Optimizer:
+    """Muon for linear layers and convolutions but those in ``for_adamw``, AdamW for the rest.
+
+    AdamW for all where bf16 is only emulated: there Muon is slow.
+    """
+    if training.precision() == "no":
+        return training.adamw(model, learning_rate, weight_decay)
+    layers = [
+        layer
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear | nn.Conv2d) and name not in for_adamw
+    ]
+    return MuonWithAdamW(model, layers, learning_rate, weight_decay)
 
 
 def _rows(weight: torch.Tensor) -> torch.Tensor:

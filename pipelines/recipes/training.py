@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ STATE_FILE = "state.pt"
 LOG_FILE = "log.jsonl"
 
 Model = TypeVar("Model")
+Optimizer = Any
+"""A torch optimiser, or one with the same methods and ``param_groups``."""
 
 Step = Callable[[np.random.Generator], tuple[torch.Tensor, Mapping[str, torch.Tensor]]]
 """One step's loss, and the values to log."""
@@ -56,19 +58,14 @@ def starting_model(
     return model
 
 
-class Optimizer(Protocol):
-    """The part of a torch optimiser that a run uses."""
-
-    @property
-    def param_groups(self) -> list[dict[str, Any]]: ...
-
-    def step(self) -> Any: ...
-
-    def zero_grad(self) -> None: ...
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any], /) -> None: ...
+def run_tokenizer(options: Options, trained: Callable[[], Any]) -> Any:
+    """The tokenizer in the run directory; a new run trains it, or takes that of ``--init-from``."""
+    folder = options.run_dir / "tokenizer"
+    if not options.resume:
+        known = options.init_from
+        new = trained() if known is None else AutoTokenizer.from_pretrained(known)
+        new.save_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder)
 
 
 class Run:

@@ -92,7 +92,9 @@ def load_painter(snapshot: Snapshot, device: Device) -> Painter:
         pipeline,
         own_family(snapshot.path, snapshot.family, snapshot.reference),
         world=World.from_json(known) if known else None,
-        preview=LatentPreview.from_json(known["preview"]) if "preview" in known else None,
+        preview=LatentPreview.from_json(known["preview"])
+        if "preview" in known
+        else LatentPreview.of_known(getattr(pipeline, "vae", None)),
         device=device,
         is_offloaded=is_offloaded,
     )

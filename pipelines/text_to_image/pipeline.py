@@ -308,19 +308,25 @@ def _denoised(painter: Painter, request: PaintRequest, seed: int, watcher: _Watc
             num_inference_steps=request.steps,
             generator=[torch.Generator().manual_seed(seed)],
             output_type="pil",
-            **_callback(painter, pipeline, watcher),
+            **_callback(painter, pipeline, request, watcher),
             **(options | {"width": request.width, "height": request.height}),
         ).images[0]
     return picture
 
 
-def _callback(painter: Painter, pipeline: Any, watcher: _Watcher) -> dict[str, Any]:
+def _callback(
+    painter: Painter, pipeline: Any, request: PaintRequest, watcher: _Watcher
+) -> dict[str, Any]:
     """The watcher as a pipeline's callback, in the form that its class takes."""
     estimates = clean_estimates(pipeline.scheduler) if painter.preview is not None else None
 
     def after_step(_: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         callbacks = len(pipeline.scheduler.timesteps)
-        watcher.after_step(step, callbacks, estimates() if estimates else None)
+        estimate = estimates() if estimates else None
+        if estimate is not None and estimate.ndim == 3:  # FLUX.1 and its kin denoise a sequence
+            size = request.height, request.width
+            estimate = pipeline._unpack_latents(estimate, *size, pipeline.vae_scale_factor)
+        watcher.after_step(step, callbacks, estimate)
         return tensors
 
     if "callback_on_step_end" in call_parameters(pipeline):

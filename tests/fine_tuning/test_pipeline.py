@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sys
 import time
 import zipfile
 from dataclasses import replace
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import InvalidValue, StudioError
-from pipelines.events import with_result
+from pipelines.events import Progress, with_result
 from pipelines.fine_tuning import jobs
 from pipelines.fine_tuning.pipeline import (
     FineTuned,
@@ -56,7 +58,8 @@ def request_(tale: Path) -> FineTuneRequest:
     ("changes", "message"),
     [
         ({"task": "sing"}, "task is 'sing'; choose one of: write, paint, describe"),
-        ({"name": "../up"}, "small letters, digits and hyphens"),
+        ({"name": "?!"}, "name is '?!'; give 2 to 40 letters and digits, such as Ship Log"),
+        ({"name": "x" * 41}, "give 2 to 40 letters"),
         ({"name": None}, "name is None"),
         ({"name": "tiny"}, "There is a tiny already"),
         ({"data": ()}, "data are 0 files; give .txt files"),
@@ -73,7 +76,7 @@ def request_(tale: Path) -> FineTuneRequest:
 def test_a_bad_field_is_named_with_what_is_allowed(
     settings: Settings, request_: FineTuneRequest, changes: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(InvalidValue, match=message.replace("(", r"\(")):
+    with pytest.raises(InvalidValue, match=re.escape(message)):
         checked(replace(request_, **changes), settings)  # type: ignore[arg-type]
 
 
@@ -114,8 +117,7 @@ def test_a_fine_tune_becomes_a_model_that_writes(
     assert isinstance(tuned, FineTuned)
     assert tuned.curves["held_out_loss"]
     assert any(isinstance(event, Learning) for event in events)
-    assert tuned.samples is not None
-    assert "uploaded" not in tuned.card, "names of strangers are not kept"
+    assert "`uploaded tale.txt`" in tuned.card
     assert local_names(settings, "write") == ["tiny", "my-tune"]
     *_, plain = with_result(write(studio, TextRequest("tiny", "The wolf", 8, seed=1)))
     *_, result = with_result(write(studio, TextRequest("my-tune", "The wolf", 8, seed=1)))
@@ -144,29 +146,175 @@ def test_closing_the_page_leaves_it_running_and_stop_ends_it(
     assert checked(request_, settings).name == "my-tune", "the name is free again"
 
 
-def test_what_went_wrong_is_told_in_the_words_of_the_training(
-    settings: Settings, request_: FineTuneRequest
+def write_job(settings: Settings, name: str, **changes: object) -> Path:
+    """The folder of a job that has no process."""
+    folder = jobs.new_folder(settings, name)
+    write_record(folder, **changes)
+    return folder
+
+
+def write_record(folder: Path, **changes: object) -> None:
+    """As this version writes it."""
+    name = folder.name
+    fields = {"name": name, "task": "write", "base": "tiny", "minutes": 1.0, "pid": os.getpid()}
+    record = fields | {"folder": None, "number": 1, "result": name} | changes
+    (folder / "job.json").write_text(json.dumps(record), encoding="utf-8")
+
+
+def run_to_its_end(folder: Path, program: str) -> None:
+    jobs.launch(folder, [sys.executable, "-c", program])
+    (job,) = [job for job in jobs.jobs(settings_of(folder)) if job.folder == folder]
+    deadline = time.monotonic() + 30
+    while jobs.state(job) == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def settings_of(folder: Path) -> Settings:
+    return Settings(data_dir=folder.parents[1], hub_enabled=False)
+
+
+WARNING = "import sys; print('a.py:3: UserWarning: odd\\n  warnings.warn(', flush=True); "
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", r"the system ended it \(SIGKILL\).*smaller batch"),
+        ("raise MemoryError", "memory ran out.*smaller base"),
+        ("raise RuntimeError('CUDA out of memory. Tried')", "memory ran out.*shorter window"),
+        ("import os; os.kill(os.getpid(), 15)", r"ended from outside.*SIGTERM"),
+        ("sys.exit('There is no data.')", r"There is no data\.$"),
+        ("sys.exit(3)", r"it printed nothing \(status 3\)$"),
+    ],
+)
+def test_the_cause_of_a_failure_is_said_in_words(
+    settings: Settings, program: str, words: str
 ) -> None:
-    request_.data[0].write_text("Too short.", encoding="utf-8")
-    with pytest.raises(StudioError, match=r"my-tune could not be trained.*characters"):
-        list(generate(Studio(settings), request_))
+    folder = write_job(settings, "tune")
+    run_to_its_end(folder, WARNING + program)
+    (job,) = jobs.jobs(settings)
+    with pytest.raises(StudioError, match=f"tune could not be trained: .*{words}"):
+        list(follow(settings, job))
 
 
-def test_a_process_that_has_the_number_of_an_old_one_is_not_the_job(settings: Settings) -> None:
+def test_a_process_that_ended_with_the_machine_says_so(settings: Settings) -> None:
+    write_job(settings, "tune")
+    (job,) = jobs.jobs(settings)
+    with pytest.raises(StudioError, match="ended without a word: the machine was started anew"):
+        list(follow(settings, job))
+
+
+def test_a_record_of_an_earlier_version_opens_and_its_pid_means_nothing(settings: Settings) -> None:
     folder = jobs.new_folder(settings, "old")
     fields = {
         "name": "old", "task": "write", "base": "tiny", "minutes": 1.0, "pid": os.getpid(),
-        "started": time.time() - 10_000_000, "folder": None,
+        "started": time.time(), "folder": None,
     }  # fmt: skip
     (folder / "job.json").write_text(json.dumps(fields), encoding="utf-8")
     (job,) = jobs.jobs(settings)
     assert jobs.state(job) == "failed"
     jobs.stop(job)  # and this process lives on
+    (folder / "output").mkdir()
+    (folder / "output/README.md").write_text("---\n---\n# output\n")
+    assert jobs.state(job) == "finished"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"name": "torn"}', '{"name": 3, "pid": "x"}'])
+def test_a_broken_record_is_named_and_stops_nobody(
+    settings: Settings, request_: FineTuneRequest, text: str
+) -> None:
+    write_job(settings, "whole")
+    (write_job(settings, "torn") / "job.json").write_text(text)
+    assert [job.name for job in jobs.jobs(settings)] == ["whole"]
+    (note,) = jobs.notes(settings)
+    assert "The job.json of torn cannot be read" in note
+    assert checked(request_, settings).name == "my-tune"
+    with pytest.raises(InvalidValue, match=r"torn was started before, and its job\.json cannot"):
+        checked(replace(request_, name="torn"), settings)
+
+
+def test_a_record_is_whole_or_not_there(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = jobs.new_folder(settings, "tune")
+
+    def fails(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(OSError, match="No space"):
+        jobs.start(settings, "write", folder, "tiny", folder, folder, [], 1.0)
+    assert not (folder / "job.json").exists()
+
+
+def test_progress_and_order_come_from_what_the_job_wrote_and_from_no_clock(
+    settings: Settings,
+) -> None:
+    later = write_job(settings, "later", number=2)
+    earlier = write_job(settings, "earlier", number=1)
+    pid = jobs.launch(earlier, ["sleep", "30"])
+    write_record(earlier, number=1, pid=pid)
+    (earlier / "run").mkdir()
+    told = {"message": "Training · step 7", "fraction": 0.25, "seconds_left": 15.0}
+    (earlier / "run/progress.json").write_text(json.dumps(told))
+    latest, first = jobs.jobs(settings)
+    assert (latest.folder, first.folder) == (later, earlier), "whatever the folders' times say"
+    assert jobs.state(first) == "running"
+    assert jobs.progress(first) == Progress("earlier: Training · step 7", 0.25, 15.0)
+    jobs.stop(first)
+    assert jobs.state(first) == "stopped"
+
+
+def test_a_refused_start_shows_what_was_shown_before(
+    settings: Settings, request_: FineTuneRequest
+) -> None:
+    write_job(settings, "tune")
+    run = generate(Studio(settings), replace(request_, base="nobody"))
+    with pytest.raises(StudioError, match="nobody"):
+        assert not [event for event in run if isinstance(event, Learning)]
+    assert [job.name for job in jobs.jobs(settings)] == ["tune"]
+
+
+@pytest.mark.parametrize(
+    ("name", "called"),
+    [
+        ("Ship Log", "ship-log"), ("my_tune.v2", "my-tune-v2"), ("../up", "up"),
+        ("Märchen, 1812!", "marchen-1812"), ("the captain's log", "the-captains-log"),
+    ],
+)  # fmt: skip
+def test_a_name_is_made_fit_for_a_model(
+    settings: Settings, request_: FineTuneRequest, name: str, called: str
+) -> None:
+    assert checked(replace(request_, name=name), settings).name == called
+
+
+def test_the_card_has_the_visitor_s_names_and_no_markup_of_theirs(
+    settings: Settings, request_: FineTuneRequest
+) -> None:
+    data = request_.data[0].with_name("Ship `<b>` | Log [1].TXT")
+    data.write_text(TEXT, encoding="utf-8")
+    *_, tuned = with_result(
+        generate(Studio(settings), replace(request_, name="Ship Log", data=(data,)))
+    )
+    assert tuned.card.startswith("# ship-log\n")
+    assert "`Ship __b__ _ Log _1_.txt`" in tuned.card
+    assert "| base | fine-tune |" in tuned.card
+    assert tuned.samples is None, "they are in the card"
+
+
+def test_a_section_that_links_a_file_is_left_to_the_page(tmp_path: Path) -> None:
+    card = "---\na: b\n---\n\n# x\n\n## Samples\n\n[samples.txt](samples.txt).\n\n## Scores\n\n1\n"
+    (tmp_path / "README.md").write_text(card)
+    (tmp_path / "samples.txt").write_text("words")
+    tuned = FineTuned("x", tmp_path, {})
+    assert tuned.card == "# x\n\n## Scores\n\n1"
+    assert tuned.samples == tmp_path / "samples.txt"
 
 
 def test_a_line_of_the_log_that_is_being_written_is_waited_for(settings: Settings) -> None:
-    folder = jobs.new_folder(settings, "half")
+    folder = write_job(settings, "half")
     (folder / "run").mkdir()
     (folder / "run/log.jsonl").write_text('{"step": 1, "seconds": 2, "loss": 3.5}\n{"step": 2, "lo')
-    job = jobs.Job("half", "write", "tiny", 1.0, 1, 0.0, folder)
+    (job,) = jobs.jobs(settings)
     assert jobs.curves(job) == {"loss": [(1, 3.5)]}

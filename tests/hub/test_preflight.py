@@ -70,11 +70,9 @@ def test_no_byte_of_weights_is_fetched(online: Settings, hub: Hub) -> None:
     assert (found.reference, found.commit, found.licence) == ("ada/writer", MAIN, "mit")
     assert (found.family, found.does, found.stored_as) == ("causal", "write", "F32")
     assert (found.bytes_total, found.bytes_to_fetch) == (size, size)
-    assert found.files == len(list(writer.iterdir()))
     assert found.parameters == resolve("tiny-writer", "write", online).parameters
     assert found.computed_in == "float32"
     assert found.free_disk_bytes > 0
-    assert found.has_safetensors
     assert not (found.is_local or found.is_gated or found.is_private)
     assert found.fits
     assert found.verdict.startswith("ada/writer fits: about ")
@@ -164,10 +162,7 @@ def test_a_wrong_task_and_pickles_are_verdicts(online: Settings, hub: Hub, tmp_p
     assert found.verdict.startswith("tiny-painter paints pictures; here a model is needed")
     hub.repositories["ada/old"] = Repository(checkpoint(tmp_path, "m", LLAMA, "a.bin"))
     found = preflight("ada/old", "write", online, CPU)
-    assert (found.has_safetensors, found.verdict) == (
-        False,
-        "ada/old has no safetensors weights.",
-    )
+    assert found.verdict == "ada/old has no safetensors weights."
 
 
 @pytest.mark.parametrize("typed", [None, "", "../x", "ada/nothing"])

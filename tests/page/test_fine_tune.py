@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import os
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from pipelines.fine_tuning import jobs
 from tests.page.conftest import Server, serving
 from tests.page.visit import expect_status, open_tab, visiting
 
@@ -32,15 +33,18 @@ def own_server(data: Path) -> Iterator[Server]:
         yield server
 
 
-def start_job(data: Path, name: str) -> tuple[Path, subprocess.Popen[bytes]]:
-    """The folder of a fine-tune that goes on, and a process that stands for its training."""
+@contextmanager
+def running_job(data: Path, name: str) -> Iterator[Path]:
+    """The folder of a fine-tune; a process that does nothing stands for its training."""
     folder = data / "fine-tunes" / name
     (folder / "run").mkdir(parents=True)
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    fields = {"name": name, "task": "write", "base": "fairytale-gpt", "minutes": 5.0}
-    fields |= {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
-    (folder / "job.json").write_text(json.dumps(fields | {"folder": None}), encoding="utf-8")
-    return folder, process
+    pid = jobs.launch(folder, ["sleep", "600"])
+    fields = {"name": name, "task": "write", "base": "fairytale-gpt", "minutes": 5.0, "pid": pid}
+    (folder / "job.json").write_text(json.dumps(fields), encoding="utf-8")
+    try:
+        yield folder
+    finally:
+        os.killpg(pid, signal.SIGKILL)
 
 
 def labels(page: Page, axis: str) -> list[float]:
@@ -71,26 +75,20 @@ def expect_curve(page: Page) -> None:
 def test_the_curve_is_drawn_while_it_trains_and_after_a_reload(
     browser: Browser, own_server: Server, data: Path
 ) -> None:
-    folder, process = start_job(data, "ship-log")
     lines = LOG.read_text(encoding="utf-8").splitlines(keepends=True)
-    log = folder / "run/log.jsonl"
-    try:
-        with visiting(browser, own_server.url) as page:
-            open_tab(page, "Fine-tune")
-            page.locator("#tune-watch").click()
-            expect_status(page, "ship-log")
-            page.wait_for_timeout(1500)  # the view is drawn before the first line of the log
-            log.write_text("".join(lines[:20]), encoding="utf-8")
-            expect_curve(page)
-            log.write_text("".join(lines), encoding="utf-8")
-            expect(
-                page.locator("#tune-curve .role-axis-label text", has_text="300")
-            ).to_be_visible()
-            expect_curve(page)
-            page.reload()
-            page.get_by_role("tab", name="Write").wait_for()
-            open_tab(page, "Fine-tune")
-            page.locator("#tune-watch").click()
-            expect_curve(page)
-    finally:
-        process.communicate(b"\n")
+    with running_job(data, "ship-log") as folder, visiting(browser, own_server.url) as page:
+        log = folder / "run/log.jsonl"
+        open_tab(page, "Fine-tune")
+        page.locator("#tune-watch").click()
+        expect_status(page, "ship-log")
+        page.wait_for_timeout(1500)  # the view is drawn before the first line of the log
+        log.write_text("".join(lines[:6]), encoding="utf-8")  # no held-out loss yet
+        expect(page.locator("#tune-curve .mark-line path:visible")).to_have_count(1)
+        log.write_text("".join(lines), encoding="utf-8")
+        expect(page.locator("#tune-curve .role-axis-label text", has_text="300")).to_be_visible()
+        expect_curve(page)
+        page.reload()
+        page.get_by_role("tab", name="Write").wait_for()
+        open_tab(page, "Fine-tune")
+        page.locator("#tune-watch").click()
+        expect_curve(page)

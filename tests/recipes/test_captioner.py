@@ -256,15 +256,15 @@ def test_the_unfamiliar_is_told_from_the_familiar() -> None:
     fitted = ood_detector.fit(seen, strange, unseen)
     known = Familiarity.from_json(json.loads(json.dumps(fitted)) | {"flattest": 0.5})
     edge = torch.full((len(seen),), 0.5)
-    assert torch.equal(known.is_foreign(other, edge), known.strangeness(other) > known.threshold)
-    assert known.is_foreign(seen, edge + 0.01).all()
-    wrong, right = (known.strangeness(each) > known.threshold for each in (unseen, other))
+    assert torch.equal(known.is_unfamiliar(other, edge), known.log_odds(other) > known.threshold)
+    assert known.is_unfamiliar(seen, edge + 0.01).all()
+    wrong, right = (known.log_odds(each) > known.threshold for each in (unseen, other))
     assert float(wrong.float().mean()) == pytest.approx(0.01, abs=0.001)
     assert float(right.float().mean()) > 0.98
     assert fitted == ood_detector.fit(seen, strange, unseen)
     far = torch.full((2, 32), 1e6)
     far[1] = 1e9
-    assert len(set(known.strangeness(far).tolist())) == 1
+    assert len(set(known.log_odds(far).tolist())) == 1
 
 
 @pytest.mark.parametrize(

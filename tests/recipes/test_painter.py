@@ -37,7 +37,7 @@ from pipelines.recipes.emoji_scenes.data import (
 )
 from pipelines.recipes.emoji_scenes.vocabulary import everyday
 from pipelines.recipes.extractor import load_extractor
-from pipelines.recipes.muon import MuonWithAdamW
+from pipelines.recipes.muon import MuonWithAdamW, muon_or_adamw
 from pipelines.recipes.vae import train as vae_recipe
 from pipelines.recipes.vae.model import build
 
@@ -257,7 +257,7 @@ def test_what_meets_latents_and_words_is_left_to_adamw(monkeypatch: pytest.Monke
     painter: Any = Painter(build_text_encoder(9, 32, 1), build_unet((16, 16), text_width=32))
     painter.to(memory_format=torch.channels_last)
     monkeypatch.setattr(training, "precision", lambda: "bf16")
-    both = diffusion.build_optimizer(painter, 1e-3, 0.01)
+    both = muon_or_adamw(painter, 1e-3, 0.01, diffusion.OUTER_LAYERS)
     assert isinstance(both, MuonWithAdamW)
     _, *adamw = both.param_groups
     names = {id(parameter): name for name, parameter in painter.named_parameters()}
@@ -270,7 +270,7 @@ def test_what_meets_latents_and_words_is_left_to_adamw(monkeypatch: pytest.Monke
         "text_encoder.embeddings.position_embedding.weight",
     }
     monkeypatch.setattr(training, "precision", lambda: "no")
-    assert isinstance(diffusion.build_optimizer(painter, 1e-3, 0.01), torch.optim.AdamW)
+    assert isinstance(muon_or_adamw(painter, 1e-3, 0.01, diffusion.OUTER_LAYERS), torch.optim.AdamW)
 
 
 def test_late_timesteps_are_drawn_more_often() -> None:

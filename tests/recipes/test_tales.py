@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from pipelines.recipes.emoji_scenes.vocabulary import everyday
+from pipelines.recipes.muon import muon_or_adamw
 from pipelines.recipes.tales import chat, data, facts, grammar, train, world
 from pipelines.recipes.tales.model import EMBEDDING_STD, as_text, build, train_tokenizer
 from pipelines.recipes.tales.wordings import say
@@ -167,7 +168,7 @@ def test_the_teller_overfits_one_batch(tokenizer: PreTrainedTokenizerBase) -> No
     torch.manual_seed(0)
     model = build(tokenizer, width=64, layers=2)
     shown = data.batch(tokenizer, _rng(), 2, 96)
-    optimizer = train.build_optimizer(model, 5e-3, 0.0)
+    optimizer = muon_or_adamw(model, 5e-3, 0.0, ["lm_head"])
     for _ in range(80):
         loss, nats = train.weighted_loss(model(shown.tokens[:, :-1]).logits, shown)
         loss.backward()

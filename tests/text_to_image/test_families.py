@@ -51,6 +51,8 @@ KINDS = {  # name of the folder: kind, options, and what it takes for its own
     "flux-quick": ("flux", {"guidance_embeds": False}, 4, 0.0),
 }
 GIB = 1024**3
+NOT_PREVIEWED = ("sana",)
+"""Its autoencoder is of a kind whose map to colours nobody measured."""
 TAKE_OTHER_SCHEDULERS = ("sd15", "xl", "pixart")
 
 
@@ -137,7 +139,8 @@ def test_each_kind_paints_by_its_own_settings_and_its_receipt_repeats_it(
     *events, result = with_result(generate(studio, replace(REQUEST, model=name)))
     previews = [event for event in events if isinstance(event, Preview)]
     assert previews[-1].step == previews[-1].steps == steps
-    assert [preview.pictures for preview in previews] == [[]] * len(previews)
+    shown = 0 if name in NOT_PREVIEWED else 1
+    assert [len(preview.pictures) for preview in previews] == [shown] * len(previews)
     assert result.first_step_seconds > 0
     assert result.notes == []
     fields = result.receipt["request"]

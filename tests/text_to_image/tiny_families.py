@@ -52,7 +52,7 @@ def make(kind: str, path: Path, **options: Any) -> Path:
     return path
 
 
-def _vae(channels: int = 4) -> AutoencoderKL:
+def _vae(channels: int = 4, **options: Any) -> AutoencoderKL:
     return AutoencoderKL(
         block_out_channels=(8, 8),
         down_block_types=("DownEncoderBlock2D",) * 2,
@@ -61,6 +61,7 @@ def _vae(channels: int = 4) -> AutoencoderKL:
         norm_num_groups=4,
         sample_size=32,
         shift_factor=0.0,
+        **options,
     )
 
 

@@ -41,7 +41,7 @@ _STANDS_OUT, _ONE_COLOUR = 40, 24
 """Differences in a channel of 0 to 255: an object differs from the background by more than
 the first; what differs by less than the second counts as one colour, also if compressed."""
 
-_LEAST_THING = 0.0025
+_LEAST_OBJECT = 0.0025
 """The smallest share of a picture that counts as an object."""
 
 FAR = 6.0
@@ -149,10 +149,10 @@ def flatness(pixels: torch.Tensor) -> torch.Tensor:
 
 def _flatness(levels: _Levels) -> float:
     """Of one picture ``(3, N)`` from 0 to 255, in numpy: faster than torch for small arrays."""
-    thing = levels.compress(_distance(levels) > _STANDS_OUT, axis=1)
-    if thing.shape[1] < _LEAST_THING * levels.shape[1]:
+    objects = levels.compress(_distance(levels) > _STANDS_OUT, axis=1)
+    if objects.shape[1] < _LEAST_OBJECT * levels.shape[1]:
         return 1.0
-    return float((_distance(thing) < _ONE_COLOUR).mean())
+    return float((_distance(objects) < _ONE_COLOUR).mean())
 
 
 def _distance(levels: _Levels) -> _Levels:
@@ -198,16 +198,16 @@ class Familiarity:
             )
             numbers = (float(value[name]) for name in ("bias", "threshold", "flattest"))
             known = cls(mean, spread, weights, biases, votes, *numbers)
-            known.strangeness(mean[None])
+            known.log_odds(mean[None])
         except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
             raise LoadFailed(f"world.json is not as expected: {error!r}.") from error
         return known
 
-    def is_foreign(self, traits: torch.Tensor, flatness: torch.Tensor) -> torch.Tensor:
+    def is_unfamiliar(self, traits: torch.Tensor, flatness: torch.Tensor) -> torch.Tensor:
         """Which are out of distribution: traits ``(B, T)`` and flatness ``(B,)`` to ``(B,)``."""
-        return (self.strangeness(traits) > self.threshold) | (flatness > self.flattest)
+        return (self.log_odds(traits) > self.threshold) | (flatness > self.flattest)
 
-    def strangeness(self, traits: torch.Tensor) -> torch.Tensor:
+    def log_odds(self, traits: torch.Tensor) -> torch.Tensor:
         """The log-odds of being out of distribution: traits ``(B, T)`` to ``(B,)``."""
         offset = ((traits.float().cpu() - self.mean) / self.spread).clamp(-FAR, FAR)
         votes: torch.Tensor = functional.gelu(offset @ self.weights.T + self.biases) @ self.votes

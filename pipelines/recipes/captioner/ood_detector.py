@@ -1,6 +1,6 @@
 """Trains the detector of pictures that are no emoji scenes, on the captioner's features.
 
-A small network learns to tell scenes from out-of-distribution pictures (outlier exposure,
+A small network learns to separate scenes from out-of-distribution pictures (outlier exposure,
 Hendrycks et al., 2019, arXiv:1812.04606). ``world.json`` keeps it, ``model.Familiarity``
 applies it, and ``ood_report`` measures it.
 """
@@ -99,7 +99,7 @@ def fit(seen: torch.Tensor, other: torch.Tensor, held_out: torch.Tensor) -> dict
         "bias": out.bias.item(),
     }
     detector = Familiarity.from_json(fields | {"threshold": 0, "flattest": 0})
-    threshold = detector.strangeness(held_out).quantile(1 - FALSE_ALARMS)
+    threshold = detector.log_odds(held_out).quantile(1 - FALSE_ALARMS)
     return fields | {"threshold": float(threshold)}
 
 

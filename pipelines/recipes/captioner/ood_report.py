@@ -37,7 +37,7 @@ def detected_share(
     pictures: Sequence[Image.Image | Pixels],
 ) -> float:
     """The share of the pictures that are taken for out-of-distribution ones."""
-    return float(detector.is_foreign(*inputs_of(model, pictures)).float().mean())
+    return float(detector.is_unfamiliar(*inputs_of(model, pictures)).float().mean())
 
 
 def detected_kinds(

@@ -23,7 +23,7 @@ from pipelines.recipes.captioner.model import build, build_image_processor, buil
 from pipelines.recipes.captioner.ood_detector import SCENES, write_world
 from pipelines.recipes.captioner.ood_report import detected_kinds
 from pipelines.recipes.emoji_scenes.caption_parser import CaptionParser, describes, names_all
-from pipelines.recipes.emoji_scenes.data import World, add_world_option, world_named
+from pipelines.recipes.emoji_scenes.data import World, parse
 
 BACKGROUND_WEIGHT = 0.1
 """In the losses of cells: most cells are background, which is soon learned."""
@@ -35,7 +35,7 @@ class Lesson(nn.Module):
     """The captioner with two auxiliary heads, which are not saved.
 
     Through the decoder alone the encoder learns only once the decoder attends to it; the
-    heads give every cell a loss at once. One names the emoji that covers the cell, the other
+    heads give every cell a loss of its own. One names the emoji that covers the cell, the other
     says whether that emoji is alone, left, above and so on: names can be learned without
     places, and then the places in captions are guesses.
     """
@@ -112,10 +112,7 @@ def held_out_scores(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command_line.parser(__doc__ or "", "captioner", "emoji-captioner", 32, 1e-3)
-    add_world_option(parser)
-    parsed, options = command_line.parse(parser, arguments)
-
-    world = world_named(parsed.world, options.smoke)
+    _, options, world = parse(parser, arguments)
     tokenizer = build_tokenizer(words_of(world))
     rng = np.random.default_rng(HELD_OUT_SEED)
     held_out = draw_batch(world, tokenizer, 8 if options.smoke else 256, rng, held_out=True)

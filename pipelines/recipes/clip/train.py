@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from huggingface_hub import ModelCardData
 from PIL import Image
-from torch import nn
 from transformers import (
     AutoModelForImageTextToText,
     PreTrainedTokenizerBase,
@@ -30,7 +29,7 @@ from pipelines.recipes.captioner.model import build_image_processor
 from pipelines.recipes.clip.data import Batch, draw_batch
 from pipelines.recipes.clip.model import build, contrastive_loss, encode, features_of
 from pipelines.recipes.diffusion.model import build_tokenizer
-from pipelines.recipes.emoji_scenes.data import add_world_option, scene_words, world_named
+from pipelines.recipes.emoji_scenes.data import parse, scene_words
 
 FROZEN_UNTIL = 0.1
 """The share of the budget in which a trained encoder is frozen: a text tower that knows
@@ -59,28 +58,15 @@ Noto Color Emoji (SIL Open Font License 1.1); a tenth of the emoji-and-colour co
 all pairs with twenty emoji are held out"""
 
 
-class Lesson(nn.Module):
-    """The model as a function from a batch to its loss."""
-
-    def __init__(
-        self, model: VisionTextDualEncoderModel, tokenizer: PreTrainedTokenizerBase
-    ) -> None:
-        super().__init__()
-        self.model = model
-        self._tokenizer = tokenizer
-
-    def forward(self, batch: Batch) -> torch.Tensor:
-        """The contrastive loss in nats."""
-        device = self.model.logit_scale.device
-        words = {name: ids.to(device) for name, ids in encode(self._tokenizer, batch.texts).items()}
-        pictures = self.model.get_image_features(batch.images().to(device)).pooler_output
-        texts = self.model.get_text_features(**words).pooler_output
-        scale = self.model.logit_scale.exp()
-        return contrastive_loss(pictures, texts, scale, batch.is_same.to(device))
-
-    def freeze_encoder(self, is_frozen: bool) -> None:
-        """Freezes the picture tower, or lets it learn."""
-        self.model.vision_model.requires_grad_(not is_frozen)
+def loss_of(
+    model: VisionTextDualEncoderModel, tokenizer: PreTrainedTokenizerBase, batch: Batch
+) -> torch.Tensor:
+    """The contrastive loss in nats."""
+    device = model.logit_scale.device
+    words = {name: ids.to(device) for name, ids in encode(tokenizer, batch.texts).items()}
+    pictures = model.get_image_features(batch.images().to(device)).pooler_output
+    texts = model.get_text_features(**words).pooler_output
+    return contrastive_loss(pictures, texts, model.logit_scale.exp(), batch.is_same.to(device))
 
 
 def held_out_scores(
@@ -161,28 +147,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=Path("assets/models/emoji-captioner"),
         help="a captioner whose encoder to start with",
     )
-    add_world_option(parser)
-    parsed, options = command_line.parse(parser, arguments)
-
-    world = world_named(parsed.world, options.smoke)
+    parsed, options, world = parse(parser, arguments)
     tokenizer = build_tokenizer(scene_words(world))
     count = 16 if options.smoke else 512
     held_out = draw_batch(world, count, np.random.default_rng(HELD_OUT_SEED), held_out=True)
 
     model, is_half_trained = starting_model(options, tokenizer, parsed.encoder)
     model.set_attn_implementation("eager")  # a third faster than the fused one on a processor
-    lesson = Lesson(model, tokenizer)
-    run = training.Run(options, lesson, weight_decay=0.05)
+    run = training.Run(options, model, weight_decay=0.05)
     run.log(words=len(tokenizer), parameters=model.num_parameters())
 
     def step(rng: np.random.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        lesson.freeze_encoder(is_half_trained and run.progress < FROZEN_UNTIL)
-        loss = lesson(draw_batch(world, options.batch_size, rng))
+        is_frozen = is_half_trained and run.progress < FROZEN_UNTIL
+        model.vision_model.requires_grad_(not is_frozen)
+        loss = loss_of(model, tokenizer, draw_batch(world, options.batch_size, rng))
         return loss, {"loss": loss, "scale": model.logit_scale.exp()}
 
-    run.train(step, lambda: held_out_scores(run.average.model, tokenizer, held_out), 250)
+    run.train(step, lambda: held_out_scores(run.average, tokenizer, held_out), 250)
 
-    best = results.save(run.average.model, options.output, tokenizer, build_image_processor())
+    best = results.save(run.average, options.output, tokenizer, build_image_processor())
     scores = held_out_scores(best, tokenizer, held_out)
     run.log(**scores)
     results.keep_log(options)

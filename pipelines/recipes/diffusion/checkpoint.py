@@ -9,12 +9,10 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from PIL import Image
-from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
 from pipelines import small_world
 from pipelines.recipes import results
-from pipelines.recipes.diffusion.data import LatentScenes
 from pipelines.recipes.diffusion.model import Painter, build_scheduler
 from pipelines.recipes.emoji_scenes.data import World, plural
 from pipelines.recipes.emoji_scenes.vocabulary import COLOURS
@@ -81,24 +79,12 @@ def sample_sheet(
     results.sheet(paint(pipeline, SHEET_PROMPTS, steps), columns=4).save(path)
 
 
-@torch.no_grad()
-def fit_preview(vae: AutoencoderKL, scenes: LatentScenes, count: int = 256) -> dict[str, object]:
-    """The linear map from latent cells to the mean colour of their pixels, by least squares."""
-    latents = scenes.latents[:count].float().to(vae.device)
-    pictures = torch.cat([vae.decode(part).sample for part in latents.split(16)])
-    colours = functional.avg_pool2d(pictures, pictures.shape[-1] // latents.shape[-1])
-    cells, targets = (each.permute(0, 2, 3, 1).flatten(0, 2) for each in (latents, colours))
-    design = torch.cat([cells, torch.ones_like(cells[:, :1])], dim=1)
-    solution = torch.linalg.lstsq(design, targets).solution
-    return {"weights": solution[:-1].tolist(), "bias": solution[-1].tolist()}
-
-
 def save(
     pipeline: StableDiffusionPipeline, world: World, preview: dict[str, object], output: Path
 ) -> StableDiffusionPipeline:
     """Writes the pipeline and ``world.json``; returns the pipeline as it loads, in float32.
 
-    ``world.json`` has the words that the painter knows and the preview's linear map.
+    ``world.json`` has the words that the painter knows and the preview's map.
     """
     pipeline.tokenizer("", padding="max_length")  # the last padding used is saved
     saved = results.save(pipeline, output)

@@ -6,7 +6,9 @@ python -m pipelines.recipes.diffusion.train --minutes 60
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from transformers import PreTrainedTokenizerFast
 
 from pipelines.metrics.kernel import kernel_distance
 from pipelines.recipes import command_line, results, training
-from pipelines.recipes.diffusion.checkpoint import assemble, fit_preview, paint, sample_sheet, save
+from pipelines.recipes.diffusion.checkpoint import assemble, paint, sample_sheet, save
 from pipelines.recipes.diffusion.data import WINDOWS, LatentScenes, encode_scenes, encode_windows
 from pipelines.recipes.diffusion.model import (
     Painter,
@@ -29,20 +31,20 @@ from pipelines.recipes.diffusion.model import (
     denoising_errors,
     spread_timesteps,
 )
+from pipelines.recipes.diffusion.preview import SCENES, fit_preview
 from pipelines.recipes.diffusion.words import teach_words
 from pipelines.recipes.emoji_scenes.data import (
     EDGE,
     Scene,
     World,
-    add_world_option,
-    arrange,
+    drawn_at_random,
+    parse,
     plain_caption,
     scene_words,
-    world_named,
 )
 from pipelines.recipes.emoji_scenes.oracle import background_colour
 from pipelines.recipes.extractor import Extractor, load_extractor
-from pipelines.recipes.muon import MuonWithAdamW
+from pipelines.recipes.muon import muon_or_adamw
 from pipelines.recipes.vae.train import held_out_error
 
 COVERED_WEIGHT = 4.0
@@ -56,6 +58,8 @@ FULL_LENGTH = 0.25
 others are padded to their longest, about 14: a fifth faster. So padding loses its meaning."""
 PAINTED, PAINTED_AT_THE_END = 32, 96
 """Held-out scenes that are painted for scores."""
+OUTER_LAYERS = ("unet.conv_in", "unet.conv_out")
+"""Left to AdamW: they read the latents and write the velocity."""
 _HELD_OUT_SEED = 5
 
 
@@ -118,8 +122,7 @@ def held_out_scores(
     scores = {"held_out_loss": held_out_loss(painter, pipeline.tokenizer, latents)}
     if extractor is not None:
         rng = np.random.default_rng(_HELD_OUT_SEED)
-        scenes = [world.sample(rng, held_out=True) for _ in pictures]
-        drawn = [world.draw(scene, arrange(scene, rng)) for scene in scenes]
+        drawn = [each for _, each in drawn_at_random(world, len(pictures), rng, held_out=True)]
         ours, real = extractor.features(pictures), extractor.features(drawn)
         scores["held_out_kid"] = kernel_distance(ours, real, extractor.name).value
     return scores
@@ -147,25 +150,23 @@ def starting_painter(options: command_line.Options, tokenizer: PreTrainedTokeniz
     return painter
 
 
-def build_optimizer(
-    painter: torch.nn.Module, learning_rate: float, weight_decay: float
-) -> training.Optimizer:
-    """Muon for the inner layers, AdamW for those that read the latents and write the velocity.
-
-    AdamW for all where bf16 is only emulated: there Muon is slow.
-    """
-    if training.precision() == "no":
-        return training.adamw(painter, learning_rate, weight_decay)
-    layers = [
-        layer
-        for name, layer in painter.named_modules()
-        if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d)
-        and name not in ("unet.conv_in", "unet.conv_out")
+def encoded_data(
+    options: command_line.Options, count: int, vae: AutoencoderKL, world: World
+) -> tuple[LatentScenes, list[LatentScenes], LatentScenes]:
+    """Scenes, windows of each kind, and held-out scenes; the first two cached for the run."""
+    folder = options.run_dir
+    scenes = encode_scenes(vae, world, count, seed=1, cache=folder / "latents.safetensors")
+    windows = [
+        encode_windows(vae, world, kind, count, seed=3, cache=folder / f"windows{i}.safetensors")
+        for i, kind in enumerate(WINDOWS)
     ]
-    return MuonWithAdamW(painter, layers, learning_rate, weight_decay)
+    held_out = encode_scenes(vae, world, min(count, 128), seed=2, cache=None, held_out=True)
+    return scenes, windows, held_out
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def parse_options(
+    arguments: Sequence[str] | None,
+) -> tuple[argparse.Namespace, command_line.Options, World]:
     parser = command_line.parser(__doc__ or "", "diffusion", "emoji-painter", 32, 7e-4)
     parser.add_argument(
         "--vae",
@@ -180,14 +181,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=1500,
         help="steps that first train the text encoder alone; none with --init-from",
     )
-    add_world_option(parser)
-    parsed, options = command_line.parse(parser, arguments)
+    return parse(parser, arguments)
 
-    world = world_named(parsed.world, options.smoke)
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parsed, options, world = parse_options(arguments)
     tokenizer = build_tokenizer(scene_words(world))
     vae = AutoencoderKL.from_pretrained(parsed.vae, dtype=torch.float32).eval()
     painter = starting_painter(options, tokenizer)
-    run = training.Run(options, painter, optimizer=build_optimizer)
+    run = training.Run(options, painter, optimizer=partial(muon_or_adamw, for_adamw=OUTER_LAYERS))
     vae.to(run.device)
 
     if run.step == 0 and options.init_from is None:
@@ -196,22 +198,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run.averaged.module.load_state_dict(painter.state_dict())
         run.log(words_right=learned)
     count = 16 if options.smoke else parsed.scenes
-    scenes = encode_scenes(vae, world, count, 1, options.run_dir / "latents.safetensors")
-    windows = [
-        encode_windows(vae, world, kind, count, 3, options.run_dir / f"windows{i}.safetensors")
-        for i, kind in enumerate(WINDOWS)
-    ]
-    held_out = encode_scenes(vae, world, min(count, 128), seed=2, cache=None, held_out=True)
+    scenes, windows, held_out = encoded_data(options, count, vae, world)
     painted, painted_at_the_end = (4, 8) if options.smoke else (PAINTED, PAINTED_AT_THE_END)
-    asked = held_out_scenes(world, painted_at_the_end)
-    captions = [plain_caption(scene) for scene in asked]
+    to_paint = held_out_scenes(world, painted_at_the_end)
+    captions = [plain_caption(scene) for scene in to_paint]
     scheduler, extractor = build_scheduler(), load_extractor(EDGE)
     sheet = options.run_dir / "samples.png"
 
     def step(rng: np.random.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        shown = pick(scenes, windows, run.progress, rng)
-        size = options.batch_size * scenes.edge // shown.edge
-        latents, covered, captions = shown.batch(rng, size)
+        chosen = pick(scenes, windows, run.progress, rng)
+        size = options.batch_size * scenes.edge // chosen.edge
+        latents, covered, captions = chosen.batch(rng, size)
         padding = "max_length" if rng.random() < FULL_LENGTH else "longest"
         ids = tokenize(tokenizer, captions, padding).to(run.device)
         timesteps = spread_timesteps(size, LATE).to(run.device)
@@ -232,12 +229,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run.train(step, evaluate, 1000)
 
     pipeline = assemble(run.average, vae, tokenizer)
-    saved = save(pipeline, world, fit_preview(vae, scenes), options.output).to(run.device)
+    saved = save(pipeline, world, fit_preview(vae, scenes.latents[:SCENES]), options.output).to(
+        run.device
+    )
     sample_sheet(saved, sheet, 2 if options.smoke else 20)
     pictures = paint(saved, captions)
     run.log(**held_out_scores(saved, held_out, world, pictures[:painted], extractor))
     colours = [background_colour(np.asarray(picture)) for picture in pictures]
-    is_right = [colour == scene.colour for colour, scene in zip(colours, asked, strict=True)]
+    is_right = [colour == scene.colour for colour, scene in zip(colours, to_paint, strict=True)]
     error = held_out_error(saved.vae, world)
     run.log(colour_right=float(np.mean(is_right)), autoencoder_error=error)
     results.keep_log(options)

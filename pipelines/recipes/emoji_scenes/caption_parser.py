@@ -46,16 +46,16 @@ class CaptionParser:
         text = " ".join(caption.lower().split())
         ground = _GROUND.search(text)
         colour = "" if ground is None else ground[1]
-        things = text if ground is None else text[: ground.start()]
-        if things.startswith("two ") and things[4:] in self._plural:
-            return ParsedCaption((self._plural[things[4:]],) * 2, "and", colour)
-        if (one := self._emoji(things)) is not None:
+        items = text if ground is None else text[: ground.start()]
+        if items.startswith("two ") and items[4:] in self._plural:
+            return ParsedCaption((self._plural[items[4:]],) * 2, "and", colour)
+        if (one := self._emoji(items)) is not None:
             return ParsedCaption((one,), "", colour)
         wordings = (
             (p, words, back) for p, options in PLACE_WORDS.items() for words, back in options
         )
         for place, words, names_second_first in wordings:
-            pair = self._pair(things, f" {words} ")
+            pair = self._pair(items, f" {words} ")
             if pair is None:
                 continue
             if place in ("beside", "and"):
@@ -65,10 +65,10 @@ class CaptionParser:
             return ParsedCaption(pair, place, colour)
         return None
 
-    def _pair(self, things: str, words: str) -> tuple[str, str] | None:
+    def _pair(self, items: str, words: str) -> tuple[str, str] | None:
         """The two emoji named before and after ``words``, which may also be part of a name."""
-        for match in re.finditer(re.escape(words), things):
-            first, second = self._emoji(things[: match.start()]), self._emoji(things[match.end() :])
+        for match in re.finditer(re.escape(words), items):
+            first, second = self._emoji(items[: match.start()]), self._emoji(items[match.end() :])
             if first is not None and second is not None:
                 return first, second
         return None

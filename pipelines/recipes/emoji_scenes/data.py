@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from pipelines.recipes import command_line
 from pipelines.recipes.emoji_scenes.vocabulary import (
     COLOURS,
     NEVER_PAIRED,
@@ -146,6 +147,14 @@ class World:
         return canvas
 
 
+def drawn_at_random(
+    world: World, count: int, rng: np.random.Generator, held_out: bool = False
+) -> list[tuple[Scene, Pixels]]:
+    """Random scenes, and a picture ``(128, 128, 3)`` uint8 of each."""
+    scenes = [world.sample(rng, held_out) for _ in range(count)]
+    return [(scene, world.draw(scene, arrange(scene, rng))) for scene in scenes]
+
+
 WORLDS: dict[str, Callable[[], Sequence[Emoji]]] = {
     "everyday": everyday,
     "twelve": twelve,
@@ -168,6 +177,15 @@ def world_named(name: str, smoke: bool = False) -> World:
     """The world of ``--world``; its first eight emoji for a smoke run."""
     emoji = WORLDS[name]()
     return World(emoji[:8] if smoke else emoji)
+
+
+def parse(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None
+) -> tuple[argparse.Namespace, command_line.Options, World]:
+    """``command_line.parse`` with ``--world`` as a further option, and its world."""
+    add_world_option(parser)
+    parsed, options = command_line.parse(parser, arguments)
+    return parsed, options, world_named(parsed.world, options.smoke)
 
 
 def _sprite(character: str, edge: int, glyphs: ImageFont.FreeTypeFont) -> Pixels:

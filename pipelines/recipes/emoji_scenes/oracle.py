@@ -37,14 +37,11 @@ class Finding:
     Attributes:
         colour: the background's name.
         items, boxes: at most two items, and where; in pixels of the whole picture.
-        unexplained: the share of the squared difference from the background that remains;
-            0 for a drawn scene, 1 where nothing fits.
     """
 
     colour: str
     items: tuple[Item, ...]
     boxes: tuple[Box, ...]
-    unexplained: float
 
     def shows(self, scene: Scene) -> bool:
         """Whether it is the scene: the right emoji, place and colour."""
@@ -87,8 +84,7 @@ class Oracle:
         sizes = {edge: size for size, edge in SIZES.items()}
         emoji = [self._world.emoji[which[place]] for place in chosen]
         items = tuple(Item(each, sizes[box[2]]) for each, box in zip(emoji, boxes, strict=True))
-        unexplained = 1 - float(gains[chosen].sum()) / total if total > 0 else 1.0
-        return Finding(colour, items, boxes, unexplained)
+        return Finding(colour, items, boxes)
 
     def _best_at_each_place(
         self, difference: Halves, colour: str

@@ -153,9 +153,8 @@ def tune(
         )
     weights.load(weights.best)
     lesson.model.train(False)
-    trained = sum(parameter.numel() for parameter in weights.trained)
-    stopped_early = run.progress < 1
-    return Tuned(run.step, run.elapsed_seconds, stopped_early, weights.best_value, trained, run.log)
+    trained, is_early = sum(p.numel() for p in weights.trained), run.progress < 1
+    return Tuned(run.step, run.elapsed_seconds, is_early, weights.best_value, trained, run.log)
 
 
 def _progress(stage: str, run: training.Run) -> Progress:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional
-from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBase
+from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 from pipelines.metrics.likelihood import bits_per_byte
 from pipelines.recipes import command_line, results, training
@@ -126,17 +126,6 @@ def write_samples(
     path.write_text("\n\n--------\n\n".join(texts) + "\n", encoding="utf-8")
 
 
-def tokenizer_for(options: command_line.Options, texts: Sequence[str]) -> PreTrainedTokenizerBase:
-    """The tokenizer in the run directory; a new run trains it or takes that of ``--init-from``."""
-    folder = options.run_dir / "tokenizer"
-    if not options.resume:
-        known = options.init_from
-        new = train_tokenizer(texts) if known is None else AutoTokenizer.from_pretrained(known)
-        new.save_pretrained(folder)
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-    return tokenizer
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command_line.parser(__doc__ or "", "gpt", "fairytale-gpt", 8, 2e-3)
     parser.add_argument("--data", type=Path, required=True, help="folder of .txt files")
@@ -144,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parsed, options = command_line.parse(parser, arguments)
 
     texts, held_out_texts = read_texts(parsed.data, parsed.held_out)
-    tokenizer = tokenizer_for(options, texts)
+    tokenizer = training.run_tokenizer(options, lambda: train_tokenizer(texts))
     row = encode(tokenizer, texts)
     held_out = [passage(tokenizer, text) for text in held_out_texts]
     excerpts = [passage(tokenizer, text, EXCERPT_CHARACTERS) for text in held_out_texts]

@@ -8,14 +8,15 @@ The state stays in ``--run-dir``; the finished checkpoint goes to ``--output``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch.nn import functional
-from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBase
+from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 from pipelines.recipes import command_line, results, training
-from pipelines.recipes.muon import MuonWithAdamW
+from pipelines.recipes.muon import muon_or_adamw
 from pipelines.recipes.tales import chat
 from pipelines.recipes.tales.chat import Conversation, Turn
 from pipelines.recipes.tales.data import Batch, batch, documents
@@ -143,33 +144,6 @@ def write_samples(
     path.write_text("\n\n--------\n\n".join(texts) + "\n", encoding="utf-8")
 
 
-def build_optimizer(
-    model: torch.nn.Module, learning_rate: float, weight_decay: float
-) -> training.Optimizer:
-    """Muon for the layers between, AdamW for embeddings and the head; AdamW for all where
-    bf16 is only emulated."""
-    if training.precision() == "no":
-        return training.adamw(model, learning_rate, weight_decay)
-    layers = [
-        layer
-        for name, layer in model.named_modules()
-        if isinstance(layer, torch.nn.Linear) and name != "lm_head"
-    ]
-    return MuonWithAdamW(model, layers, learning_rate, weight_decay)
-
-
-def tokenizer_of(options: command_line.Options) -> PreTrainedTokenizerBase:
-    """The run's tokenizer: trained when the run begins, or that of ``--init-from``; read
-    again when the run goes on."""
-    folder = options.run_dir / "tokenizer"
-    if not options.resume and options.init_from is not None:
-        AutoTokenizer.from_pretrained(options.init_from).save_pretrained(folder)
-    elif not options.resume:
-        train_tokenizer(_texts(300 if options.smoke else 20_000)).save_pretrained(folder)
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-    return tokenizer
-
-
 def _texts(count: int) -> Iterable[str]:
     stream = documents(np.random.default_rng(5))
     return (next(stream).text for _ in range(count))
@@ -178,12 +152,16 @@ def _texts(count: int) -> Iterable[str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command_line.parser(__doc__ or "", "tales", "emoji-tales", 24, 3e-3)
     _, options = command_line.parse(parser, arguments)
-    tokenizer = tokenizer_of(options)
+    tokenizer = training.run_tokenizer(
+        options, lambda: train_tokenizer(_texts(300 if options.smoke else 20_000))
+    )
     width, layers = (32, 2) if options.smoke else (256, 6)
     model = training.starting_model(
         options, LlamaForCausalLM, lambda: build(tokenizer, width, layers)
     )
-    run = training.Run(options, model, weight_decay=0.1, optimizer=build_optimizer)
+    run = training.Run(
+        options, model, weight_decay=0.1, optimizer=partial(muon_or_adamw, for_adamw=["lm_head"])
+    )
     rng = np.random.default_rng(HELD_OUT_SEED)
     held_out = to(batch(tokenizer, rng, options.batch_size, LONG, held_out=True), run.device)
     run.log(parameters=model.num_parameters())

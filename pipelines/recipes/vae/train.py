@@ -19,10 +19,10 @@ from pipelines.recipes.emoji_scenes.data import (
     GRID,
     Pixels,
     World,
-    add_world_option,
     arrange,
     as_images,
-    world_named,
+    drawn_at_random,
+    parse,
 )
 from pipelines.recipes.vae.model import build
 
@@ -60,9 +60,8 @@ def reconstruction_loss(
 
 def scenes_of(world: World, count: int, seed: int, held_out: bool = False) -> torch.Tensor:
     """The same random scenes at every call: ``(count, 3, 128, 128)`` in [-1, 1]."""
-    rng = np.random.default_rng(seed)
-    scenes = [world.sample(rng, held_out) for _ in range(count)]
-    return as_images([world.draw(scene, arrange(scene, rng)) for scene in scenes])
+    drawn = drawn_at_random(world, count, np.random.default_rng(seed), held_out)
+    return as_images([pixels for _, pixels in drawn])
 
 
 @torch.no_grad()
@@ -109,10 +108,7 @@ def standardise(vae: AutoencoderKL, images: torch.Tensor) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command_line.parser(__doc__ or "", "vae", "emoji-painter/vae", _BATCH_SIZE, 1e-3)
-    add_world_option(parser)
-    parsed, options = command_line.parse(parser, arguments)
-    world = world_named(parsed.world, options.smoke)
-
+    _, options, world = parse(parser, arguments)
     vae = training.starting_model(
         options, AutoencoderKL, lambda: build((8, 8, 8, 8)) if options.smoke else build()
     )

@@ -1,0 +1,60 @@
+"""Why a fine-tune's process ended without a result, in words that say what to do."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+
+EXIT_STATUS, PRINTED = "exit_status", "printed.txt"
+"""Files in a job's folder: the status that the shell saw, and what the process printed."""
+
+_NO_MEMORY = re.compile(
+    r"\bMemoryError\b|out of memory|can't allocate memory|cannot allocate memory|"
+    r"not enough memory|bad_alloc",
+    re.IGNORECASE,
+)
+_USE_LESS = (
+    "Use less memory: a smaller batch or a shorter window in Settings, a LoRA instead of every "
+    "weight, or a smaller base."
+)
+_ASIDE = re.compile(r"^\s|^\S+:\d+: \w*Warning: |^step=\d+ ")
+"""Lines that are no last words: what is indented, warnings, and lines of the log."""
+
+_LAST_WORDS = 400
+_TAIL_BYTES = 64 * 1024
+
+
+def why(folder: Path) -> str:
+    """What the exit status and the last lines say. The shell gives 128 + n after signal n."""
+    status, printed = _status(folder / EXIT_STATUS), _tail(folder / PRINTED)
+    if _NO_MEMORY.search(printed):
+        return f"memory ran out. {_USE_LESS}"
+    if status == 128 + signal.SIGKILL:
+        return f"the system ended it (SIGKILL), most often because memory ran out. {_USE_LESS}"
+    if status is None:
+        return (
+            "it ended without a word: the machine was started anew, or the system ended it, most "
+            f"often because memory ran out. {_USE_LESS}"
+        )
+    if status > 128:
+        names = {each.value: each.name for each in signal.Signals}
+        name = names.get(status - 128, f"signal {status - 128}")
+        return f"the process was ended from outside, or it crashed ({name}). Start it again."
+    lines = [line for line in printed.splitlines() if line.strip() and not _ASIDE.match(line)]
+    return lines[-1].strip()[-_LAST_WORDS:] if lines else f"it printed nothing (status {status})"
+
+
+def _status(file: Path) -> int | None:
+    try:
+        return int(file.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _tail(file: Path) -> str:
+    if not file.is_file():
+        return ""
+    with file.open("rb") as opened:
+        opened.seek(max(0, file.stat().st_size - _TAIL_BYTES))
+        return opened.read().decode("utf-8", errors="replace")
