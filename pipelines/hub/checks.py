@@ -35,6 +35,8 @@ _INSTALL = {
     "--index-url https://download.pytorch.org/whl/cpu)",
     "sentencepiece": "pip install sentencepiece",
 }
+OWN_PARTS = frozenset({"pipelines.recipes.patches.model"})
+"""Modules of this repository whose classes a pipeline may be made of: all are ``model.py``."""
 _VOCABULARIES = (".model", ".spm")
 _LAYER_COUNTS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "encoder_layers")
 _FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
@@ -118,7 +120,7 @@ def check_task(name: str, does: Task | None, task: Task) -> None:
 
 
 def _check_parts(name: str, index: dict[str, Any]) -> None:
-    """Refuses a pipeline whose parts come from anywhere but diffusers and transformers.
+    """Refuses a pipeline whose parts come from elsewhere than diffusers, transformers and here.
 
     diffusers imports whatever module a ``model_index.json`` names.
     """
@@ -130,6 +132,7 @@ def _check_parts(name: str, index: dict[str, Any]) -> None:
             None,
             "diffusers",
             "transformers",
+            *OWN_PARTS,
             *_folders_of("diffusers", "pipelines"),
         ):
             raise ModelUnavailable(

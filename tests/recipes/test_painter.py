@@ -286,7 +286,7 @@ def test_late_timesteps_are_drawn_more_often() -> None:
 def test_a_run_begins_with_the_weights_that_it_is_given(trained: Path) -> None:
     options = smoke_options("--init-from", str(trained / "painter"))
     saved = StableDiffusionPipeline.from_pretrained(trained / "painter", dtype=torch.float32)
-    painter = diffusion.starting_painter(options, saved.tokenizer)
+    painter = diffusion.starting_painter(options, saved.tokenizer, 8)
     for mine, theirs in zip(painter.unet.parameters(), saved.unet.parameters(), strict=True):
         assert torch.equal(mine, theirs)
 
@@ -294,7 +294,7 @@ def test_a_run_begins_with_the_weights_that_it_is_given(trained: Path) -> None:
 def test_weights_of_a_world_with_other_words_are_refused(trained: Path) -> None:
     options = smoke_options("--init-from", str(trained / "painter"))
     with pytest.raises(SystemExit, match="another vocabulary"):
-        diffusion.starting_painter(options, build_tokenizer(["red"]))
+        diffusion.starting_painter(options, build_tokenizer(["red"]), 8)
 
 
 def smoke_options(*arguments: str) -> command_line.Options:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline
 from PIL import Image
 from transformers import PreTrainedTokenizerFast
 
 from pipelines import small_world
 from pipelines.recipes import results
+from pipelines.recipes.autoencoders import Autoencoder
 from pipelines.recipes.diffusion.model import Painter, build_scheduler
 from pipelines.recipes.emoji_scenes.data import World, plural
 from pipelines.recipes.emoji_scenes.vocabulary import COLOURS
@@ -31,7 +32,7 @@ SHEET_PROMPTS = (
 
 
 def assemble(
-    painter: Painter, vae: AutoencoderKL, tokenizer: PreTrainedTokenizerFast
+    painter: Painter, vae: Autoencoder, tokenizer: PreTrainedTokenizerFast
 ) -> StableDiffusionPipeline:
     """The trained parts as a pipeline."""
     pipeline = StableDiffusionPipeline(

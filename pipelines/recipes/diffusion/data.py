@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 
 from pipelines.recipes import training
+from pipelines.recipes.autoencoders import Autoencoder
 from pipelines.recipes.emoji_scenes.data import (
     EDGE,
     GRID,
@@ -94,7 +94,7 @@ class LatentScenes:
 
 
 def encode_scenes(
-    vae: AutoencoderKL,
+    vae: Autoencoder,
     world: World,
     count: int,
     seed: int,
@@ -107,7 +107,7 @@ def encode_scenes(
 
 
 def encode_windows(
-    vae: AutoencoderKL, world: World, window: Window, count: int, seed: int, cache: Path | None
+    vae: Autoencoder, world: World, window: Window, count: int, seed: int, cache: Path | None
 ) -> LatentScenes:
     """The same for ``count`` windows of one kind, out of training scenes."""
 
@@ -121,7 +121,7 @@ def encode_windows(
 
 @torch.no_grad()
 def _encode(
-    vae: AutoencoderKL,
+    vae: Autoencoder,
     world: World,
     sample: Callable[[np.random.Generator], Scene],
     edge: int,

@@ -62,7 +62,9 @@ def build_text_encoder(vocabulary_size: int, width: int = 192, layers: int = 3) 
 
 
 def build_unet(
-    channels: Sequence[int] = (96, 128, 160), text_width: int = 192
+    channels: Sequence[int] = (96, 128, 160),
+    text_width: int = 192,
+    latent_channels: int = LATENT_CHANNELS,
 ) -> UNet2DConditionModel:
     """8.3 million parameters at the standard widths; attends to the text below 16 x 16.
 
@@ -72,8 +74,8 @@ def build_unet(
     inner = len(channels) - 1
     return UNet2DConditionModel(
         sample_size=LATENT_EDGE,
-        in_channels=LATENT_CHANNELS,
-        out_channels=LATENT_CHANNELS,
+        in_channels=latent_channels,
+        out_channels=latent_channels,
         block_out_channels=tuple(channels),
         down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * inner,
         mid_block_type=None,  # the lowest level already has three layers with attention

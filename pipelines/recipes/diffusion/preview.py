@@ -13,9 +13,9 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL
 from torch.nn import functional
 
+from pipelines.recipes.autoencoders import Autoencoder, load_autoencoder
 from pipelines.recipes.emoji_scenes.data import World
 from pipelines.recipes.emoji_scenes.vocabulary import COLOURS
 from pipelines.recipes.vae.train import scenes_of
@@ -30,7 +30,7 @@ _ROUNDS = 10
 
 
 @torch.no_grad()
-def fit_preview(vae: AutoencoderKL, latents: torch.Tensor) -> dict[str, object]:
+def fit_preview(vae: Autoencoder, latents: torch.Tensor) -> dict[str, object]:
     """The map from latent cells to the mean colour of their pixels, by weighted least squares.
 
     Beyond black and white any value is as good, for it is clipped when it is shown.
@@ -91,7 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
     file: Path = parser.parse_args().checkpoint / "world.json"
-    vae = AutoencoderKL.from_pretrained(file.parent / "vae", torch_dtype=torch.float32).eval()
+    vae = load_autoencoder(file.parent / "vae")
     with torch.no_grad():
         parts = scenes_of(World(), SCENES, seed=0).split(16)
         latents = torch.cat([vae.encode(part).latent_dist.mode() for part in parts])

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline
 from diffusers.models.attention_processor import AttnProcessor
 from PIL import Image
 from transformers import PreTrainedTokenizerFast
 
 from pipelines.metrics.kernel import kernel_distance
 from pipelines.recipes import command_line, results, training
+from pipelines.recipes.autoencoders import Autoencoder, load_autoencoder
 from pipelines.recipes.diffusion.checkpoint import assemble, paint, sample_sheet, save
 from pipelines.recipes.diffusion.data import WINDOWS, LatentScenes, encode_scenes, encode_windows
 from pipelines.recipes.diffusion.model import (
@@ -128,7 +129,9 @@ def held_out_scores(
     return scores
 
 
-def starting_painter(options: command_line.Options, tokenizer: PreTrainedTokenizerFast) -> Painter:
+def starting_painter(
+    options: command_line.Options, tokenizer: PreTrainedTokenizerFast, latent_channels: int
+) -> Painter:
     """A new painter or that of ``--init-from``, with plain attention where there is no GPU.
 
     On a processor the backward pass of PyTorch's fused attention is slow in bf16; matrix
@@ -141,7 +144,7 @@ def starting_painter(options: command_line.Options, tokenizer: PreTrainedTokeniz
 
     def untrained() -> Painter:
         text_encoder = build_text_encoder(len(tokenizer), width, layers)
-        return Painter(text_encoder, build_unet(channels, width))
+        return Painter(text_encoder, build_unet(channels, width, latent_channels))
 
     painter = training.starting_model(options, Painter, untrained, tokenizer)
     if not torch.cuda.is_available():
@@ -151,7 +154,7 @@ def starting_painter(options: command_line.Options, tokenizer: PreTrainedTokeniz
 
 
 def encoded_data(
-    options: command_line.Options, count: int, vae: AutoencoderKL, world: World
+    options: command_line.Options, count: int, vae: Autoencoder, world: World
 ) -> tuple[LatentScenes, list[LatentScenes], LatentScenes]:
     """Scenes, windows of each kind, and held-out scenes; the first two cached for the run."""
     folder = options.run_dir
@@ -187,8 +190,8 @@ def parse_options(
 def main(arguments: Sequence[str] | None = None) -> None:
     parsed, options, world = parse_options(arguments)
     tokenizer = build_tokenizer(scene_words(world))
-    vae = AutoencoderKL.from_pretrained(parsed.vae, dtype=torch.float32).eval()
-    painter = starting_painter(options, tokenizer)
+    vae = load_autoencoder(parsed.vae)
+    painter = starting_painter(options, tokenizer, vae.config.latent_channels)
     run = training.Run(options, painter, optimizer=partial(muon_or_adamw, for_adamw=OUTER_LAYERS))
     vae.to(run.device)
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from torch.nn import functional
 from transformers import CLIPTextModel, PreTrainedTokenizerFast
 
+from pipelines.recipes.autoencoders import Autoencoder
 from pipelines.recipes.emoji_scenes.data import (
     EDGE,
     GRID,
@@ -55,7 +55,7 @@ class SpritePredictor(torch.nn.Module):
 
 
 @torch.no_grad()
-def sprite_latents(vae: AutoencoderKL, world: World) -> tuple[torch.Tensor, dict[Item, int]]:
+def sprite_latents(vae: Autoencoder, world: World) -> tuple[torch.Tensor, dict[Item, int]]:
     """Latents of each emoji in each size in the middle of gray: 15 seconds for 768.
 
     Returns:
@@ -77,7 +77,7 @@ def sprite_latents(vae: AutoencoderKL, world: World) -> tuple[torch.Tensor, dict
 def teach_words(
     text_encoder: CLIPTextModel,
     tokenizer: PreTrainedTokenizerFast,
-    vae: AutoencoderKL,
+    vae: Autoencoder,
     world: World,
     steps: int,
     seed: int,
