@@ -7,11 +7,12 @@ machine, and whoever reads them again gets the same ratings.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Annotated
+
+from pydantic import StringConstraints
 
 from pipelines import validation
 from pipelines.errors import InvalidValue, abbreviated
@@ -25,33 +26,16 @@ PLACES = "ABCDEFGH"
 """What the places of a duel are called; so many models meet at most."""
 FEWEST_MODELS = 2
 TIE, ALL_BAD = "tie", "all bad"
-_LONGEST_NAME = 2_000
 
 
 _LIMITS = Limits()
 """Those of a page do not hold for votes."""
 
 
-@dataclass(frozen=True)
-class _Name(Rule):
-    """What a receipt calls a model or an adapter."""
-
-    def check(self, name: str, value: object, limits: Limits) -> str:
-        if value == "":
-            raise InvalidValue(f"{name} is empty; give the model's name.")
-        return validation.text(name, value, _LONGEST_NAME)
-
-
-@dataclass(frozen=True)
-class _Hexadecimal(Rule):
-    """From ``fewest`` to 64 lower-case digits."""
-
-    fewest: int
-
-    def check(self, name: str, value: object, limits: Limits) -> str:
-        if not isinstance(value, str) or not re.fullmatch(f"[0-9a-f]{{{self.fewest},64}}", value):
-            raise InvalidValue(f"{name} is {abbreviated(value)}; lower-case hexadecimal is needed.")
-        return value
+_Name = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+"""What a receipt calls a model or an adapter."""
+_Commit = Annotated[str, StringConstraints(pattern="^[0-9a-f]{7,64}$")]
+_Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 
 
 @dataclass(frozen=True)
@@ -71,25 +55,13 @@ class _Time(Rule):
 
 
 @dataclass(frozen=True)
-class _Schema(Rule):
-    """The version of votes that is read."""
-
-    def check(self, name: str, value: object, limits: Limits) -> int:
-        if value != SCHEMA or isinstance(value, bool):
-            raise InvalidValue(
-                f"{name} is {abbreviated(value)}; only votes of schema {SCHEMA} are read."
-            )
-        return SCHEMA
-
-
-@dataclass(frozen=True)
 class AdapterUse:
     """An adapter as a receipt names it."""
 
     __pydantic_config__ = EXACT
 
-    reference: Annotated[str, _Name()]
-    commit: Annotated[str, _Hexadecimal(7)]
+    reference: _Name
+    commit: _Commit
     weight: Annotated[float, Number(-MAX_WEIGHT, MAX_WEIGHT)]
 
 
@@ -99,8 +71,8 @@ class Contender:
 
     __pydantic_config__ = EXACT
 
-    reference: Annotated[str, _Name()]
-    commit: Annotated[str, _Hexadecimal(7)]
+    reference: _Name
+    commit: _Commit
     adapters: tuple[AdapterUse, ...] = ()
 
     @property
@@ -123,11 +95,11 @@ class Ballot:
 
     time: Annotated[str, _Time()]
     task: Annotated[str, Choice(tuple(TASKS))]
-    input_sha256: Annotated[str, _Hexadecimal(64)]
+    input_sha256: _Sha256
     seed: Annotated[int, Whole(0, validation.MAX_SEED)]
     models: tuple[Contender, ...]
     choice: Annotated[str, Unchecked()]
-    schema: Annotated[int, _Schema()] = SCHEMA
+    schema: Annotated[int, Whole(SCHEMA, SCHEMA)] = SCHEMA
 
     @property
     def best(self) -> Contender | None:

@@ -19,13 +19,12 @@ from pipelines.device import processor
 from pipelines.errors import InvalidValue, abbreviated
 from pipelines.runtime.receipts import hash_text
 from pipelines.settings import Limits
+from pipelines.sharing.cards import Card
 from pipelines.sharing.links import address
 from pipelines.validation import known_task
 
 SCHEMA = 1
 KIND = "votes"
-
-Card = dict[str, Any]
 
 
 def card(ballots: Sequence[Ballot], task: str) -> Card:

@@ -9,26 +9,26 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
+
+from PIL import Image
 
 from pipelines import validation
 from pipelines.arena.ballot import FEWEST_MODELS, PLACES, Contender, contender_of
 from pipelines.errors import InvalidValue, abbreviated, naming
 from pipelines.events import Progress, translated
 from pipelines.files.images import on_white
-from pipelines.hub import Snapshot, resolve
+from pipelines.hub import resolve
 from pipelines.runtime.receipts import hash_text
 from pipelines.runtime.sampling import fresh_seed
 from pipelines.runtime.streaming import stream
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits
+from pipelines.sharing.names import Models
 from pipelines.tasks import TASKS, Task
 from pipelines.text_generation.pipeline import TextResult
 from pipelines.text_to_image.pipeline import PaintResult
-from pipelines.validation import known_task
-
-if TYPE_CHECKING:
-    from PIL import Image
+from pipelines.validation import Choice, Seed, Unchecked
 
 AT_WORK = Progress("The models are at work; all outputs come together")
 
@@ -37,11 +37,18 @@ AT_WORK = Progress("The models are at work; all outputs come together")
 class DuelRequest:
     """What the models get: a prompt, or a picture to describe, and one seed."""
 
-    task: Task
-    models: tuple[str, ...]
-    prompt: str = ""
-    picture: Image.Image | None = None
-    seed: int | None = None
+    task: Annotated[Task, Choice(tuple(TASKS))]
+    models: Annotated[
+        tuple[str, ...],
+        Models(
+            FEWEST_MODELS,
+            len(PLACES),
+            f"choose {FEWEST_MODELS} to {len(PLACES)} different ones",
+        ),
+    ]
+    prompt: Annotated[str, Unchecked()] = ""
+    picture: Annotated[Image.Image | None, Unchecked()] = None
+    seed: Annotated[int | None, Seed()] = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,10 @@ class Duel:
     seed: int
     played: tuple[Played, ...]
 
+    @property
+    def models(self) -> tuple[Contender, ...]:
+        return tuple(each.contender for each in self.played)
+
 
 def checked(request: DuelRequest, limits: Limits) -> DuelRequest:
     """The request with every field of its type and in its range, and a seed.
@@ -77,33 +88,10 @@ def checked(request: DuelRequest, limits: Limits) -> DuelRequest:
     Raises:
         InvalidValue: naming the first field that is not.
     """
-    task = known_task(request.task)
-    models = checked_models(request.models)
-    seed = validation.seed_or_none(request.seed)
-    whole = replace(request, models=models, seed=fresh_seed() if seed is None else seed)
-    task.pipeline.checked(_request_of(whole, models[0]), limits)
+    request = validation.checked(request, limits)
+    whole = replace(request, seed=fresh_seed() if request.seed is None else request.seed)
+    TASKS[whole.task].pipeline.checked(_request_of(whole, whole.models[0]), limits)
     return whole
-
-
-def checked_models(given: object) -> tuple[str, ...]:
-    """The names of a duel's models, without blanks around them.
-
-    Raises:
-        InvalidValue: they are too few or too many, or one is given twice.
-    """
-    allowed = f"choose {FEWEST_MODELS} to {len(PLACES)} different ones."
-    if not isinstance(given, list | tuple):
-        raise InvalidValue(f"models is {abbreviated(given)}; {allowed}")
-    for model in given:
-        if not isinstance(model, str) or not model.strip():
-            raise InvalidValue(f"A model is {abbreviated(model)}; give the names of models.")
-    models = tuple(model.strip() for model in given)
-    if not FEWEST_MODELS <= len(models) <= len(PLACES):
-        raise InvalidValue(f"{len(models)} models are given; {allowed}")
-    for index, model in enumerate(models):
-        if model in models[:index]:
-            raise InvalidValue(f"{abbreviated(model)} is given twice; {allowed}")
-    return models
 
 
 def generate(studio: Studio, request: DuelRequest) -> Generator[Progress, None, Duel]:
@@ -116,12 +104,12 @@ def generate(studio: Studio, request: DuelRequest) -> Generator[Progress, None, 
     """
     request = checked(request, studio.settings.limits)
     yield AT_WORK
-    yield from _silenced(_found(studio, request))
+    yield from translated(_found(studio, request), _silence)
     played = []
     for model in request.models:
         with naming(model[:80]):
             run = TASKS[request.task].pipeline.generate(studio, _request_of(request, model))
-            result = yield from _silenced(run)
+            result = yield from translated(run, _silence)
         played.append(
             Played(contender_of(result.receipt["model"]), _output(result), result.receipt)
         )
@@ -129,9 +117,9 @@ def generate(studio: Studio, request: DuelRequest) -> Generator[Progress, None, 
     return Duel(request.task, _input_hash(request, played), request.seed, tuple(played))
 
 
-def _silenced(run: Generator[Any, None, Any]) -> Generator[Progress, None, Any]:
-    """The result of a run; in place of its events, one that says nothing of the model."""
-    return translated(run, lambda event: AT_WORK)
+def _silence(event: object) -> Progress:
+    """In place of a run's events one that says nothing of the model."""
+    return AT_WORK
 
 
 def _found(studio: Studio, request: DuelRequest) -> Generator[Any, None, None]:
@@ -145,16 +133,12 @@ def _found(studio: Studio, request: DuelRequest) -> Generator[Any, None, None]:
         with naming(model[:80]):
             look_up = partial(resolve, model, request.task, studio.settings)
             snapshot = yield from stream(look_up, may_go_on=True)
-        same = names.setdefault(_identity(snapshot), model)
+        adapters = sorted((a.reference, a.commit, a.weight) for a in snapshot.adapters)
+        same = names.setdefault((snapshot.reference, snapshot.commit, *adapters), model)
         if same != model:
             raise InvalidValue(
                 f"{abbreviated(same)} and {abbreviated(model)} are the same model. Choose others."
             )
-
-
-def _identity(snapshot: Snapshot) -> tuple[Any, ...]:
-    adapters = sorted((a.reference, a.commit, a.weight) for a in snapshot.adapters)
-    return snapshot.reference, snapshot.commit, *adapters
 
 
 def _request_of(request: DuelRequest, model: str) -> Any:

@@ -5,14 +5,15 @@ It names models in the order in which they are listed, and says nothing of whose
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 
 from pipelines import validation
-from pipelines.arena.duel import checked_models
+from pipelines.arena.duel import DuelRequest
 from pipelines.arena.setup import Setup
 from pipelines.errors import InvalidValue, abbreviated
 from pipelines.settings import Limits
-from pipelines.sharing.links import ModelName, check_names, packed, unpacked
+from pipelines.sharing.links import packed, unpacked
+from pipelines.sharing.names import ModelName
 from pipelines.validation import Seed, known_task, rule_of
 
 PARAMETER = "vote"
@@ -28,7 +29,7 @@ def encode(setup: Setup) -> str:
         InvalidValue: it would be too long.
     """
     content = {name: getattr(setup, name) for name in _FIELDS}
-    return packed(content, "Shorten the prompt, or hand on the models' names.")
+    return packed(content, "Shorten the prompt, or pass on the models' names.")
 
 
 def decode(text: object, limits: Limits) -> Setup:
@@ -38,18 +39,13 @@ def decode(text: object, limits: Limits) -> Setup:
         InvalidValue: it is none, too long, damaged, or a field is missing, unknown or wrong.
         ModelUnavailable: the parts of a composed model are malformed.
     """
-    content = unpacked(text)
-    check_names("The link", content, _FIELDS)
-    setup = Setup(**content)
-    task = known_task(setup.task)
-    models = tuple(
-        ModelName().check("model", model, limits) for model in checked_models(setup.models)
-    )
-    if setup.prompt is not None:
-        if task.takes == "picture":
-            raise InvalidValue(
-                f"prompt is {abbreviated(setup.prompt)}; to describe a picture there is none."
-            )
-        rule_of(task.pipeline.Request, "prompt").check("prompt", setup.prompt, limits)
-    seed = Seed().check("seed", setup.seed, limits)
-    return replace(setup, models=models, seed=validation.OWN if seed is None else seed)
+    content = unpacked(text, _FIELDS)
+    task, prompt = known_task(content["task"]), content["prompt"]
+    models = rule_of(DuelRequest, "models").check("models", content["models"], limits)
+    models = tuple(ModelName().check("model", model, limits) for model in models)
+    if prompt is not None and task.takes == "picture":
+        raise InvalidValue(f"prompt is {abbreviated(prompt)}; to describe a picture there is none.")
+    if prompt is not None:
+        rule_of(task.pipeline.Request, "prompt").check("prompt", prompt, limits)
+    seed = Seed().check("seed", content["seed"], limits)
+    return Setup(task.name, models, prompt, validation.OWN if seed is None else seed)

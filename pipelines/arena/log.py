@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipelines.arena.ballot import Ballot, ballot_of
 from pipelines.errors import StudioError
+from pipelines.sharing.database import migrate
 
 _MIGRATIONS = (
     (
@@ -89,32 +90,10 @@ class VoteLog:
         try:
             with closing(sqlite3.connect(self._path, timeout=10, isolation_level=None)) as database:
                 database.row_factory = sqlite3.Row
-                _migrate(database)
+                migrate(database, _MIGRATIONS, f"The log {self._path.name}", LogUnavailable)
                 yield database
         except sqlite3.Error as error:
             raise LogUnavailable(
                 f"The votes cannot be read or written ({error}). Nothing was counted. Tell the "
                 f"owner of this page to look at the file {self._path.name} in its data directory."
             ) from error
-
-
-def _migrate(database: sqlite3.Connection) -> None:
-    """Brings the database to the version of this code, whole or not at all."""
-    if _version(database) == len(_MIGRATIONS):
-        return
-    database.execute("BEGIN IMMEDIATE")  # of two that come at once, one finds the work done
-    version = _version(database)
-    if version > len(_MIGRATIONS):
-        raise LogUnavailable(
-            f"The votes were written by a later version (database {version}, here at most "
-            f"{len(_MIGRATIONS)}). Update this program."
-        )
-    for statements in _MIGRATIONS[version:]:
-        for statement in statements:
-            database.execute(statement)
-    database.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
-    database.execute("COMMIT")
-
-
-def _version(database: sqlite3.Connection) -> int:
-    return int(database.execute("PRAGMA user_version").fetchone()[0])

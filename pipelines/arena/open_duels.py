@@ -1,4 +1,4 @@
-"""Open duels, under tokens that nobody can guess, each good for one vote.
+"""Open duels, under unguessable tokens, each good for one vote.
 
 Which output is whose never leaves this process before the vote is cast. What is open is
 bounded in number and in age; a duel that is forgotten has cost nothing but its outputs.
@@ -16,15 +16,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipelines import validation
-from pipelines.arena.ballot import SCHEMA, Ballot, Contender, choices
-from pipelines.arena.duel import (
-    Duel,
-    DuelRequest,
-    Output,
-    Played,
-    checked,
-    generate,
-)
+from pipelines.arena.ballot import SCHEMA, Ballot, choices
+from pipelines.arena.duel import Duel, DuelRequest, Output, Played, checked, generate
 from pipelines.arena.log import VoteLog
 from pipelines.arena.seating import shuffled
 from pipelines.errors import InvalidValue, abbreviated
@@ -48,25 +41,10 @@ class Shown:
 
 @dataclass(frozen=True)
 class Cast:
-    """A vote that was counted, and the receipt of the duel, which names who was who."""
+    """A vote that was counted, and the receipt of the duel, which names the models."""
 
     ballot: Ballot
     receipt: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class _Open:
-    """``played`` in the order shown."""
-
-    task: Task
-    input_sha256: str
-    seed: int
-    played: tuple[Played, ...]
-    since: float
-
-    @property
-    def models(self) -> tuple[Contender, ...]:
-        return tuple(each.contender for each in self.played)
 
 
 class OpenDuels:
@@ -87,7 +65,8 @@ class OpenDuels:
         self._rng = secrets.SystemRandom() if rng is None else rng
         self._most_open = most_open
         self._longest_open_seconds = longest_open_seconds
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, tuple[Duel, float]] = {}
+        """By token, in the order shown, and since when."""
         self._guard = threading.Lock()
 
     def duel(self, studio: Studio, request: DuelRequest) -> Generator[Progress, None, Shown]:
@@ -97,19 +76,17 @@ class OpenDuels:
             StudioError: a field or a model is at fault, or the log cannot be read.
         """
         request = checked(request, studio.settings.limits)
-        # How fast models are may show; so they run in an order that nobody knows.
+        # A model's speed may show, so models run in a random order.
         models = tuple(self._rng.sample(request.models, len(request.models)))
         duel = yield from generate(studio, replace(request, models=models))
         token = secrets.token_urlsafe(_TOKEN_BYTES)
         with self._guard:
             self._forget_old()
-            played = self._placed(duel)
+            duel = replace(duel, played=self._placed(duel))
             while len(self._open) >= self._most_open:
                 del self._open[next(iter(self._open))]
-            self._open[token] = _Open(
-                duel.task, duel.input_sha256, duel.seed, played, time.monotonic()
-            )
-        return Shown(token, duel.task, tuple(each.output for each in played))
+            self._open[token] = duel, time.monotonic()
+        return Shown(token, duel.task, tuple(each.output for each in duel.played))
 
     def vote(self, token: object, choice: object) -> Cast:
         """Counts a vote: the letter of the best output, ``tie`` or ``all bad``.
@@ -120,13 +97,14 @@ class OpenDuels:
         """
         with self._guard:
             self._forget_old()
-            opened = self._open.get(token) if isinstance(token, str) else None
-            if opened is None:
+            found = self._open.get(str(token))
+            if found is None:
                 hours = self._longest_open_seconds / 3600
                 raise InvalidValue(
                     f"There is no open duel {abbreviated(token)}: it was voted on, is older than "
                     f"{hours:g} hours, or has made room for newer ones. Start another."
                 )
+            opened, _ = found
             ballot = Ballot(
                 time=datetime.now(UTC).isoformat(timespec="seconds"),
                 task=opened.task,
@@ -145,11 +123,11 @@ class OpenDuels:
         """What was played, shuffled; duels that are still open count for the balance, too."""
         played = {each.contender.key: each for each in duel.played}
         lineups = [ballot.models for ballot in self.log.ballots(duel.task)]
-        lineups += [opened.models for opened in self._open.values() if opened.task == duel.task]
+        lineups += [each.models for each, _ in self._open.values() if each.task == duel.task]
         orders = [[contender.key for contender in lineup] for lineup in lineups]
         earlier = [order for order in orders if set(order) == set(played)]
         return tuple(played[key] for key in shuffled(list(played), earlier, self._rng))
 
     def _forget_old(self) -> None:
         oldest = time.monotonic() - self._longest_open_seconds
-        self._open = {token: each for token, each in self._open.items() if each.since > oldest}
+        self._open = {token: each for token, each in self._open.items() if each[1] > oldest}

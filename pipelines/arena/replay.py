@@ -10,14 +10,14 @@ from typing import Any
 
 from pipelines.arena import link
 from pipelines.arena.ballot import Ballot, from_lines
-from pipelines.arena.card import KIND, SCHEMA, Card, ballots_of, card
+from pipelines.arena.card import KIND, SCHEMA, ballots_of, card
 from pipelines.arena.log import VoteLog
 from pipelines.arena.setup import setup_of
 from pipelines.datasets.samples import read_bounded
 from pipelines.errors import InvalidValue
 from pipelines.events import Progress
 from pipelines.runtime.studio import Studio
-from pipelines.sharing.cards import CardKind, Sources
+from pipelines.sharing.cards import Card, CardKind, Sources
 from pipelines.sharing.reading import damage_in_words
 from pipelines.sharing.replay import Line, Replayed, compared, explained, same_machine
 

@@ -1,6 +1,6 @@
 """Which model stands in which place: random, and balanced without being foreseen.
 
-Were places as even as they can be after each vote, the last one of a round could be told
+Were places as even as they can be after each vote, the last one of a round would follow
 from those before, which every voter has seen. So chance alone decides until some model leads
 in some place by ``AHEAD``, and then the leading places are closed (the big stick design; Soares
 and Wu, 1983, Communications in Statistics A 12:2017). Where that leaves one order alone, a biased

@@ -12,7 +12,7 @@ from pipelines import validation
 from pipelines.arena.ballot import FEWEST_MODELS, PLACES
 from pipelines.errors import InvalidValue
 from pipelines.settings import Limits
-from pipelines.sharing.links import ModelName
+from pipelines.sharing.names import ModelName
 from pipelines.sharing.reading import damage_in_words, pinned
 from pipelines.tasks import Task
 from pipelines.validation import known_task

@@ -1,6 +1,6 @@
 """The panel for blind votes: what happens on it. It formats; the open duels decide.
 
-Nothing of an open duel reaches the page but its token and its outputs, all at once.
+Nothing of an open duel reaches the page but its token and its outputs, all together.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from pipelines.arena.duel import DuelRequest
 from pipelines.arena.duel_form import (
     SCENE,
     TALE,
-    Given,
     Page,
     build_input,
     build_outputs,
@@ -31,12 +30,12 @@ from pipelines.arena.duel_form import (
 from pipelines.arena.leaderboard import Leaderboard, leaderboard
 from pipelines.arena.log import VoteLog
 from pipelines.arena.open_duels import Cast, OpenDuels, Shown
-from pipelines.arena.published import write
 from pipelines.arena.replay import VOTES
 from pipelines.arena.report import (
     board_rows,
     names_rows,
     what_is_lacking,
+    write,
 )
 from pipelines.arena.setup import Setup, setup_of_duel
 from pipelines.events import with_result
@@ -47,6 +46,7 @@ from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.sharing.cards import Opening
 from pipelines.sharing.links import address
+from pipelines.sharing.settings_form import filled_in
 from pipelines.tasks import TASKS, Task
 from pipelines.validation import known_task
 
@@ -66,23 +66,22 @@ def build(studio: Studio, compute: dict[str, Any], opened: Callable[..., Any]) -
     gr.Markdown(lead, elem_classes="lead")
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=300):
-            task, prompt, picture = build_input()
+            given = build_input()
         with gr.Column(scale=2, min_width=300):
-            models = build_picker(studio.settings)
+            given["models"] = build_picker(studio.settings)
             start, stop = ui.run_buttons("Start a duel", "votes")
             card_button = ui.card_button(elem_id="votes-open")
-            seed = ui.seed_box(elem_id="votes-seed")
-    given = Given(task, prompt, models, seed, picture)
+            given["seed"] = ui.seed_box(elem_id="votes-seed")
+    given["picture"] = given.pop("picture")  # the last of the API's parameters
     page = build_outputs(given)
-    duel = _duel_handler(studio, duels, page)
+    duel, status = _duel_handler(studio, duels, page), page.results["status"]
     run = gr.on(
-        [start.click, prompt.submit], duel,
-        list(given), page.outputs, **ui.endpoint("duel", duel),
-        **ui.run_options(compute, page.status),
+        [start.click, given["prompt"].submit], duel, [*given.values()], page.outputs,
+        **ui.endpoint("duel", duel), **ui.run_options(compute, status),
     )  # fmt: skip
-    ui.wire_stop(stop, [run], [page.status])
+    ui.wire_stop(stop, [run], [status])
     _wire_votes(duels, page)
-    _build_export(duels.log, task)
+    _build_export(duels.log, given["task"])
     return _wire_task(studio.settings, duels.log, page, opened, card_button)
 
 
@@ -90,9 +89,9 @@ def _wire_task(
     settings: Settings, log: VoteLog, page: Page, opened: Callable[..., Any],
     card_button: gr.UploadButton,
 ) -> Opening:  # fmt: skip
-    """What the task brings with it: chosen, told by a card or a link, or looked up with the tab's
-    opening."""
-    given = page.given
+    """Shows what belongs to the task when it is chosen, when a card or a link sets it, and when
+    the tab is opened."""
+    task, prompt, notes = page.given["task"], page.given["prompt"], page.results["notes"]
 
     def switch(chosen: Task, prompt: str) -> dict[Any, Any]:
         return _switch(settings, page, chosen, prompt)
@@ -105,21 +104,21 @@ def _wire_task(
         return ui.notes_text(what_is_lacking(settings, chosen))
 
     def fill(setup: Setup, prompt: str) -> dict[Any, Any]:
-        changed = switch(setup.task, prompt)
-        changed |= {given.task: setup.task, given.seed: setup.seed}
-        changed[given.models] = {**changed[given.models], "value": list(setup.models)}
+        fields: dict[str, Any] = {"task": setup.task, "seed": setup.seed}
+        fields["models"] = list(setup.models)
         if setup.prompt is not None:
-            changed[given.prompt] = {**changed[given.prompt], "value": setup.prompt}
-        notes = [*setup.notes, *what_is_lacking(settings, setup.task)]
-        return {**changed, page.notes: ui.notes_text(notes)}
+            fields["prompt"] = setup.prompt
+        values = {page.given[name]: value for name, value in fields.items()}
+        remarks = [*setup.notes, *what_is_lacking(settings, setup.task)]
+        return {**filled_in(switch(setup.task, prompt), values), notes: ui.notes_text(remarks)}
 
     switched = list(switch(ui.FIRST, ""))
-    gr.on([given.task.change, opened], look, [given.task], page.board, **ui.PRIVATE)
+    gr.on([task.change, opened], look, [task], page.board, **ui.PRIVATE)
     # Not whenever the task changes: a card sets models and notes beside it, which have to stay.
-    given.task.input(switch, [given.task, given.prompt], switched, **ui.FREE)
-    gr.on([given.task.input, opened], lacking, [given.task], [page.notes], **ui.FREE)
-    fields = [given.task, given.seed, page.notes, *switched]
-    return Opening(VOTES, fill, fields, card_button, (given.prompt,))
+    task.input(switch, [task, prompt], switched, **ui.FREE)
+    gr.on([task.input, opened], lacking, [task], [notes], **ui.FREE)
+    fields = [task, page.given["seed"], notes, *switched]
+    return Opening(VOTES, fill, fields, card_button, (prompt,))
 
 
 def _duel_handler(
@@ -143,7 +142,7 @@ def _duel_handler(
             opened = open_picture(Path(picture), studio.settings.limits)
         chosen: Any = models
         request = DuelRequest(task, chosen, prompt, opened, seed)  # type: ignore[arg-type]
-        pace = ui.Pace(interval_seconds=1.0)  # slow enough to tell nothing of anybody's speed
+        pace = ui.Pace(interval_seconds=1.0)  # too slow to show a model's speed
         yield _cleared(page)
         with closing(with_result(duels.duel(studio, request))) as events:
             for item in events:
@@ -151,7 +150,7 @@ def _duel_handler(
                     with _in_files(item) as pictures:
                         yield _shown(page, item, pictures)
                 elif pace.is_due():
-                    yield {page.status: ui.progress_bar(item)}
+                    yield {page.results["status"]: ui.progress_bar(item)}
 
     return run
 
@@ -176,24 +175,31 @@ def _in_files(shown: Shown) -> Iterator[list[str | None]]:
 
 
 def _cleared(page: Page) -> dict[Any, Any]:
-    """Nothing of an earlier duel stays, and nothing can be voted on."""
-    empty: dict[Any, Any] = {page.token: "", page.status: ui.done("Getting ready")}
+    """Clears an earlier duel and closes the vote."""
+    empty: dict[Any, Any] = _named(page, token="", status=ui.done("Getting ready"), receipt=None)
     for slot in page.slots:
-        empty |= {slot.column: gr.update(visible=False), slot.text: "", slot.picture: None}
-    closed = dict.fromkeys(page.buttons.values(), gr.update(interactive=False))
-    hidden = {page.names: gr.update(value=[], visible=False), page.link: ui.shown(None)}
-    return {**empty, **closed, **hidden, page.receipt: None}
+        empty |= {slot["column"]: gr.update(visible=False), slot["text"]: "", slot["picture"]: None}
+    hidden = _named(page, names=gr.update(value=[], visible=False), link=ui.shown(None))
+    return {**empty, **hidden, **_closed(page)}
+
+
+def _named(page: Page, **updates: Any) -> dict[Any, Any]:
+    """Updates of the widgets of ``page.results`` by their names."""
+    return {page.results[name]: update for name, update in updates.items()}
+
+
+def _closed(page: Page) -> dict[Any, Any]:
+    return dict.fromkeys(page.buttons.values(), gr.update(interactive=False))
 
 
 def _shown(page: Page, shown: Shown, pictures: list[str | None]) -> dict[Any, Any]:
-    """All outputs at once, and the ways to vote on them."""
-    update = _cleared(page)
-    update[page.token] = shown.token
-    update[page.status] = ui.done("Which is best? The names come after your vote.")
+    """All outputs together, and the ways to vote on them."""
+    line = ui.done("Which is best? The names come after your vote.")
+    update = {**_cleared(page), **_named(page, token=shown.token, status=line)}
     for slot, output, picture in zip(page.slots, shown.outputs, pictures, strict=False):
-        update[slot.column] = gr.update(visible=True)
-        update[slot.text] = output.text or ""
-        update[slot.picture] = picture
+        update[slot["column"]] = gr.update(visible=True)
+        update[slot["text"]] = output.text or ""
+        update[slot["picture"]] = picture
     for choice in choices(len(shown.outputs)):
         update[page.buttons[choice]] = gr.update(interactive=True)
     return update
@@ -201,9 +207,8 @@ def _shown(page: Page, shown: Shown, pictures: list[str | None]) -> dict[Any, An
 
 def _wire_votes(duels: OpenDuels, page: Page) -> None:
     """A handler for each button, and one endpoint for programs."""
-    changed = [page.token, page.status, page.names, page.receipt, page.notes, page.link]
-    changed += page.board
-    changed += page.buttons.values()
+    changed = [page.results[n] for n in ("token", "status", "names", "receipt", "notes", "link")]
+    changed += [*page.board, *page.buttons.values()]
 
     def handler(choice: str) -> Callable[[str], dict[Any, Any]]:
         @ui.shows_errors
@@ -214,7 +219,7 @@ def _wire_votes(duels: OpenDuels, page: Page) -> None:
 
     for choice, button in page.buttons.items():
         # Queued, for of what is not queued the page shows no error.
-        button.click(handler(choice), [page.token], changed, **ui.PRIVATE)
+        button.click(handler(choice), [page.results["token"]], changed, **ui.PRIVATE)
 
     @ui.shows_errors
     def vote(token: str, choice: str) -> dict[str, Any]:
@@ -230,25 +235,23 @@ def _wire_votes(duels: OpenDuels, page: Page) -> None:
 
 
 def _after_vote(page: Page, cast: Cast, log: VoteLog) -> dict[Any, Any]:
+    """Names, receipt and leaderboard; and what opens the page on the duel, or why nothing does,
+    for a link names the models."""
     board = leaderboard(log.ballots(cast.ballot.task), cast.ballot.task)
-    rows = names_rows(cast.ballot, board)
-    closed = dict.fromkeys(page.buttons.values(), gr.update(interactive=False))
+    opened_by, why_not = address(link.PARAMETER, lambda: link.encode(setup_of_duel(cast.receipt)))
     return {
-        **closed,
+        **_closed(page),
         **_board_updates(page, board),
-        **_linked(page, cast.receipt),
-        page.token: "",
-        page.status: ui.done("Counted. Below is who was who."),
-        page.names: gr.update(value=rows, visible=True),
-        page.receipt: cast.receipt,
+        **_named(
+            page,
+            token="",
+            status=ui.done("Counted. The models are named below."),
+            names=gr.update(value=names_rows(cast.ballot, board), visible=True),
+            receipt=cast.receipt,
+            link=ui.shown(opened_by),
+            notes=ui.notes_text([why_not] if why_not else []),
+        ),
     }
-
-
-def _linked(page: Page, receipt: dict[str, Any]) -> dict[Any, Any]:
-    """What opens the page on the duel, or why nothing does. It names the models, so it is shown
-    when the rest names them, too."""
-    opened_by, why_not = address(link.PARAMETER, lambda: link.encode(setup_of_duel(receipt)))
-    return {page.link: ui.shown(opened_by), page.notes: ui.notes_text([why_not] if why_not else [])}
 
 
 def _board_updates(page: Page, board: Leaderboard) -> dict[Any, Any]:
@@ -256,12 +259,8 @@ def _board_updates(page: Page, board: Leaderboard) -> dict[Any, Any]:
     counts = ui.facts(
         ("votes", str(board.votes)), ("ties", str(board.ties)), ("all bad", str(board.all_bad))
     )
-    warnings = [] if board.warning is None else [board.warning]
-    return {
-        page.standings: board_rows(board),
-        page.counts: counts,
-        page.warning: ui.notes_text(warnings),
-    }
+    warning = ui.notes_text([] if board.warning is None else [board.warning])
+    return _named(page, standings=board_rows(board), counts=counts, warning=warning)
 
 
 def _build_export(log: VoteLog, task: gr.Radio) -> None:
@@ -285,14 +284,13 @@ def _switch(settings: Settings, page: Page, task: Task, prompt: str) -> dict[Any
     given, record, names = page.given, TASKS[task], names_here(settings, task)
     if prompt in (TALE, SCENE):
         prompt = TALE if record.makes == "text" else SCENE
-    changed = _cleared(page)
+    changed = {**_cleared(page), **_named(page, status=ui.done("Ready"))}
     for slot in page.slots:
-        changed[slot.text] = gr.update(value="", visible=record.makes != "pictures")
-        changed[slot.picture] = gr.update(value=None, visible=record.makes == "pictures")
+        changed[slot["text"]] = gr.update(value="", visible=record.makes != "pictures")
+        changed[slot["picture"]] = gr.update(value=None, visible=record.makes == "pictures")
     return {
         **changed,
-        page.status: ui.done("Ready"),
-        given.prompt: gr.update(value=prompt, visible=record.takes == "text"),
-        given.picture: gr.update(visible=record.takes == "picture"),
-        given.models: gr.update(choices=names, value=names[:FEWEST_MODELS]),
+        given["prompt"]: gr.update(value=prompt, visible=record.takes == "text"),
+        given["picture"]: gr.update(visible=record.takes == "picture"),
+        given["models"]: gr.update(choices=names, value=names[:FEWEST_MODELS]),
     }

@@ -1,6 +1,6 @@
-"""The card of an evaluation: all that is needed to check it and to run it again, as JSON data.
+"""The card of an evaluation: all that is needed to check it and to run it again, as JSON.
 
-Everything that is shown or published of an evaluation is made from it.
+Tables, figures and reports of an evaluation are made from it.
 """
 
 from __future__ import annotations
@@ -14,17 +14,8 @@ from typing import Any, cast
 from pipelines.datasets.samples import DataSet
 from pipelines.errors import InvalidValue
 from pipelines.evaluation import findings
-from pipelines.evaluation.request import (
-    EvaluationRequest,
-    Generation,
-    settings_from,
-)
-from pipelines.evaluation.result import (
-    Comparison,
-    Differing,
-    EvaluationResult,
-    ModelResult,
-)
+from pipelines.evaluation.request import EvaluationRequest, Generation, settings_from
+from pipelines.evaluation.result import Comparison, Differing, EvaluationResult, ModelResult
 from pipelines.evaluation.scores import METRICS
 from pipelines.evaluation.store import Output
 from pipelines.runtime.receipts import hash_text, identity
@@ -41,21 +32,17 @@ _GIVEN = tuple(f.name for f in fields(EvaluationRequest) if f.name not in ("task
 
 def card(result: EvaluationResult) -> Card:
     """The card. Numbers that are not finite become None, so that it is JSON everywhere."""
-    request = result.request
-    made = {
+    request, settings = result.request, cast(Generation, result.request.settings)
+    made: Card = {
         "schema": SCHEMA,
         "kind": KIND,
         "task": request.task,
         "data": {"name": request.data.name, "sha256": request.data.sha256},
-        "request": {name: getattr(request, name) for name in _GIVEN}
-        | {"settings": asdict(cast(Generation, request.settings))},
+        "request": {n: getattr(request, n) for n in _GIVEN} | {"settings": asdict(settings)},
         "device": dict(result.device),
         "versions": dict(result.versions),
         "metrics": {
-            name: {
-                "label": METRICS[name].label,
-                "higher_is_better": METRICS[name].higher_is_better,
-            }
+            name: {k: getattr(METRICS[name], k) for k in ("label", "higher_is_better")}
             for name in request.metrics
         },
         "samples": [sample.name for sample in result.samples],
@@ -68,7 +55,8 @@ def card(result: EvaluationResult) -> Card:
         },
         "notes": list(result.notes),
     }
-    return cast(Card, _finite(made))
+    finite: Card = _finite(made)
+    return finite
 
 
 def _model(model: ModelResult) -> Card:
@@ -107,16 +95,13 @@ def _comparison(comparison: Comparison) -> Card:
 
 
 def _differing(differing: Differing, models: Sequence[ModelResult]) -> Card:
+    outputs = (model.output_of(differing.place) for model in models)
     return {
         "name": differing.sample.name,
         "text": differing.sample.text,
         "values": list(differing.values),
-        "outputs": [_shown(model.output_of(differing.place)) for model in models],
+        "outputs": [{"text": each.text, "picture": each.picture} for each in outputs],
     }
-
-
-def _shown(output: Output) -> Card:
-    return {"text": output.text, "picture": output.picture}
 
 
 def _finite(value: Any) -> Any:
@@ -129,7 +114,7 @@ def _finite(value: Any) -> Any:
 
 @damage_in_words()
 def request_of(card: Card, data: DataSet) -> EvaluationRequest:
-    """The request that a card is of; a pipeline checks its fields. Older cards lack the newest.
+    """The request of a card's evaluation, unchecked. Fields that older cards lack have defaults.
 
     Raises:
         InvalidValue: fields are missing or of another kind, or the data set is another one.

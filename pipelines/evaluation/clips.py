@@ -12,14 +12,10 @@ from pathlib import Path
 from pipelines.device import Device
 from pipelines.errors import ModelUnavailable, WrongTask, abbreviated
 from pipelines.events import Report
-from pipelines.hub import Snapshot, local_models, parse_reference, read_json
-from pipelines.hub.checks import Findings, check_access, check_memory, check_weights
-from pipelines.hub.download import fetched, found_on_disk
-from pipelines.hub.local import content_hash
-from pipelines.hub.remote import Repository
-from pipelines.hub.snapshots import find_parts, is_half, notes_on
-from pipelines.hub.sources import Folder, Source, configuration_of
+from pipelines.hub import Snapshot, local_models, parse_reference, read_json, resolve
+from pipelines.hub.sources import Source, configuration_of
 from pipelines.settings import Settings
+from pipelines.tasks import Task
 
 EMBEDDED_CLIP = "emoji-clip"
 CLASSES = ("CLIPModel", "VisionTextDualEncoderModel")
@@ -27,7 +23,7 @@ CLASSES = ("CLIPModel", "VisionTextDualEncoderModel")
 
 def clip_names(settings: Settings) -> list[str]:
     """The names of the CLIP models on this machine."""
-    return list(_local_clips(settings))
+    return [name for name, path in local_models(settings).items() if _is_clip_folder(path)]
 
 
 def resolve_clip(
@@ -44,60 +40,27 @@ def resolve_clip(
         WrongTask: it is no CLIP.
         OutOfBudget: it is larger than the memory budget.
     """
-    source, notes = _found(name.strip(), settings, report)
-    check_access(source)
-    source = found_on_disk(source, is_half(device), settings)
-    _vetted(source, settings, device)
-    source = fetched(source, is_half(device), settings, report, in_use)
-    findings = _vetted(source, settings, device)
-    return Snapshot(
-        reference=source.reference,
-        path=source.path,
-        commit=source.commit,
-        task="describe",
-        weight_bytes=sum(findings.selection.weights.values()),
-        parameters=findings.parameters,
-        family="clip",
-        variant=findings.selection.variant,
-        notes=notes,
-    )
-
-
-def _found(
-    name: str, settings: Settings, report: Report
-) -> tuple[Folder | Repository, tuple[str, ...]]:
-    """Its folder or repository, and remarks on the search."""
-    here = _local_clips(settings)
-    if name in here:
-        return Folder(name, here[name], content_hash(here[name])), ()
-    if not settings.hub_enabled or parse_reference(name) is None:
+    name, here = name.strip(), clip_names(settings)
+    if name not in here and (not settings.hub_enabled or parse_reference(name) is None):
         hub = ", or one of the Hub as owner/repo" if settings.hub_enabled else ""
         raise ModelUnavailable(
             f"There is no CLIP model {abbreviated(name)} on this machine; there are: "
             f"{', '.join(here) or 'none'}. Give one that is there as clip{hub}, or leave CLIPScore "
             "and recall out."
         )
-    parts = find_parts(name, "describe", settings, report)
-    if parts.adapters:
+    snapshot = resolve(name, "describe", settings, report, device, in_use, _checked_clip)
+    if snapshot.adapters:
         raise WrongTask(f"{name} is an adapter (LoRA); a whole CLIP model is needed.")
-    return parts.base, notes_on(parts)
+    return snapshot
 
 
-def _vetted(source: Source, settings: Settings, device: Device) -> Findings:
-    """What its headers tell, if it is a CLIP in safetensors that fits the memory."""
+def _checked_clip(source: Source, task: Task) -> str:
     if not _is_clip(configuration_of(source)):
         raise WrongTask(
             f"{source.reference} is no CLIP model: a checkpoint is needed of the class "
             f"{' or '.join(CLASSES)}."
         )
-    findings = check_weights(source, is_half(device))
-    needed = findings.memory_bytes(device)
-    check_memory(source.reference, needed, settings.memory_budget_bytes)
-    return findings
-
-
-def _local_clips(settings: Settings) -> dict[str, Path]:
-    return {name: path for name, path in local_models(settings).items() if _is_clip_folder(path)}
+    return "clip"
 
 
 def _is_clip_folder(path: Path) -> bool:

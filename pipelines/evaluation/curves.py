@@ -1,13 +1,12 @@
-"""How a checkpoint learned, where the log of its training lies beside it.
+"""The training curves of a checkpoint that has the log of its training beside it.
 
 A log is a line of JSON for each entry: ``step``, ``seconds`` and numbers by name. It may come
-from anybody, so what is not such a log is left out, and what is, is thinned.
+from anybody, so anything else in it is ignored, and long logs are thinned.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from pipelines.hub import Snapshot
@@ -35,24 +34,18 @@ def read_curves(snapshot: Snapshot) -> dict[str, Curve]:
         entries = [json.loads(line) for line in logs[0].read_text(encoding="utf-8").splitlines()]
     except (ValueError, RecursionError):  # a log is no part of a model: it runs without
         return {}
-    curves = _curves([entry for entry in entries if isinstance(entry, dict)])
-    several = {name: points for name, points in sorted(curves.items()) if len(points) > 1}
-    return {name: _thinned(several[name]) for name in list(several)[:MOST_CURVES]}
-
-
-def _curves(entries: list[dict[str, Any]]) -> Mapping[str, Curve]:
     curves: dict[str, Curve] = {}
     for entry in entries:
-        step: Any = entry.get("step")
+        step: Any = entry.get("step") if isinstance(entry, dict) else None
         if not is_finite(step):
             continue
         for name, value in entry.items():
             if name not in _NOT_CURVES and len(name) <= _LONGEST_NAME and is_finite(value):
                 curves.setdefault(name, []).append((int(step), float(value)))
-    return curves
-
-
-def _thinned(points: Curve) -> Curve:
-    """So many of the points, evenly; the last, which tells how it ended, is among them."""
-    every = -(-len(points) // MOST_POINTS)
-    return points[::-1][::every][::-1]
+    several = {name: points for name, points in sorted(curves.items()) if len(points) > 1}
+    thinned = {}
+    for name in list(several)[:MOST_CURVES]:
+        points = several[name]
+        every = -(-len(points) // MOST_POINTS)
+        thinned[name] = points[::-1][::every][::-1]  # the last, where it ended, is among them
+    return thinned

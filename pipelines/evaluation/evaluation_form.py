@@ -1,4 +1,4 @@
-"""The widgets of the panel "On a data set": what an evaluation is given, and its findings."""
+"""The widgets of the panel "On a data set": an evaluation's inputs and its results."""
 
 from __future__ import annotations
 

@@ -3,19 +3,18 @@
 InceptionV3 with the weights of 2015-12-05, which published FIDs use, does not ship. It is there
 where the owner's model directory, or a folder in it, has these weights as a safetensors file with
 the names of the usual conversion to PyTorch (``Conv2d_1a_3x3.conv.weight`` to ``fc.weight``). A
-file is known by its header, whatever it is called: only these weights tell 1,008 classes apart.
+file is known by its header, whatever it is called: only these weights have 1,008 classes.
 Scores are signed with the hash of the file, so two conversions of one pickle have two names.
 Pickles are never loaded; the message for an owner who has only one says how to convert it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from pipelines.device import Device
@@ -23,16 +22,16 @@ from pipelines.errors import LoadFailed, ModelUnavailable
 from pipelines.evaluation.features import (
     EMBEDDED_EXTRACTOR,
     Array,
-    Computed,
+    PictureFeatures,
+    of_pictures,
     open_captioner,
     weights_hash,
 )
 from pipelines.events import Progress
-from pipelines.files.images import open_picture
 from pipelines.hub.headers import Tensor, read_header
 from pipelines.runtime.residency import Lease
 from pipelines.runtime.studio import Studio, parameter_bytes, waited
-from pipelines.settings import Limits, Settings
+from pipelines.settings import Settings
 
 INCEPTION = "InceptionV3-2015-12-05"
 EXTRACTORS = (EMBEDDED_EXTRACTOR, INCEPTION)
@@ -48,35 +47,9 @@ _CONVERT = (
 )
 
 
-class PictureFeatures:
-    """An extractor's features of pictures; those of each picture are computed once.
-
-    Args:
-        name: the extractor's, with the hash of its weights.
-        features_of: of RGB pictures, ``(n, d)``.
-    """
-
-    def __init__(
-        self, name: str, features_of: Callable[[list[Image.Image]], Array], limits: Limits
-    ) -> None:
-        self.name = name
-
-        def compute(files: Sequence[Path]) -> Array:
-            return features_of([open_picture(file, limits) for file in files])
-
-        self._features = Computed(compute)
-
-    def of(self, files: Sequence[Path]) -> Array:
-        """Features of pictures in files: ``(n, d)``."""
-        return np.stack(self._features.of(files))
-
-    def forget(self) -> None:
-        self._features.forget()
-
-
 def extractor_names(settings: Settings) -> list[str]:
     """The extractors on this machine, the embedded one first."""
-    is_here = any(_classes(path) == CLASSES for path in _weight_files(settings))
+    is_here = any(_classes(path) == CLASSES for path in _beneath(settings, ".safetensors"))
     return [name for name in EXTRACTORS if name != INCEPTION or is_here]
 
 
@@ -93,8 +66,7 @@ def open_extractor(
     assert name == EMBEDDED_EXTRACTOR, name
     loaded = yield from open_captioner(studio)
     called = f"{EMBEDDED_EXTRACTOR}-encoder@{weights_hash(loaded.snapshot.path)}"
-    look = partial(_pooled, loaded.model)
-    return loaded.lease, PictureFeatures(called, look, studio.settings.limits)
+    return loaded.lease, of_pictures(called, partial(_pooled, loaded.model), studio.settings.limits)
 
 
 def _pooled(captioner: Any, pictures: list[Image.Image]) -> Array:
@@ -121,18 +93,13 @@ def _open_inception(studio: Studio) -> Generator[Progress, None, tuple[Lease, Pi
         expected_bytes=path.stat().st_size,
     )
     yield from waited(lease, INCEPTION)
-    look = partial(_seen_by_inception, lease.model)
-    return lease, PictureFeatures(name, look, studio.settings.limits)
-
-
-def _seen_by_inception(network: Any, pictures: list[Image.Image]) -> Array:
     from pipelines.recipes.inception.model import features_of
 
-    return features_of(network, pictures)
+    return lease, of_pictures(name, partial(features_of, lease.model), studio.settings.limits)
 
 
 def _load_inception(path: Path, device: Device) -> Any:
-    """The network in float32 on every device: its features are too large for half of it."""
+    """The network in float32 on every device: its features are too large for float16."""
     import torch
     from safetensors.torch import load_file
 
@@ -157,10 +124,10 @@ def _inception_file(settings: Settings) -> Path:
     """The file of the weights.
 
     Raises:
-        ModelUnavailable: there is none, with what is there in its place.
+        ModelUnavailable: there is none; the message names similar files that are there.
     """
     others = []
-    for path in _weight_files(settings):
+    for path in _beneath(settings, ".safetensors"):
         classes = _classes(path)
         if classes == CLASSES:
             return path
@@ -179,7 +146,7 @@ def _inception_file(settings: Settings) -> Path:
             f"{name} is an InceptionV3 of {classes:,} classes, and {wanted} gives other numbers "
             f"(torchvision's has 1,000). Put its weights into the model directory. {instead}"
         )
-    for path in _beneath(settings, _PICKLES):
+    for path in _beneath(settings, *_PICKLES):
         if "inception" in f"{path.parent.name} {path.name}".lower():
             command = _CONVERT.format(path.name, path.stem)
             raise ModelUnavailable(
@@ -192,11 +159,7 @@ def _inception_file(settings: Settings) -> Path:
     )
 
 
-def _weight_files(settings: Settings) -> Iterator[Path]:
-    return _beneath(settings, (".safetensors",))
-
-
-def _beneath(settings: Settings, endings: tuple[str, ...]) -> Iterator[Path]:
+def _beneath(settings: Settings, *endings: str) -> Iterator[Path]:
     """The files of these endings in the owner's model directory and the folders in it."""
     directory = settings.extra_models_dir
     if directory is not None:
@@ -205,7 +168,7 @@ def _beneath(settings: Settings, endings: tuple[str, ...]) -> Iterator[Path]:
 
 
 def _classes(path: Path) -> int | None:
-    """How many classes an InceptionV3 tells apart, 0 without its last layer; None of others."""
+    """The number of classes of an InceptionV3, 0 without its last layer; None for other files."""
     try:
         tensors = read_header(path)
     except (ModelUnavailable, OSError):  # a broken or closed file is of no kind

@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from pipelines.device import Device
 from pipelines.errors import LoadFailed
@@ -37,9 +39,15 @@ _BEAMS, _LONGEST_READING = 4, 40
 
 
 class Computed(Generic[Item, Value]):
-    """Values of items, each computed once, a batch at a time."""
+    """Values of items, each computed once, a batch at a time.
 
-    def __init__(self, compute: Callable[[Sequence[Item]], Iterable[Value]]) -> None:
+    Args:
+        name: what computes them, for the signatures of scores.
+        compute: the values of a batch, in its order.
+    """
+
+    def __init__(self, name: str, compute: Callable[[Sequence[Item]], Iterable[Value]]) -> None:
+        self.name = name
         self._compute = compute
         self._values: dict[Item, Value] = {}
 
@@ -54,37 +62,39 @@ class Computed(Generic[Item, Value]):
         self._values.clear()
 
 
-class PictureReader:
-    """Captions of pictures by the embedded captioner; each picture once."""
+PictureFeatures = Computed[Path, Array]
+"""Of each picture file a vector, ``(d,)``."""
+PictureReader = Computed[Path, str]
+"""The likeliest caption of each picture file."""
 
-    def __init__(self, loaded: Loaded, limits: Limits) -> None:
-        self._captioner = loaded.model
-        self._limits = limits
-        self._read = Computed(self._captions)
-        weights = weights_hash(loaded.snapshot.path)
-        self.name = f"{EMBEDDED_EXTRACTOR}@{weights},beams:{_BEAMS},tokens:{_LONGEST_READING}"
 
-    def of(self, files: Sequence[Path]) -> list[str]:
-        """The likeliest caption of each picture."""
-        return self._read.of(files)
+def of_pictures(
+    name: str, compute: Callable[[list[Image.Image]], Iterable[Value]], limits: Limits
+) -> Computed[Path, Value]:
+    """Values of pictures, which are opened from their files."""
+    return Computed(name, lambda files: compute([open_picture(file, limits) for file in files]))
 
-    def forget(self) -> None:
-        self._read.forget()
 
-    def _captions(self, files: Sequence[Path]) -> list[str]:
-        import torch
+def picture_reader(loaded: Loaded, limits: Limits) -> PictureReader:
+    """Captions of pictures by the embedded captioner."""
+    name = f"{EMBEDDED_EXTRACTOR}@{weights_hash(loaded.snapshot.path)}"
+    signature = f"{name},beams:{_BEAMS},tokens:{_LONGEST_READING}"
+    return of_pictures(signature, partial(_captions, loaded.model), limits)
 
-        model, tokenizer = self._captioner.model, self._captioner.tokenizer
-        pictures = [open_picture(file, self._limits) for file in files]
-        pixels = self._captioner.processor(images=pictures, return_tensors="pt")["pixel_values"]
-        with torch.inference_mode():
-            tokens = model.generate(
-                pixels.to(model.device, model.dtype),
-                do_sample=False,
-                num_beams=_BEAMS,
-                max_length=_LONGEST_READING,
-            )
-        return [text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+
+def _captions(captioner: Any, pictures: list[Image.Image]) -> list[str]:
+    import torch
+
+    model, tokenizer = captioner.model, captioner.tokenizer
+    pixels = captioner.processor(images=pictures, return_tensors="pt")["pixel_values"]
+    with torch.inference_mode():
+        tokens = model.generate(
+            pixels.to(model.device, model.dtype),
+            do_sample=False,
+            num_beams=_BEAMS,
+            max_length=_LONGEST_READING,
+        )
+    return [text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
 
 
 class ClipFeatures:
@@ -95,21 +105,25 @@ class ClipFeatures:
     """
 
     def __init__(self, parts: tuple[Any, Any, Any], snapshot: Snapshot, limits: Limits) -> None:
-        self._parts = parts
-        self._limits = limits
-        self._pictures = Computed(self._of_pictures)
-        self._texts = Computed(self._of_texts)
+        from pipelines.recipes.clip.model import features_of
+
         # CLIP of photographs was trained on sentences; one of emoji scenes was not.
-        self._prefix = PREFIX if parts[0].config.model_type == "clip" else ""
+        prefix = PREFIX if parts[0].config.model_type == "clip" else ""
         called = re.sub(r"[@|\s]+", "-", snapshot.reference)
-        if not self._prefix:
+        if not prefix:
             called += "-without-prefix"
         self.name = f"{called}@{weights_hash(snapshot.path)}"
         self.snapshot = snapshot
+        self._pictures = of_pictures(
+            self.name, lambda pictures: features_of(*parts, pictures=pictures)[0], limits
+        )
+        self._texts: Computed[str, Array] = Computed(
+            self.name, lambda texts: features_of(*parts, texts=texts, prefix=prefix)[1]
+        )
 
     @property
     def reference(self) -> str:
-        """Names the same model again: one of the Hub at its commit."""
+        """A name that resolves to the same model: for one of the Hub with its commit."""
         name = self.snapshot.reference
         return f"{name}@{self.snapshot.commit}" if "/" in name else name
 
@@ -125,20 +139,9 @@ class ClipFeatures:
         self._pictures.forget()
         self._texts.forget()
 
-    def _of_pictures(self, files: Sequence[Path]) -> Array:
-        from pipelines.recipes.clip.model import features_of
-
-        pictures = [open_picture(file, self._limits) for file in files]
-        return features_of(*self._parts, pictures=pictures)[0]
-
-    def _of_texts(self, texts: Sequence[str]) -> Array:
-        from pipelines.recipes.clip.model import features_of
-
-        return features_of(*self._parts, texts=texts, prefix=self._prefix)[1]
-
 
 def open_captioner(studio: Studio) -> Generator[Progress, None, Loaded]:
-    """The embedded captioner with its lease; ``PictureReader`` takes it.
+    """The embedded captioner with its lease; ``picture_reader`` takes it.
 
     Raises:
         StudioError: it is not on this machine, or cannot be loaded.
@@ -186,7 +189,7 @@ def _load_clip(snapshot: Snapshot, device: Device) -> tuple[Any, Any, Any]:
 def weights_hash(path: Path) -> str:
     """The first sixteen digits of the SHA-256 over a folder's weight files, or over one file.
 
-    The recipes name an extractor by the same digits, so that scores can be held side by side.
+    The recipes name an extractor by the same digits, so that their scores can be compared.
     """
     digest = hashlib.sha256()
     for file in [path] if path.is_file() else sorted(path.rglob("*.safetensors")):

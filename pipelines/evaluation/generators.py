@@ -68,7 +68,7 @@ def _of_slice(
     """Makes texts or pictures with the pipeline and the batches of the task's slice.
 
     Args:
-        given: the fields of the slice's request that a sample fills in.
+        given: the fields of the slice's request that come from a sample.
         value_of: the text or the picture in a result of the slice.
         together: those of several requests; None where this model takes one at a time.
         notes: remarks on one of several requests; None where remarks are left out.
@@ -133,7 +133,7 @@ def _prompt_notes(run: Run, request: Any) -> list[str]:
 
 
 def _continuations(run: Run, requests: list[Any]) -> Sequence[str] | None:
-    """A composition of several adapters, or another family, goes one by one."""
+    """None for several adapters together and for other families than causal ones."""
     adapters = run.loaded.snapshot.adapters
     if run.loaded.model.family != "causal" or len(adapters) > 1:
         return None

@@ -1,7 +1,7 @@
 """The likelihood of texts under a causal model, several in one batch.
 
-A text's likelihood depends on its neighbours in the last digits, for sums of other shapes are
-rounded otherwise. So the key of a sample names the texts of its batch.
+A text's likelihood depends on its neighbours in the last digits, because sums of
+other shapes are rounded differently. So the key of a sample names the texts of its batch.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ LOGITS_AT_ONCE = 2**26
 def likelihoods(
     name: str, loaded: Loaded, texts: Sequence[str], context: int, wait: Wait
 ) -> list[dict[str, Any]]:
-    """Of each text the nats of all its tokens, behind the token that begins a text, with their
-    number, the text's bytes, the windows, and the tokenizer's hash.
+    """For each text its nats over all tokens after the one that begins a text, the number of
+    these tokens, the text's bytes, the windows, and the tokenizer's hash.
 
     Args:
         context: tokens of a window, which overlap by half; less where the model holds less.
@@ -35,7 +35,12 @@ def likelihoods(
         WrongTask: the model does not read from left to right, or has no such token.
     """
     writer = loaded.model
-    _check_reads_forward(name, loaded.snapshot.family)
+    if loaded.snapshot.family != "causal":
+        raise WrongTask(
+            f"{name} is of the kind {loaded.snapshot.family} and does not read a text from left to "
+            "right, so it has no bits per byte and no perplexity. Choose other metrics or another "
+            "model."
+        )
     context = min(context, writer.context_tokens)
     windows = Windows(context, max(1, context // 2))
     tokens = [_with_beginning(writer.tokenizer, text) for text in texts]
@@ -104,16 +109,8 @@ def _read(model: Any, batch: Sequence[Window]) -> list[Sequence[float]]:
     return nats
 
 
-def _check_reads_forward(name: str, family: str) -> None:
-    if family != "causal":
-        raise WrongTask(
-            f"{name} is of the kind {family} and does not read a text from left to right, so "
-            "it has no bits per byte and no perplexity. Choose other metrics or another model."
-        )
-
-
 def _with_beginning(tokenizer: Any, text: str) -> list[int]:
-    """The text's tokens behind the one that begins a text, or that ends the one before it."""
+    """The text's tokens after the tokenizer's BOS, or after its EOS where it has no BOS."""
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     for first in (tokenizer.bos_token_id, tokenizer.eos_token_id):
         if first is not None:

@@ -1,6 +1,6 @@
 """An evaluation as a link: the panel's fields in the page's query string, ``/?evaluate=...``.
 
-A data set that was uploaded has no name that finds it again, so its evaluations have no link.
+An uploaded data set cannot be opened by its name, so its evaluations have no link.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def encode(setup: Setup) -> str:
     settings = {n: getattr(request.settings, n) for n in TASKS[request.task].evaluated}
     content = {name: getattr(request, name) for name in _FIELDS}
     content |= {"data": setup.data, "settings": settings}
-    return packed(content, "Name fewer models, or hand on the card.")
+    return packed(content, "Name fewer models, or pass on the card.")
 
 
 def decode(text: object, limits: Limits) -> Setup:
@@ -49,8 +49,7 @@ def decode(text: object, limits: Limits) -> Setup:
         InvalidValue: it is none, too long, damaged, or a field is missing, unknown or wrong.
         ModelUnavailable: the parts of a composed model are malformed.
     """
-    content = unpacked(text)
-    check_names("The link", content, _FIELDS)
+    content = unpacked(text, _FIELDS)
     task = known_task(content["task"], "task of the link")
     check_names("settings of the link", content["settings"], task.evaluated)
     settings = settings_from(task.name, content["settings"])

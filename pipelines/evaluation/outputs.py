@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.datasets.samples import DataSet, Sample
-from pipelines.evaluation.extractors import PictureFeatures
-from pipelines.evaluation.features import ClipFeatures, PictureReader
+from pipelines.evaluation.features import ClipFeatures, PictureFeatures, PictureReader
 from pipelines.evaluation.store import Output
 from pipelines.metrics.likelihood import Windows
 from pipelines.metrics.score import Score
@@ -66,7 +65,7 @@ class Outputs:
 
     @property
     def continuations(self) -> list[tuple[str, ...]]:
-        """The data set's own."""
+        """The second half of each text of the data set."""
         return [(sample.halves[1],) for sample in self.samples]
 
     def facts(self, name: str) -> list[float]:
@@ -85,7 +84,7 @@ class Outputs:
     def features(self) -> Array:
         """Of the painted pictures, ``(n, d)``."""
         assert self.extractors.pictures is not None
-        return self.extractors.pictures.of(self.files)
+        return np.stack(self.extractors.pictures.of(self.files))
 
     @property
     def extractor(self) -> str:
@@ -95,7 +94,8 @@ class Outputs:
 
     @property
     def is_same(self) -> npt.NDArray[np.bool_]:
-        """Which samples have one text, ``(n, n)``: what is right for one is for the other."""
+        """Which samples have the same text, ``(n, n)``: what is right for one is right for
+        the other."""
         number: dict[str, int] = {}
         own = [number.setdefault(sample.text, len(number)) for sample in self.samples]
         return np.equal.outer(own, own)

@@ -12,18 +12,22 @@ from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from pipelines.datasets.samples import Sample
 from pipelines.device import PeakMemory
-from pipelines.errors import InvalidValue, ModelUnavailable, StudioError
+from pipelines.errors import InvalidValue, ModelUnavailable, naming
 from pipelines.evaluation.conclude import concluded, measured
-from pipelines.evaluation.extractors import PictureFeatures, open_extractor
+from pipelines.evaluation.extractors import open_extractor
 from pipelines.evaluation.features import (
     BATCH_SIZE,
-    PictureReader,
+    PictureFeatures,
     open_captioner,
     open_clip,
+    picture_reader,
 )
 from pipelines.evaluation.generators import GENERATORS, OutputGenerator, Run
 from pipelines.evaluation.outputs import Array, Extractors, Outputs
@@ -50,8 +54,8 @@ ALONE = 4
 TWIN_SEED = 2**31 - 1
 """Between the seeds of one model under two names, whose outputs then differ by chance alone. On a
 CPU torch reads the lower 32 bits of a seed."""
-_LEAST_PAUSE_SECONDS = 2.0
-"""Between partial scores; longer where they take long, so that they cost a tenth at most."""
+_LEAST_PAUSE_SECONDS, _PAUSE_FACTOR = 2.0, 10.0
+"""Between partial scores: at least so long, and so many times what the last ones took."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class _Todo:
 @dataclass
 class _State:
     """A run's parts and its progress. ``order`` has the places of the samples in the order of
-    the draw."""
+    the draw; ``missing`` counts the outputs that were not in the store, ``done`` those since."""
 
     studio: Studio
     store: Store
@@ -77,19 +81,24 @@ class _State:
     samples: Sequence[Sample]
     order: Sequence[int]
     extractors: Extractors
+    todos: Sequence[_Todo]
     finished: dict[str, Output]
     computed: dict[str, int]
-    began: float = 0.0
+    missing: int
+    began: float
     done: int = 0
-    missing: int = 0
 
-    def seconds_left(self) -> float | None:
-        if self.done == 0:
-            return None
-        return (time.monotonic() - self.began) / self.done * (self.missing - self.done)
+    def progress(self, todo: _Todo) -> Progress:
+        done = sum(key in self.finished for key in todo.keys)
+        left = None
+        if self.done > 0:
+            left = (time.monotonic() - self.began) / self.done * (self.missing - self.done)
+        message = f"{todo.name}: {done} of {len(todo.keys)} samples"
+        return Progress(message, self.done / max(1, self.missing), left)
 
-    def outputs(self, todos: Sequence[_Todo]) -> Outputs:
+    def outputs(self, model: str) -> Outputs:
         """One model's outputs so far, for the samples that all its generators have made."""
+        todos = [todo for todo in self.todos if todo.name == model]
         places = [
             place
             for place in range(len(self.samples))
@@ -99,15 +108,10 @@ class _State:
             todo.generator.name: [self.finished[todo.keys[place]] for place in places]
             for todo in todos
         }
-        pictures = [output.picture for output in outputs.get("picture", [])]
-        return Outputs(
-            self.request.data,
-            [self.samples[place] for place in places],
-            outputs,
-            [self.store.picture_file(picture) for picture in pictures],
-            self.extractors,
-            self.request.seed,
-        )
+        files = [self.store.picture_file(each.picture) for each in outputs.get("picture", [])]
+        samples = [self.samples[place] for place in places]
+        seed = self.request.seed
+        return Outputs(self.request.data, samples, outputs, files, self.extractors, seed)
 
 
 def generate(
@@ -118,7 +122,7 @@ def generate(
     Closing the generator stops within one token or step, and keeps all finished samples.
 
     Args:
-        folder: where samples are kept and looked up; the page's data directory by default.
+        folder: where samples are stored and looked up; the page's data directory by default.
 
     Raises:
         StudioError: a field, a sample or a model is at fault.
@@ -133,7 +137,8 @@ def generate(
         keep = studio.residency.keep
         stack.enter_context(keep({request.data.name.partition("@")[2]}))
         todos = yield from _planned(studio, request, samples, order)
-        stack.enter_context(keep({commit for todo in todos for commit in _commits(todo)}))
+        adapters = {each.commit for todo in todos for each in todo.snapshot.adapters}
+        stack.enter_context(keep({todo.snapshot.commit for todo in todos} | adapters))
         yield from stream(
             lambda emit: check_samples(request.task, samples, studio.settings.limits, emit)
         )
@@ -142,66 +147,53 @@ def generate(
             request = replace(request, clip=extractors.clip.reference)
         keys = [key for todo in todos for key in todo.keys]
         finished = store.load(keys)
-        state = _State(studio, store, request, samples, order, extractors, finished, {})
-        state.missing, state.began = len(keys) - len(finished), time.monotonic()
+        state = _State(
+            studio, store, request, samples, order, extractors, todos, finished, {},
+            missing=len(keys) - len(finished), began=time.monotonic(),
+        )  # fmt: skip
         for todo in todos:
-            yield from _computed(state, todo, [t for t in todos if t.name == todo.name])
-        yield from stream(lambda emit: _extract_painted(state, todos, emit))
-        yield Progress("Comparing", 1.0)
-        return (yield from stream(lambda emit: _result(state, todos, emit)))
+            yield from _computed(state, todo)
+        return (yield from stream(lambda emit: _concluded(state, emit)))
 
 
 def _planned(
     studio: Studio, request: EvaluationRequest, samples: Sequence[Sample], order: Sequence[int]
 ) -> Generator[Progress, None, list[_Todo]]:
-    """Every model's work. All models are resolved before the first is loaded."""
+    """The work of every model. All are resolved before the first is loaded."""
     todos, met = [], Counter[object]()
+    kinds = dict.fromkeys(METRICS[metric].reads for metric in request.metrics)
     for name in request.models:
-        snapshot = yield from _resolved(studio, name, request)
+        look_up = partial(
+            resolve, name, request.task, studio.settings,
+            device=studio.device, in_use=studio.residency.commits(),
+        )  # fmt: skip
+        snapshot = yield from stream(look_up, may_go_on=True)
         seed = request.seed + TWIN_SEED * met[files_of(snapshot)]
         met[files_of(snapshot)] += 1
-        for reads in dict.fromkeys(METRICS[metric].reads for metric in request.metrics):
-            generator = GENERATORS[reads]
-            todos.append(_todo(studio, request, samples, order, name, snapshot, generator, seed))
+        for generator in (GENERATORS[kind] for kind in kinds):
+            model = {
+                "kind": generator.name,
+                "model": identity(snapshot),
+                "settings": {n: getattr(request.settings, n) for n in generator.depends_on},
+                "device": _device(studio),
+                "versions": versions(),
+            }
+            shared = {**model, "data": request.data.sha256, "seed": seed}
+            keys = _keys(shared, samples, _batches(order, generator.batch_size))
+            todos.append(_Todo(name, snapshot, generator, seed, key_of(model), keys))
     return todos
 
 
-def _resolved(
-    studio: Studio, name: str, request: EvaluationRequest
-) -> Generator[Progress, None, Snapshot]:
-    in_use = studio.residency.commits()
-    return (
-        yield from stream(
-            lambda emit: resolve(name, request.task, studio.settings, emit, studio.device, in_use),
-            may_go_on=True,
-        )
-    )
-
-
-def _commits(todo: _Todo) -> list[str]:
-    """Of a model and its adapters."""
-    return [todo.snapshot.commit, *(adapter.commit for adapter in todo.snapshot.adapters)]
-
-
-def _todo(
-    studio: Studio, request: EvaluationRequest, samples: Sequence[Sample], order: Sequence[int],
-    name: str, snapshot: Snapshot, generator: OutputGenerator, seed: int,
-) -> _Todo:  # fmt: skip
+def _keys(
+    shared: dict[str, object], samples: Sequence[Sample], batches: Sequence[Sequence[int]]
+) -> tuple[str, ...]:
     """A batch rounds in its own way, so an output is saved under the batch that it came in."""
-    model = {
-        "kind": generator.name,
-        "model": identity(snapshot),
-        "settings": {name: getattr(request.settings, name) for name in generator.depends_on},
-        "device": _device(studio),
-        "versions": versions(),
-    }
-    shared = {**model, "data": request.data.sha256, "seed": seed}
-    parts = [{**shared, "sample": sample.index} for sample in samples]
-    for places in _batches(order, generator.batch_size):
+    keys = {}
+    for places in batches:
+        batch = [samples[place].index for place in places]
         for place in places:
-            parts[place]["batch"] = [samples[each].index for each in places]
-    keys = [key_of(each) for each in parts]
-    return _Todo(name, snapshot, generator, seed, key_of(model), tuple(keys))
+            keys[place] = key_of({**shared, "sample": samples[place].index, "batch": batch})
+    return tuple(keys[place] for place in range(len(samples)))
 
 
 def _device(studio: Studio) -> dict[str, str]:
@@ -211,12 +203,12 @@ def _device(studio: Studio) -> dict[str, str]:
 def _open_extractors(
     studio: Studio, request: EvaluationRequest, stack: ExitStack
 ) -> Generator[Progress, None, Extractors]:
-    """What the metrics need; the features of the real pictures are computed here."""
+    """Loads the models that the metrics need, and computes the features of the real pictures."""
     extractors, needs = Extractors(), needs_of(request.metrics)
     if "reader" in needs:
         loaded = yield from open_captioner(studio)
         stack.enter_context(loaded.lease)
-        extractors = replace(extractors, reader=PictureReader(loaded, studio.settings.limits))
+        extractors = replace(extractors, reader=picture_reader(loaded, studio.settings.limits))
     if "features" in needs:
         assert request.extractor is not None
         lease, pictures = yield from open_extractor(studio, request.extractor)
@@ -237,16 +229,14 @@ def _open_extractors(
 
 
 def _extracted(pictures: PictureFeatures, files: Sequence[Path], what: str, emit: Emit) -> Array:
-    """Features of the pictures, with progress for each batch: a large extractor takes its time."""
+    """Features of the pictures, with progress for each batch: a large extractor is slow."""
     for start in range(0, len(files), BATCH_SIZE):
         emit(Progress(f"Reading {what}", start / len(files)))
         pictures.of(files[start : start + BATCH_SIZE])
-    return pictures.of(files)
+    return np.stack(pictures.of(files)) if files else np.empty((0, 0))
 
 
-def _computed(
-    state: _State, todo: _Todo, own: Sequence[_Todo]
-) -> Generator[Progress | PartialScores, None, None]:
+def _computed(state: _State, todo: _Todo) -> Generator[Progress | PartialScores, None, None]:
     """Generates the missing samples, in the order of the draw."""
     batches = _batches(state.order, todo.generator.batch_size)
     missing = [places for places in batches if todo.keys[places[0]] not in state.finished]
@@ -262,25 +252,19 @@ def _computed(
             raise ModelUnavailable(
                 f"{todo.name} has changed since this evaluation began. Run it again."
             )
-        yield from stream(lambda emit: _work(state, todo, own, missing, loaded, emit))
+        yield from stream(lambda emit: _work(state, todo, missing, loaded, emit))
 
 
 def _work(
-    state: _State, todo: _Todo, own: Sequence[_Todo], missing: Sequence[Sequence[int]],
-    loaded: Loaded, emit: Emit,
-) -> None:  # fmt: skip
+    state: _State, todo: _Todo, missing: Sequence[Sequence[int]], loaded: Loaded, emit: Emit
+) -> None:
     """Computes batch after batch and saves each whole, with progress between them."""
-    settings = state.request.settings
-    assert settings is not None
 
     def report() -> None:
-        fraction = state.done / max(1, state.missing)
-        done = sum(key in state.finished for key in todo.keys)
-        message = f"{todo.name}: {done} of {len(todo.keys)} samples"
-        emit(Progress(message, fraction, state.seconds_left()))
+        emit(state.progress(todo))
 
-    run = Run(state.studio, state.store, todo.name, loaded, settings, report)
-    pause = _Pause()
+    run = Run(state.studio, state.store, todo.name, loaded, state.request.settings, report)
+    partial_due = 0.0
     with PeakMemory(state.studio.device.kind) as peak:
         for places in missing:
             report()
@@ -291,11 +275,12 @@ def _work(
             state.store.save(finished)
             state.finished |= finished
             state.done += len(places)
-            if pause.is_over():
-                with pause:
-                    partial = _partial(state, todo.name, own)
-                if partial is not None:
-                    emit(partial)
+            began = time.monotonic()
+            if began >= partial_due:
+                if (scores := _partial(state, todo.name)) is not None:
+                    emit(scores)
+                took = time.monotonic() - began
+                partial_due = began + took + max(_LEAST_PAUSE_SECONDS, _PAUSE_FACTOR * took)
     state.store.save_cost(todo.cost_key, RunCost(loaded.lease.load_seconds, peak.bytes))
 
 
@@ -312,41 +297,20 @@ def _made(todo: _Todo, run: Run, state: _State, places: Sequence[int]) -> list[O
     generator = todo.generator
     samples = [state.samples[place] for place in places]
     seeds = [todo.seed + sample.index for sample in samples]
-    outputs = None
     if places[0] not in state.order[:ALONE]:
         outputs = generator.several(run, samples, seeds)
-    if outputs is None:
-        outputs = [_one(generator, run, *each) for each in zip(samples, seeds, strict=True)]
+        if outputs is not None:
+            return outputs
+    outputs = []
+    for sample, seed in zip(samples, seeds, strict=True):
+        with naming(f"{run.model}, {sample.name}"):
+            outputs.append(generator.one(run, sample, seed))
     return outputs
 
 
-def _one(generator: OutputGenerator, run: Run, sample: Sample, seed: int) -> Output:
-    try:
-        return generator.one(run, sample, seed)
-    except StudioError as error:
-        raise type(error)(f"{run.model}, {sample.name}: {error}") from error
-
-
-class _Pause:
-    """Lets partial scores through when they are due."""
-
-    def __init__(self) -> None:
-        self._next = self._entered = 0.0
-
-    def is_over(self) -> bool:
-        return time.monotonic() >= self._next
-
-    def __enter__(self) -> None:
-        self._entered = time.monotonic()
-
-    def __exit__(self, *exception: object) -> None:
-        took = time.monotonic() - self._entered
-        self._next = time.monotonic() + max(_LEAST_PAUSE_SECONDS, 10 * took)
-
-
-def _partial(state: _State, name: str, own: Sequence[_Todo]) -> PartialScores | None:
+def _partial(state: _State, model: str) -> PartialScores | None:
     """The scores of the samples so far; None where there are too few for any."""
-    outputs = state.outputs(own)
+    outputs = state.outputs(model)
     if len(outputs.samples) < 2:
         return None
     scores = {}
@@ -356,7 +320,7 @@ def _partial(state: _State, name: str, own: Sequence[_Todo]) -> PartialScores | 
         except InvalidValue:  # too few samples yet for this score
             continue
     return PartialScores(
-        name,
+        model,
         len(outputs.samples),
         len(state.samples),
         {metric: score.value for metric, score in scores.items()},
@@ -364,33 +328,28 @@ def _partial(state: _State, name: str, own: Sequence[_Todo]) -> PartialScores | 
     )
 
 
-def _extract_painted(state: _State, todos: Sequence[_Todo], emit: Emit) -> None:
-    """Computes the features of all paintings here, where a stop takes effect, before the scores.
+def _concluded(state: _State, emit: Emit) -> EvaluationResult:
+    """Computes the features of all paintings, then scores and tests; a stop takes effect between.
 
-    Those of partial scores are dropped: their batches depended on the clock.
+    Features that partial scores computed are dropped: their batches depended on the clock.
     """
     state.extractors.forget()
     if state.extractors.pictures is not None:
-        for todo in todos:
-            files = state.outputs([todo]).files  # of paintings: other tasks need no extractor
-            _extracted(state.extractors.pictures, files, f"the pictures of {todo.name}", emit)
-
-
-def _result(state: _State, todos: Sequence[_Todo], emit: Emit) -> EvaluationResult:
-    models = tuple(
-        _model_result(state, [todo for todo in todos if todo.name == name])
-        for name in state.request.models
-    )
+        for model in state.request.models:
+            files, what = state.outputs(model).files, f"the pictures of {model}"
+            _extracted(state.extractors.pictures, files, what, emit)
+    emit(Progress("Comparing", 1.0))
+    models = tuple(_model_result(state, model) for model in state.request.models)
     return concluded(state.request, state.samples, models, _device(state.studio), emit)
 
 
-def _model_result(state: _State, own: Sequence[_Todo]) -> ModelResult:
-    name = shown_generator([todo.generator.name for todo in own])
-    shown = next(todo for todo in own if todo.generator.name == name)
+def _model_result(state: _State, model: str) -> ModelResult:
+    outputs = state.outputs(model)
+    name = shown_generator(outputs.by_generator)
+    (shown,) = (t for t in state.todos if (t.name, t.generator.name) == (model, name))
     cost = state.store.cost(shown.cost_key)
     assert cost is not None
-    outputs = state.outputs(own)
     drawn = [outputs.by_generator[name][place] for place in state.order]
     costs = costs_of(drawn, cost, shown.snapshot)
-    computed = state.computed[shown.name]
-    return measured(shown.name, shown.snapshot, outputs, state.request.metrics, costs, computed)
+    computed = state.computed[model]
+    return measured(model, shown.snapshot, outputs, state.request.metrics, costs, computed)

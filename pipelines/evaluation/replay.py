@@ -1,7 +1,7 @@
-"""Runs the evaluation of a card again and says, line by line, what is equal and what is not.
+"""Runs the evaluation of a card again and lists what is equal and what differs.
 
-Nothing is looked up: every sample is computed anew. Everything that came out is compared but
-what it cost.
+Nothing is taken from the store: every sample is computed anew. All results are compared, costs are
+not.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def replay(studio: Studio, old: Card, data: DataSet) -> Generator[Progress, None
 def data_of(
     old: Card, sources: Sources, settings: Settings, report: Report = lambda progress: None
 ) -> DataSet:
-    """The data set of a card: found by its name, or read from what ``sources`` give.
+    """The data set of a card: by its name, or from what ``sources`` give.
 
     Args:
         report: gets the progress of a download; an exception that it raises ends the reading.

@@ -16,6 +16,7 @@ from pipelines.evaluation.scores import METRICS, metrics_of, needs_of
 from pipelines.events import Progress, Report
 from pipelines.metrics import ptb
 from pipelines.settings import Limits
+from pipelines.sharing.names import Models, Names
 from pipelines.tasks import TASKS, Task, TaskRecord
 from pipelines.validation import Choice, Rule, Unchecked, Whole, rule_of
 
@@ -24,7 +25,6 @@ MOST_MODELS = 8
 
 MOST_SAMPLES = 2_000
 MOST_CONTEXT = 8_192
-_LONGEST_NAME = 2_000
 
 
 Generation = Any
@@ -52,34 +52,11 @@ SETTINGS: Mapping[Task, type[Generation]] = {
 Writing, Painting, Describing = (SETTINGS[task] for task in ("write", "paint", "describe"))
 
 
-@dataclass(frozen=True)
-class _Names(Rule):
-    """A list of names, each without blanks around it."""
-
-    def check(self, name: str, value: object, limits: Limits) -> tuple[str, ...]:
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            raise InvalidValue(f"{name} are {abbreviated(value)}; give a list.")
-        for each in value:
-            if not isinstance(each, str) or not each.strip() or len(each) > _LONGEST_NAME:
-                raise InvalidValue(f"One of the {name} is {abbreviated(each)}; give a name.")
-        return tuple(each.strip() for each in value)
-
-
-@dataclass(frozen=True)
-class _Models(_Names):
-    """Names of models, each once."""
-
-    def check(self, name: str, value: object, limits: Limits) -> tuple[str, ...]:
-        models = super().check(name, value, limits)
-        if not 1 <= len(models) <= MOST_MODELS:
-            raise InvalidValue(
-                f"There are {len(models)} models; choose one to measure it alone, or up to "
-                f"{MOST_MODELS}, the one to compare with first."
-            )
-        for model in models:
-            if models.count(model) > 1:
-                raise InvalidValue(f"{abbreviated(model)} is given twice. Give each model once.")
-        return models
+_MODELS = Models(
+    1,
+    MOST_MODELS,
+    f"choose one to measure it alone, or up to {MOST_MODELS}, the one to compare with first",
+)
 
 
 @dataclass(frozen=True)
@@ -105,8 +82,8 @@ class EvaluationRequest:
 
     task: Annotated[Task, Choice(tuple(TASKS))]
     data: Annotated[DataSet, _Data()]
-    models: Annotated[tuple[str, ...], _Models()]
-    metrics: Annotated[tuple[str, ...], _Names()] = ()
+    models: Annotated[tuple[str, ...], _MODELS]
+    metrics: Annotated[tuple[str, ...], Names()] = ()
     sample_size: Annotated[int, Whole(2, MOST_SAMPLES)] = 64
     seed: Annotated[int, Whole(0, 2**62)] = 0
     settings: Annotated[Generation | None, Unchecked()] = None
@@ -118,35 +95,37 @@ def checked(request: EvaluationRequest, limits: Limits) -> EvaluationRequest:
     """The request with every field of its type and in its range, and nothing left to default.
 
     Raises:
-        InvalidValue: naming the first field that is not.
+        InvalidValue: naming the first field that is not, or saying that the data set has no
+            pictures where the task or a metric needs them.
     """
     request = validation.checked(request, limits)
+    task, data = request.task, request.data
     for name in request.metrics:
-        validation.choice("metrics", name, metrics_of(request.task))
-    metrics = tuple(dict.fromkeys(request.metrics)) or metrics_of(request.task, defaults_only=True)
+        validation.choice("metrics", name, metrics_of(task))
+    metrics = tuple(dict.fromkeys(request.metrics)) or metrics_of(task, defaults_only=True)
     needs = needs_of(metrics)
     extractor = EMBEDDED_EXTRACTOR if request.extractor is None else request.extractor
     validation.choice("extractor", extractor, EXTRACTORS)
     clip = EMBEDDED_CLIP if request.clip is None else validation.text("clip", request.clip, 200)
-    request = replace(
-        request,
-        metrics=metrics,
-        settings=_checked_settings(request.task, request.settings, limits),
-        clip=clip if "clip" in needs else None,
-        extractor=extractor if "features" in needs else None,
-    )
-    _check_fit(request)
-    return request
-
-
-def _checked_settings(task: Task, settings: object, limits: Limits) -> Generation:
-    kind = SETTINGS[task]
-    given = kind() if settings is None else settings
-    if not isinstance(given, kind):
+    kind, settings = SETTINGS[task], request.settings
+    if settings is not None and not isinstance(settings, kind):
         raise InvalidValue(
             f"settings are {abbreviated(settings)}; to {task} takes {kind.__name__}."
         )
-    return validation.checked(given, limits)
+    needing = [f"to {task}"] if TASKS[task].takes == "picture" else []
+    needing += [f"the metric {name}" for name in metrics if "real" in METRICS[name].needs]
+    if needing and not data.has_pictures:
+        raise InvalidValue(
+            f"{data.name} has only texts, and {needing[0]} needs pictures. Choose another data "
+            "set, or upload a ZIP of pictures with captions."
+        )
+    return replace(
+        request,
+        metrics=metrics,
+        settings=validation.checked(kind() if settings is None else settings, limits),
+        clip=clip if "clip" in needs else None,
+        extractor=extractor if "features" in needs else None,
+    )
 
 
 def settings_from(task: Task, values: Mapping[str, Any]) -> Generation:
@@ -163,18 +142,6 @@ def settings_from(task: Task, values: Mapping[str, Any]) -> Generation:
                 f"There is no setting {abbreviated(name)} to {task}; there are {', '.join(known)}."
             )
     return kind(**values)
-
-
-def _check_fit(request: EvaluationRequest) -> None:
-    """Refuses a data set without pictures where the task or a metric needs them."""
-    needing = [f"the metric {name}" for name in request.metrics if "real" in METRICS[name].needs]
-    if TASKS[request.task].takes == "picture":
-        needing.insert(0, f"to {request.task}")
-    if needing and not request.data.has_pictures:
-        raise InvalidValue(
-            f"{request.data.name} has only texts, and {needing[0]} needs pictures. Choose another "
-            "data set, or upload a ZIP of pictures with captions."
-        )
 
 
 def check_samples(task: Task, samples: Sequence[Sample], limits: Limits, report: Report) -> None:

@@ -19,8 +19,8 @@ from pipelines.metrics.score import Score
 
 @dataclass(frozen=True)
 class PartialScores:
-    """How one model does so far. ``scores`` are values by metric, without intervals; those
-    ``unranked`` carry a warning."""
+    """One model's scores so far: values by metric, without intervals. Those ``unranked`` carry a
+    warning."""
 
     model: str
     done: int
@@ -76,7 +76,7 @@ class ModelResult:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One metric of one model against the first. Without a test ``why_not`` tells the reason.
+    """One metric of one model against the first. Without a test ``why_not`` has the reason.
 
     ``is_identical``: what the metric reads is the same for both, so there is nothing to test.
     ``better_in`` and ``worse_in`` count samples, where the metric has a value for each.
@@ -152,8 +152,8 @@ def shown_generator(names: Iterable[str]) -> str:
 
 
 def costs_of(outputs: Sequence[Output], run: RunCost, snapshot: Snapshot) -> Costs:
-    """Costs from the samples' times, in the order of the draw; those that came alone tell
-    latency, batches throughput."""
+    """Costs from the samples' times, in the order of the draw: latency from samples that were
+    computed alone, throughput from batches."""
     alone = [output.seconds for output in outputs if output.batch == 1]
     batched = [output.seconds / output.batch for output in outputs if output.batch > 1]
     each = batched or alone

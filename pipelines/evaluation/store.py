@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import StudioError
 from pipelines.runtime.receipts import hash_pictures
+from pipelines.sharing.database import migrate
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -75,7 +76,7 @@ def key_of(parts: Mapping[str, Any]) -> str:
 
 
 class Store:
-    """The samples in a folder. Several threads and processes may use it at once."""
+    """The samples in a folder. Several threads and processes may use it together."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,22 +86,11 @@ class Store:
             folder / FILE, timeout=30, isolation_level=None, check_same_thread=False
         )
         self._connection.execute("PRAGMA journal_mode = WAL")
-        self._migrate(folder / FILE)
-
-    def _migrate(self, path: Path) -> None:
-        connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > len(MIGRATIONS):
-            connection.close()
-            raise StudioError(
-                f"{path} was written by a newer version of this program. Update, or choose "
-                "another data directory."
-            )
-        for statement in MIGRATIONS[version:]:
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-        connection.execute("COMMIT")
+        try:
+            migrate(self._connection, [(each,) for each in MIGRATIONS], str(folder / FILE))
+        except StudioError:
+            self.close()
+            raise
 
     def close(self) -> None:
         self._connection.close()

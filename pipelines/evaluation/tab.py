@@ -12,8 +12,8 @@ from PIL import Image
 
 from pipelines.datasets.sources import in_file, named
 from pipelines.errors import InvalidValue
-from pipelines.evaluation import contact_sheet, link, plots, report
 from pipelines.evaluation import evaluation_form as form
+from pipelines.evaluation import link, plots, report, tables
 from pipelines.evaluation.card import card
 from pipelines.evaluation.evaluation_form import Widgets
 from pipelines.evaluation.pipeline import generate
@@ -21,14 +21,6 @@ from pipelines.evaluation.replay import EVALUATION
 from pipelines.evaluation.request import EvaluationRequest, settings_from
 from pipelines.evaluation.result import EvaluationResult, PartialScores
 from pipelines.evaluation.setup import UPLOAD, Setup, setup_of
-from pipelines.evaluation.tables import (
-    Table,
-    comparison_table,
-    cost_table,
-    differing_table,
-    partial_table,
-    score_table,
-)
 from pipelines.events import Progress, with_result
 from pipelines.files.temporary import new_folder
 from pipelines.page import ui
@@ -94,9 +86,7 @@ def _handler(studio: Studio, results: Widgets) -> Callable[..., Iterator[dict[An
         with closing(with_result(_evaluated(studio, given))) as events:
             yield from _updates(results, events, studio.settings)
 
-    does = (
-        "Holds models against the first of them on a data set; streams scores, then all findings."
-    )
+    does = "Compares models with the first of them on a data set; streams scores, then all results."
     return ui.shows_errors(endpoint(run, does, form.PARAMETERS, form.OPTIONAL))
 
 
@@ -133,20 +123,20 @@ def _updates(
             yield _ending(results, item, settings)
         elif isinstance(item, PartialScores):
             partial[item.model] = item
-            yield {results["scores"]: ui.shown(_as_value(partial_table(partial)))}
+            yield {results["scores"]: ui.shown(_as_value(tables.partial_table(partial)))}
         elif isinstance(item, Progress) and (item.fraction is None or pace.is_due()):
             yield {results["status"]: ui.progress_bar(item)}
 
 
 def _cleared(results: Widgets, status: str) -> dict[Any, Any]:
-    """Nothing of an earlier evaluation stays beside the new one."""
+    """Clears the results of an earlier evaluation."""
     cleared: dict[Any, Any] = dict.fromkeys(results.values(), ui.shown(None))
     return cleared | {results["status"]: ui.done(status), results["notes"]: ui.notes_text([])}
 
 
 def _ending(results: Widgets, result: EvaluationResult, settings: Settings) -> dict[Any, Any]:
     made = card(result)
-    paths = report.write(result, new_folder(settings.temporary_dir, "evaluation"))
+    paths = report.write(result, made, new_folder(settings.temporary_dir, "evaluation"))
     files = {path.name: str(path) for path in paths}
     computed = sum(model.computed for model in result.models)
     opened_by, why_not = address(
@@ -154,13 +144,13 @@ def _ending(results: Widgets, result: EvaluationResult, settings: Settings) -> d
     )
     values = {
         "verdict": result.verdict,
-        "scores": _as_value(score_table(made)),
+        "scores": _as_value(tables.score_table(made)),
         "quality": files.get(plots.QUALITY),
         "distribution": files.get(plots.DISTRIBUTION),
-        "comparisons": _as_value(comparison_table(made)),
-        "costs": _as_value(cost_table(made)),
+        "comparisons": _as_value(tables.comparison_table(made)),
+        "costs": _as_value(tables.cost_table(made)),
         "gallery": _pictures(result),
-        "differing": _as_value(differing_table(made)),
+        "differing": _as_value(tables.differing_table(made)),
         "files": list(files.values()),
         "training": files.get(plots.TRAINING),
         "link": opened_by,
@@ -174,7 +164,7 @@ def _ending(results: Widgets, result: EvaluationResult, settings: Settings) -> d
     return {**updates, results["notes"]: ui.notes_text(notes), results["status"]: status}
 
 
-def _as_value(table: Table) -> dict[str, Any] | None:
+def _as_value(table: tables.Table) -> dict[str, Any] | None:
     headers, rows = table
     return {"headers": headers, "data": rows} if rows else None
 
@@ -182,7 +172,7 @@ def _as_value(table: Table) -> dict[str, Any] | None:
 def _pictures(result: EvaluationResult) -> list[tuple[Image.Image, str]]:
     """The described pictures, or of each prompt what every model painted, with their captions."""
     shown = []
-    for file, caption in (pair for row in contact_sheet.rows(result) for pair in row):
+    for file, caption in (pair for row in plots.files_of(result) for pair in row):
         with Image.open(file) as picture:
             shown.append((picture.convert("RGB"), caption))
     return shown

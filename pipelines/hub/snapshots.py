@@ -29,7 +29,7 @@ from pipelines.hub.local import content_hash, local_models, what_is_allowed
 from pipelines.hub.offline import offline_folder
 from pipelines.hub.references import Part, composed_name, parse_composition, parse_reference
 from pipelines.hub.remote import OutOfReach, Repository, look_up
-from pipelines.hub.sources import Folder
+from pipelines.hub.sources import Folder, Source
 from pipelines.settings import Settings
 from pipelines.tasks import Task
 
@@ -104,6 +104,7 @@ def resolve(
     report: Report | None = None,
     device: Device | None = None,
     in_use: Collection[str] = (),
+    kind_of: Callable[[Source, Task], str] = check_kind,
 ) -> Snapshot:
     """The vetted snapshot of a reference, downloaded where it has to be.
 
@@ -114,6 +115,7 @@ def resolve(
         device: where it will run: decides which copy of the weights is fetched, and whether
             the model fits the memory. Without one, the copy in full precision.
         in_use: commits that must stay on disk when room is made.
+        kind_of: gives the family of a base, or raises StudioError where it is of no use here.
 
     Raises:
         ModelUnavailable: unknown, malformed, unreachable or unsafe; or an adapter that does
@@ -124,15 +126,15 @@ def resolve(
     tell, half = report or (lambda progress: None), is_half(device)
     parts = find_parts(reference, task, settings, tell)
     parts = parts.each(lambda place: found_on_disk(place, half, settings))
-    findings = check_parts(parts, task, settings, device)
+    findings = check_parts(parts, task, settings, device, kind_of)
     keep = {*in_use, *(place.commit for place in parts.places)}
     folders = parts.each(lambda place: fetched(place, half, settings, tell, keep))
     if folders != parts:  # a repository may say one thing and send another
-        findings = check_parts(folders, task, settings, device)
-    return _snapshot(folders, findings, task)
+        findings = check_parts(folders, task, settings, device, kind_of)
+    return _snapshot(folders, findings, task, kind_of(folders.base, task))
 
 
-def _snapshot(parts: Parts[Folder], findings: Findings, task: Task) -> Snapshot:
+def _snapshot(parts: Parts[Folder], findings: Findings, task: Task, family: str) -> Snapshot:
     base = parts.base
     return Snapshot(
         reference=base.reference,
@@ -141,7 +143,7 @@ def _snapshot(parts: Parts[Folder], findings: Findings, task: Task) -> Snapshot:
         task=task,
         weight_bytes=sum(findings.selection.weights.values()),
         parameters=findings.parameters,
-        family=check_kind(base, task),
+        family=family,
         variant=findings.selection.variant,
         adapters=tuple(_adapter(folder, weight) for folder, weight in parts.adapters),
         notes=notes_on(parts),
@@ -220,7 +222,10 @@ def _find(name: str, task: Task, settings: Settings, tell: Report) -> Folder | R
         return folder
 
 
-def check_parts(parts: Found, task: Task, settings: Settings, device: Device | None) -> Findings:
+def check_parts(
+    parts: Found, task: Task, settings: Settings, device: Device | None,
+    kind_of: Callable[[Source, Task], str] = check_kind,
+) -> Findings:  # fmt: skip
     """Checks base and adapters, without fetching a byte of weights; returns the base's findings.
 
     Raises:
@@ -228,7 +233,7 @@ def check_parts(parts: Found, task: Task, settings: Settings, device: Device | N
     """
     base = parts.base
     check_access(base)
-    check_kind(base, task)
+    kind_of(base, task)
     findings = check_weights(base, is_half(device))
     if device is not None:
         needed = findings.memory_bytes(device)

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +42,8 @@ _PAUSE_SECONDS = 0.2
 _EPILOG = """\
 metrics, the usual ones of a task first:
 {metrics}
-An evaluation can be stopped at any time. Finished samples are kept in the data directory, and the
-same command goes on where it stopped. Progress goes to stderr, the report to stdout.
+An evaluation can be stopped at any time. Finished samples stay in the data directory, and the
+same command continues where it stopped. Progress goes to stderr, the report to stdout.
 
 example:
   python -m pipelines.model_comparison evaluate --task describe --data emoji-scenes \\
@@ -64,7 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\n{error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nStopped. Finished samples are kept; run the same again to go on.", file=sys.stderr)
+        print(
+            "\nStopped. Finished samples are stored; run the same command to continue.",
+            file=sys.stderr,
+        )
         return _STOPPED
     return code
 
@@ -84,8 +86,8 @@ def _add_evaluate(commands: Any) -> argparse.ArgumentParser:
     lines = (f"  {task}: {', '.join(metrics_of(task))}\n" for task in TASKS)
     evaluate: argparse.ArgumentParser = commands.add_parser(
         "evaluate",
-        help="hold models against the first of them on a data set, or measure one",
-        description="Holds up to eight models against the first of them on a data set. One model "
+        help="compare models with the first of them on a data set, or measure one",
+        description="Compares up to eight models with the first of them on a data set. One model "
         "alone is measured.",
         epilog=_EPILOG.format(metrics="".join(lines)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -147,21 +149,15 @@ def _add_places(command: argparse.ArgumentParser) -> None:
     default = Settings()
     command.add_argument(
         "--data-dir", type=Path, default=default.data_dir,
-        help="where samples and downloads are kept (default: %(default)s)",
+        help="where samples and downloads are stored (default: %(default)s)",
     )  # fmt: skip
     command.add_argument("--model-dir", type=Path, help="a folder of further checkpoints")
     command.add_argument("--no-hub", action="store_true", help="models of this machine alone")
 
 
 def _studio(given: argparse.Namespace) -> Studio:
-    return Studio(
-        replace(
-            Settings(),
-            data_dir=given.data_dir,
-            extra_models_dir=given.model_dir,
-            hub_enabled=not given.no_hub,
-        )
-    )
+    places = {"data_dir": given.data_dir, "extra_models_dir": given.model_dir}
+    return Studio(Settings(**places, hub_enabled=not given.no_hub))
 
 
 def _evaluate(given: argparse.Namespace) -> int:
@@ -179,9 +175,10 @@ def _evaluate(given: argparse.Namespace) -> int:
         given.extractor,
     )
     result = _finished(generate(studio, request))
+    found = card(result)
     if given.output is not None:
-        write(result, given.output)
-    print((pasted if given.table else markdown)(card(result)))
+        write(result, found, given.output)
+    print((pasted if given.table else markdown)(found))
     return 0
 
 

@@ -6,7 +6,7 @@ It holds the receipts of both sides; texts and captions stand in it, pictures by
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipelines.model_comparison import link
 from pipelines.model_comparison.pipeline import (
@@ -18,6 +18,7 @@ from pipelines.model_comparison.pipeline import (
 from pipelines.model_comparison.report import verdict
 from pipelines.runtime.receipts import fields_of
 from pipelines.settings import Limits
+from pipelines.sharing.cards import Card
 from pipelines.sharing.links import address
 from pipelines.sharing.reading import damage_in_words
 from pipelines.sharing.replay import pinned_fields
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 KIND = "comparison"
-
-Card = dict[str, Any]
 
 
 def card(result: ComparisonResult) -> Card:

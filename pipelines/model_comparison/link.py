@@ -17,7 +17,8 @@ from pipelines.files.images import open_picture
 from pipelines.model_comparison.pipeline import NAMES, SIDES, CompareRequest, SideRequest
 from pipelines.settings import Limits
 from pipelines.sharing import links
-from pipelines.sharing.links import ModelName, Rules, packed, unpacked
+from pipelines.sharing.links import Rules, packed, unpacked
+from pipelines.sharing.names import ModelName
 from pipelines.tasks import TASKS, TaskRecord
 from pipelines.validation import Choice, known_task, rule_of
 
@@ -33,7 +34,7 @@ def encode(fields: Fields) -> str:
     Raises:
         InvalidValue: it would be too long.
     """
-    return packed(fields, "Shorten the prompt, or hand on the card.")
+    return packed(fields, "Shorten the prompt, or pass on the card.")
 
 
 def decode(text: object, limits: Limits) -> Fields:

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from pipelines.device import PeakMemory, memory_in_use_bytes
 from pipelines.errors import InvalidValue, naming
-from pipelines.events import Progress
+from pipelines.events import Progress, translated, with_result
 from pipelines.image_captioning.pipeline import CaptionRequest, CaptionResult
 from pipelines.runtime.receipts import SCHEMA
 from pipelines.runtime.sampling import fresh_seed
@@ -53,6 +54,12 @@ class SideEvent:
 
     side: Side
     event: Any
+
+    @property
+    def progress(self) -> Progress:
+        """The event's, with the name of its side."""
+        shown: Progress = getattr(self.event, "progress", self.event)
+        return replace(shown, message=f"{NAMES[self.side]}: {shown.message}")
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,10 @@ class SideDone:
 
     side: Side
     outcome: Outcome
+
+    @property
+    def progress(self) -> Progress:
+        return Progress(f"{NAMES[self.side]}: done", 1.0)
 
 
 @dataclass(frozen=True)
@@ -153,83 +164,76 @@ def generate(
         StudioError: of the class that the slice raised; the message names the side.
     """
     request = checked(request, studio.settings.limits)
-    task = TASKS[request.task]
-    in_memory_before = _keys_in_memory(studio)
+    before = _keys_in_memory(studio)
     keys: dict[Side, str] = {}
     for side in SIDES:
-        keys[side] = yield from _warm_up(studio, task, side, getattr(request, side))
+        keys[side] = yield from _in_thread(_warm_up, studio, request, side)
     yield SideEvent("right", Progress("Waiting for A"))
     outcomes: dict[Side, Outcome] = {}
     for side in SIDES:
-        given = getattr(request, side)
         if keys[side] not in _keys_in_memory(studio):  # the budget does not hold both
-            yield from _warm_up(studio, task, side, given)
-        timed = yield from _side_run(side, given, _timed(studio, task, side, given))
-        outcomes[side] = _outcome(studio, timed, keys[side] in in_memory_before)
+            yield from _in_thread(_warm_up, studio, request, side)
+        outcome = yield from _in_thread(_timed, studio, request, side)
+        measures = replace(outcome.measures, was_in_memory=keys[side] in before)
+        outcomes[side] = replace(outcome, measures=measures)
         yield SideDone(side, outcomes[side])
-    return _result(request, outcomes["left"], outcomes["right"])
+    receipts: dict[str, Any] = {side: outcomes[side].result.receipt for side in SIDES}
+    is_identical = receipts["left"]["output_sha256"] == receipts["right"]["output_sha256"]
+    receipt = {"schema": SCHEMA, "task": "compare", **receipts}
+    return ComparisonResult(request, outcomes["left"], outcomes["right"], is_identical, receipt)
 
 
-Work = Callable[[Emit], Any]
+def _in_thread(
+    work: Callable[[Studio, TaskRecord, Any, Emit], Any], studio: Studio, request: CompareRequest,
+    side: Side,
+) -> Generator[SideEvent, None, Any]:  # fmt: skip
+    """The work on one side, in a thread of its own, so that a slow reader of its events adds no
+    time to it; returns what it returns."""
+    given, task = getattr(request, side), TASKS[request.task]
+    with naming(_named(side, given)):
+        work_of_side = partial(work, studio, task, given)
+        return (yield from translated(stream(work_of_side), partial(SideEvent, side)))
 
 
-def _side_run(side: Side, request: SideRequest, work: Work) -> Generator[SideEvent, None, Any]:
-    """``work`` in a thread of its own, so that a slow reader of its events adds no time to it."""
-    with naming(_named(side, request)):
-        return (yield from stream(work))
-
-
-def _warm_up(
-    studio: Studio, task: TaskRecord, side: Side, request: SideRequest
-) -> Generator[SideEvent, None, str]:
+def _warm_up(studio: Studio, task: TaskRecord, request: Any, emit: Emit) -> str:
     """Loads the model and makes a tiny run; passes on its progress. Returns the model's key."""
-
-    def work(emit: Emit) -> str:
-        emit(SideEvent(side, Progress("Warming up")))
-        result = _drained(
-            task.pipeline.generate(studio, tiny),
-            lambda event: emit(SideEvent(side, event)) if isinstance(event, Progress) else None,
-        )
-        return _key(result)
-
-    given: Any = request
-    tiny = replace(given, **task.warm_up)
-    key: str = yield from _side_run(side, request, work)
-    return key
+    emit(Progress("Warming up"))
+    result = None
+    tiny = replace(request, **task.warm_up)
+    with closing(with_result(task.pipeline.generate(studio, tiny))) as run:
+        for result in run:
+            if isinstance(result, Progress):
+                emit(result)
+    return _key(result)
 
 
-def _drained(run: Generator[Any, None, Any], on_event: Callable[[Any], None]) -> Any:
-    """The result of a run, its events passed to ``on_event``; closed if that raises."""
-    with closing(run):
-        while True:
-            try:
-                event = next(run)
-            except StopIteration as end:
-                return end.value
-            on_event(event)
-
-
-@dataclass(frozen=True)
-class _Timed:
-    result: Any
-    peak_bytes: int
-    increase_bytes: int
-
-
-def _timed(studio: Studio, task: TaskRecord, side: Side, request: SideRequest) -> Work:
+def _timed(studio: Studio, task: TaskRecord, request: Any, emit: Emit) -> Outcome:
     """The run that is timed, with its peak memory."""
+    before = memory_in_use_bytes(studio.device.kind)
+    result: Any = None
+    run = with_result(task.pipeline.generate(studio, request))
+    with PeakMemory(studio.device.kind) as peak, closing(run) as events:
+        for result in events:
+            if not isinstance(result, SideResult):
+                emit(result)
+    first_output_seconds, rate, unit = _speed(result)
+    sizes = {resident.key: resident.size_bytes for resident in studio.residency.residents()}
+    measures = Measures(
+        load_seconds=result.load_seconds,
+        was_in_memory=False,
+        first_output_seconds=first_output_seconds,
+        seconds=result.seconds,
+        rate=rate,
+        rate_unit=unit,
+        model_bytes=sizes.get(_key(result), 0),
+        peak_bytes=peak.bytes,
+        increase_bytes=peak.bytes - before,
+        seed=result.seed,
+    )
+    return Outcome(result, measures)
 
-    def work(emit: Emit) -> _Timed:
-        before = memory_in_use_bytes(studio.device.kind)
-        with PeakMemory(studio.device.kind) as peak:
-            run = task.pipeline.generate(studio, request)
-            result = _drained(run, lambda event: emit(SideEvent(side, event)))
-        return _Timed(result, peak.bytes, peak.bytes - before)
 
-    return work
-
-
-def _key(result: SideResult) -> str:
+def _key(result: Any) -> str:
     """The name under which the residency holds the model that made this result."""
     model = result.receipt["model"]
     return f"{model['reference']}@{model['commit'][:12]}"
@@ -237,32 +241,6 @@ def _key(result: SideResult) -> str:
 
 def _keys_in_memory(studio: Studio) -> set[str]:
     return {resident.key for resident in studio.residency.residents()}
-
-
-def _outcome(studio: Studio, timed: _Timed, was_in_memory: bool) -> Outcome:
-    result = timed.result
-    first_output_seconds, rate, unit = _speed(result)
-    sizes = {resident.key: resident.size_bytes for resident in studio.residency.residents()}
-    measures = Measures(
-        load_seconds=result.load_seconds,
-        was_in_memory=was_in_memory,
-        first_output_seconds=first_output_seconds,
-        seconds=result.seconds,
-        rate=rate,
-        rate_unit=unit,
-        model_bytes=sizes.get(_key(result), 0),
-        peak_bytes=timed.peak_bytes,
-        increase_bytes=timed.increase_bytes,
-        seed=result.seed,
-    )
-    return Outcome(result, measures)
-
-
-def _result(request: CompareRequest, left: Outcome, right: Outcome) -> ComparisonResult:
-    receipts = left.result.receipt, right.result.receipt
-    is_identical = receipts[0]["output_sha256"] == receipts[1]["output_sha256"]
-    receipt = {"schema": SCHEMA, "task": "compare", "left": receipts[0], "right": receipts[1]}
-    return ComparisonResult(request, left, right, is_identical, receipt)
 
 
 def _named(side: Side, request: SideRequest) -> str:

@@ -6,27 +6,21 @@ Times are not compared: they are of one run each, and never come twice.
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import closing
 from typing import TYPE_CHECKING
 
-from pipelines.events import Progress, with_result
+from pipelines.events import Progress
 from pipelines.model_comparison import link
-from pipelines.model_comparison.card import KIND, SCHEMA, Card, card, request_of, setup_of
-from pipelines.model_comparison.pipeline import (
-    NAMES,
-    SIDES,
-    ComparisonResult,
-    SideEvent,
-    generate,
-)
+from pipelines.model_comparison.card import KIND, SCHEMA, card, request_of, setup_of
+from pipelines.model_comparison.pipeline import NAMES, SIDES, generate
 from pipelines.runtime.studio import Studio
-from pipelines.sharing.cards import CardKind
+from pipelines.sharing.cards import Card, CardKind
 from pipelines.sharing.reading import damage_in_words
 from pipelines.sharing.replay import (
     NOT_COMPARED,
     Line,
     Replayed,
     explained,
+    in_progress,
     same_files,
     same_machine,
     same_outputs,
@@ -49,15 +43,7 @@ def replay(
     """
     request = request_of(old, picture)
     compared(old, old)  # refuses a damaged card before anything runs
-    new: Card = {}
-    with closing(with_result(generate(studio, request))) as events:
-        for item in events:
-            if isinstance(item, ComparisonResult):
-                new = card(item)
-            elif isinstance(item, SideEvent) and isinstance(item.event, Progress):
-                shown = item.event
-                message = f"{NAMES[item.side]}: {shown.message}"
-                yield Progress(message, shown.fraction, shown.seconds_left)
+    new = card((yield from in_progress(generate(studio, request))))
     return Replayed(new, compared(old, new), NOT_COMPARED)
 
 

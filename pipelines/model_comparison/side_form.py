@@ -1,4 +1,4 @@
-"""The widgets of Compare's first part: what both sides are given, their settings, their output."""
+"""The widgets of the panel "Side by side": shared inputs, settings of each side, outputs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Page:
     given: Widgets
     settings: dict[Side, Widgets]
     out: dict[Side, Widgets]
-    found: Widgets
+    results: Widgets
 
     @property
     def inputs(self) -> list[Any]:
@@ -59,10 +59,10 @@ class Page:
 
     @property
     def outputs(self) -> list[Any]:
-        """The endpoint's outputs: those of A and B in turn, then what compares them."""
+        """The endpoint's outputs: those of A and B in turn, then the results of the comparison."""
         made = [self.out[side][name] for name in OUTPUTS.values() for side in SIDES]
-        found = [self.found[n] for n in ("verdict", "measures", "wipe", "receipt", "notes")]
-        return [*made, *found, *self.statuses, self.found["link"], self.found["files"]]
+        shown = [self.results[n] for n in ("verdict", "measures", "wipe", "receipt", "notes")]
+        return [*made, *shown, *self.statuses, self.results["link"], self.results["files"]]
 
     @property
     def statuses(self) -> list[gr.HTML]:

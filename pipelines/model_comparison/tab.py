@@ -1,4 +1,4 @@
-"""Compare, side by side: two models or two settings, one input, one after the other."""
+"""The panel "Side by side": two models or two settings on one input, one after the other."""
 
 from __future__ import annotations
 
@@ -28,9 +28,8 @@ from pipelines.model_comparison.pipeline import (
     SideEvent,
     generate,
 )
-from pipelines.model_comparison.published import write
 from pipelines.model_comparison.replay import COMPARISON
-from pipelines.model_comparison.report import measures_table, verdict
+from pipelines.model_comparison.report import measures_table, write
 from pipelines.model_comparison.side_form import SCENE, TALE, Page
 from pipelines.page import ui
 from pipelines.runtime.studio import Studio
@@ -181,24 +180,24 @@ def _updates(
             done[item.side] = item.outcome.measures
             shown[out["status"]] = ui.done("Done")
             shown |= form.shown(out, item.outcome.result, temporary_dir)
-            shown[page.found["measures"]] = measures_table(request, done)
+            shown[page.results["measures"]] = measures_table(request, done)
             yield dict(shown)
         else:
             yield shown | _ending(page, item, shown, temporary_dir)
 
 
 def _cleared(page: Page) -> dict[Any, Any]:
-    """Nothing of an earlier comparison stays beside the new one."""
+    """Clears the results of an earlier comparison."""
     empty: dict[Any, Any] = dict.fromkeys(page.outputs)
     for out, waiting in zip(page.out.values(), ("Getting ready", "Waiting for A"), strict=True):
         empty |= {out["text"]: "", out["table"]: [], out["status"]: ui.done(waiting)}
-    return {**empty, **_nothing_found(page), page.found["notes"]: ui.notes_text([])}
+    return {**empty, **_nothing_found(page), page.results["notes"]: ui.notes_text([])}
 
 
 def _nothing_found(page: Page) -> dict[Any, Any]:
     hidden = ui.shown(None)
     empty = {"verdict": "", "measures": "", "receipt": None, "link": hidden, "files": hidden}
-    return {page.found[name]: value for name, value in empty.items()}
+    return {page.results[name]: value for name, value in empty.items()}
 
 
 def _event_update(out: form.Widgets, request: Any, event: Any) -> dict[Any, Any]:
@@ -221,9 +220,9 @@ def _ending(
         for note in getattr(getattr(result, side).result, "notes", [])
     ]
     made = card(result)
-    files = write(result, new_folder(temporary_dir, "comparison"))
+    files = write(result, made, new_folder(temporary_dir, "comparison"))
     ending = {
-        "verdict": verdict(result),
+        "verdict": made["verdict"],
         "notes": ui.notes_text(notes),
         "receipt": made,
         "link": ui.shown(made["link"]),
@@ -231,7 +230,7 @@ def _ending(
     }
     if TASKS[result.request.task].makes == "pictures":
         ending["wipe"] = tuple(shown[page.out[side]["painting"]][0] for side in SIDES)
-    return {page.found[name]: value for name, value in ending.items()}
+    return {page.results[name]: value for name, value in ending.items()}
 
 
 def _default_models(settings: Settings, task: Task) -> _Pair:
@@ -243,7 +242,7 @@ def _default_models(settings: Settings, task: Task) -> _Pair:
 def _switch(
     settings: Settings, page: Page, task: Task, prompt: str, models: tuple[str, ...] = ()
 ) -> dict[Any, Any]:
-    """Shows what the task needs, offers its models, and drops the findings of another task.
+    """Shows what the task needs, offers its models, and clears the results of another task.
 
     ``models`` are what A and B stay at; without them they become the task's first two.
     """
@@ -253,8 +252,8 @@ def _switch(
     shown_for: dict[Any, bool] = {
         given["picture"]: record.takes == "picture",
         given["max_new_tokens"]: "max_new_tokens" in record.shared,
-        page.found["wipe"]: record.makes == "pictures",
-        page.found["notes"]: False,
+        page.results["wipe"]: record.makes == "pictures",
+        page.results["notes"]: False,
     }
     has_prompt = "prompt" in record.shared
     changed: dict[Any, Any] = {given["prompt"]: gr.update(value=prompt, visible=has_prompt)}
@@ -264,9 +263,9 @@ def _switch(
         changed[own["model"]] = gr.update(choices=names_here(settings, task), value=default)
         shown_for |= {out[name]: kind == record.makes for kind, name in form.OUTPUTS.items()}
         shown_for |= {own[n]: n in record.compared.values() for n in own if n != "model"}
-    found = _nothing_found(page) | dict.fromkeys(page.statuses, ui.done("Ready"))
+    findings = _nothing_found(page) | dict.fromkeys(page.statuses, ui.done("Ready"))
     visible = {widget: gr.update(visible=is_shown) for widget, is_shown in shown_for.items()}
-    return {**visible, **changed, **found}
+    return {**visible, **changed, **findings}
 
 
 def _filled(settings: Settings, page: Page, fields: link.Fields) -> dict[Any, Any]:

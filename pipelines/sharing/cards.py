@@ -26,7 +26,7 @@ Card = dict[str, Any]
 
 @dataclass(frozen=True)
 class Sources:
-    """What a card names and does not hold.
+    """The inputs that a card names but does not hold.
 
     ``picture`` is what a comparison described. ``data`` is the data set of an evaluation, or
     votes to take the place of those in a card: the path of a visitor's upload, or, where

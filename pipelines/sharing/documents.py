@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from markupsafe import Markup
 
+from pipelines.datasets.samples import plain_name
 from pipelines.tasks import TASKS, Task
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Quote:
-    """What a model wrote, its line breaks kept."""
+    """What a model wrote, with its line breaks."""
 
     kind: ClassVar = "quote"
     text: str
@@ -126,7 +127,7 @@ def as_html(document: Document) -> str:
 
 
 def as_markdown(document: Document) -> str:
-    """The document as Markdown; its pictures are named, not held."""
+    """The document as Markdown, which names its pictures as files."""
     text = _markdown().get_template("document.md.j2").render(document=document)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
@@ -155,7 +156,7 @@ def model_index(model: str, task: Task, data: tuple[str, str], measured: Iterabl
     """The ``model-index`` section of a model card, as YAML.
 
     Args:
-        data: what was measured on: its name, and the commit or hash that says which one.
+        data: the name of the data set, and its commit or hash.
     """
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -195,6 +196,33 @@ def publish(folder: Path, card: Mapping[str, Any], others: Mapping[str, str | by
     for name, content in contents.items():
         (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
     return [folder / name for name in contents]
+
+
+def texts_of(document: Document, markdown: str) -> dict[str, str | bytes]:
+    """The files of a document by their names: Markdown with its pictures, and HTML.
+
+    Args:
+        markdown: the name of the Markdown file.
+    """
+    return {markdown: as_markdown(document), REPORT: as_html(document), **document.pictures}
+
+
+def index_name(number: int, model: str) -> str:
+    """The name of the file with the ``model-index`` section of one of several models."""
+    return f"model-index-{number}-{plain_name(model)}.yaml"
+
+
+def how_to_repeat(card: Mapping[str, Any], link: str | None) -> list[str]:
+    """The machine and the versions of a card, what opens it on the page, and what runs it again.
+
+    Args:
+        link: the query of the page's address that opens it, if there is one.
+    """
+    lines = [f"device {', '.join(card['device'].values())}"]
+    lines.append(", ".join(f"{name} {version}" for name, version in card["versions"].items()))
+    if link is not None:
+        lines.append(f"to open it, add to the page's address: {link}")
+    return [*lines, f"to run it again: python -m pipelines.model_comparison replay {CARD}"]
 
 
 @cache

@@ -49,5 +49,5 @@ def as_png(figure: Figure) -> bytes:
 
 
 def plain(name: str) -> str:
-    """A name as matplotlib writes it literally: dollars would begin a formula."""
+    """A name escaped for matplotlib, where dollars begin a formula."""
     return name.replace("$", r"\$")

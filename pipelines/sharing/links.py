@@ -11,20 +11,14 @@ import base64
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Union
 
-from pipelines import validation
 from pipelines.errors import InvalidValue, StudioError, abbreviated
-from pipelines.hub.references import parse_composition, parse_reference
 from pipelines.settings import Limits
 from pipelines.validation import OWN, Rule
 
 MOST_CHARACTERS = 4_000
 """So long a link at most: servers and messengers cut longer ones."""
-
-_LONGEST_MODEL = 2_000
-_LOCAL_NAME = re.compile(r"[^\W_][^/\\:]{0,95}")
 
 Rules = Mapping[str, Union[Rule, "Rules"]]
 """The fields of a link by name: a rule for each, or the rules of the fields within it."""
@@ -50,7 +44,7 @@ def packed(fields: Mapping[str, Any], advice: str) -> str:
 
 
 def address(parameter: str, encode: Callable[[], str]) -> tuple[str | None, str]:
-    """What opens the page with a link's fields, ``?compare=...``; or None, and why nothing does.
+    """The query that opens the page with a link's fields, ``?compare=...``; or None and the reason.
 
     Args:
         encode: gives the link's text, or raises StudioError.
@@ -61,11 +55,14 @@ def address(parameter: str, encode: Callable[[], str]) -> tuple[str | None, str]
         return None, str(error)
 
 
-def unpacked(text: object) -> dict[str, Any]:
-    """The fields by name that a link's text holds, their names and values yet to be checked.
+def unpacked(text: object, names: Iterable[str] | None = None) -> dict[str, Any]:
+    """The fields by name that a link's text holds, their values yet to be checked.
+
+    Args:
+        names: those that it must have, and no others; not checked where it is None.
 
     Raises:
-        InvalidValue: it holds none, is too long, or damaged.
+        InvalidValue: it holds none, has others, is too long, or damaged.
     """
     if not isinstance(text, str) or re.fullmatch(r"[A-Za-z0-9_-]+", text) is None:
         raise InvalidValue(f"The link holds {abbreviated(text)}, no comparison. Copy it whole.")
@@ -81,6 +78,8 @@ def unpacked(text: object) -> dict[str, Any]:
         raise InvalidValue("The link is damaged or cut off. Copy it whole.") from error
     if not isinstance(fields, dict):
         raise InvalidValue("The link holds no comparison. Copy it whole.")
+    if names is not None:
+        check_names("The link", fields, names)
     return fields
 
 
@@ -111,25 +110,3 @@ def checked(
             within = checked(fields[name], rule, limits, f"{name} of the link", f" of {name}")
             values[name] = within
     return values
-
-
-@dataclass(frozen=True)
-class ModelName(Rule):
-    """A name of this machine or a Hub reference, composed or plain; never a path."""
-
-    def check(self, name: str, value: object, limits: Limits) -> str:
-        """The name.
-
-        Raises:
-            InvalidValue: it is neither.
-            ModelUnavailable: the parts of a composed model are malformed.
-        """
-        model = validation.text(name, value, _LONGEST_MODEL)
-        for part in parse_composition(model):
-            is_name = _LOCAL_NAME.fullmatch(part.text) is not None
-            if not model.isprintable() or (not is_name and parse_reference(part.text) is None):
-                raise InvalidValue(
-                    f"{name} is {abbreviated(value)}; give a model of the page by its name, or a "
-                    "Hub reference such as owner/repo."
-                )
-        return model

@@ -91,7 +91,7 @@ def pinned(model: dict[str, Any]) -> str:
 
 
 def with_commits(model: dict[str, Any]) -> str:
-    """A receipt's or card's model as people read it: every part with its commit."""
+    """The model of a receipt or card for people to read: every part with its commit."""
     adapters = [f"{a['reference']}@{a['commit']}:{a['weight']:g}" for a in model["adapters"]]
     return " + ".join([f"{model['reference']}@{model['commit']}", *adapters])
 

@@ -1,4 +1,4 @@
-"""Runs a receipt again; and compares what was with what is, line by line, for cards as well."""
+"""Runs a receipt again, and compares old and new results line by line, for cards as well."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ NOT_COMPARED = "Times and memory are not compared: they are of one run each, and
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that was compared: whether it is as it was, and a sentence on it.
+    """One thing that was compared: whether it is equal, and a sentence on it.
 
-    ``cause`` names what other things may differ because of, such as "version of torch"; it is
+    ``cause`` names a possible reason for other differences, such as "version of torch"; it is
     empty for a result.
     """
 
@@ -35,7 +35,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Replayed:
-    """The new card or receipt, what of it is as in the old one, and what was not compared."""
+    """The new card or receipt, its comparison with the old one, and what was not compared."""
 
     made: dict[str, Any]
     lines: tuple[Line, ...]
@@ -162,11 +162,11 @@ def request_fields(receipt: object, task: Task) -> dict[str, Any]:
 
 @damage_in_words()
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[Line]:
-    """What two receipts say of model, machine, request and, in the last line, of the output.
+    """Compares model, machine and request of two receipts and, in the last line, the output.
 
-    Timings do not count, nor how the model was named: its reference and commit do, and those of
-    its adapters. A field that requests did not have yet had what is its default now, and where
-    that is None, what the model gives.
+    Timings are left out, and so is the name that was typed for the model: reference and commit
+    are compared, adapters included. A field that the old receipt lacks has its default, and where
+    that is None, the model's own value.
     """
     old = {"model": {}, "device": {}, "versions": {}, "request": {}, **old}
     models = [{"adapters": [], **receipt["model"]} for receipt in (old, new)]

@@ -77,9 +77,9 @@ def endpoint(
 
 
 def filled_in(changed: Mapping[Any, Any], values: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Updates of a panel that set these values beside what they change.
+    """Updates of a panel, with these values added.
 
-    A slider reaches as far as its value, for at its end it would show another.
+    A slider's maximum grows to its value, which it could not show otherwise.
     """
     updates = dict(changed)
     for widget, value in values.items():

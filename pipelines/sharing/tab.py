@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 
@@ -23,14 +23,6 @@ _LEAD = (
     "Every result has a receipt; comparisons, evaluations and votes have a card. On the same "
     "machine and versions they give the same result; elsewhere this says what differs."
 )
-
-
-class _Given(NamedTuple):
-    """What is run again, and what a receipt or a card names and does not hold."""
-
-    text: gr.Textbox
-    picture: gr.Image
-    data: gr.File
 
 
 def wire_openings(
@@ -86,29 +78,31 @@ def build(studio: Studio, compute: dict[str, Any], kinds: Sequence[CardKind]) ->
             max_lines=12, elem_id="replay-verdict",
         )  # fmt: skip
     read = _reader(studio.settings.limits)
-    load.upload(read, [load], [given.text], api_visibility="private")
+    load.upload(read, [load], given[:1], api_visibility="private")
     started = again.click(
-        _handler(studio, kinds), list(given), [status, verdict], api_visibility="private",
+        _handler(studio, kinds), given, [status, verdict], api_visibility="private",
         **ui.run_options(compute, status),
     )  # fmt: skip
     ui.wire_stop(stop, [started], [status])
 
 
-def _build_given() -> _Given:
+def _build_given() -> list[Any]:
+    """A text, and what a receipt or a card names and does not hold: a picture and a data set."""
     with gr.Row(equal_height=False):
-        text = ui.textbox(
-            label="Receipt or card", lines=6, max_lines=12, elem_id="replay-receipt", scale=2,
-            placeholder="Paste a receipt or a card, or load a file that has one",
-        )  # fmt: skip
-        picture = ui.picture(
-            label="The picture, where one was described", sources=["upload", "clipboard"],
-            height=200, scale=1,
-        )  # fmt: skip
-        data = gr.File(
-            label="The data set, where an evaluation was of a file", height=200, scale=1,
-            file_types=[".txt", ".jsonl", ".zip"], elem_id="replay-data",
-        )  # fmt: skip
-    return _Given(text, picture, data)
+        return [
+            ui.textbox(
+                label="Receipt or card", lines=6, max_lines=12, elem_id="replay-receipt", scale=2,
+                placeholder="Paste a receipt or a card, or load a file that has one",
+            ),
+            ui.picture(
+                label="The picture, where one was described", sources=["upload", "clipboard"],
+                height=200, scale=1,
+            ),
+            gr.File(
+                label="The data set, where an evaluation was of a file", height=200, scale=1,
+                file_types=[".txt", ".jsonl", ".zip"], elem_id="replay-data",
+            ),
+        ]  # fmt: skip
 
 
 def _reader(limits: Limits) -> Callable[[str], str]:

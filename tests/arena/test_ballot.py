@@ -81,9 +81,9 @@ def test_a_vote_is_between_two_to_eight(count: int) -> None:
 
 
 BAD_MODELS: list[tuple[dict[str, Any], str]] = [
-    ({"reference": ""}, "reference is empty"),
+    ({"reference": ""}, "reference is ''"),
     ({"reference": 3}, "reference is 3"),
-    ({"reference": "x" * 10_000}, "10,000 characters"),
+    ({"reference": "x" * 10_000}, "at most 2000 characters"),
     ({"commit": "main"}, "commit is 'main'"),
     ({"commit": None}, "commit is None"),
     ({"adapters": None}, "adapters is None; a list is needed"),

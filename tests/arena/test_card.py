@@ -15,8 +15,8 @@ from pipelines.arena.ballot import ALL_BAD, Contender, from_lines
 from pipelines.arena.card import ballots_of, card
 from pipelines.arena.leaderboard import leaderboard
 from pipelines.arena.link import decode
-from pipelines.arena.published import index_of, write
 from pipelines.arena.replay import replay
+from pipelines.arena.report import index_of, write
 from pipelines.arena.setup import Setup
 from pipelines.device import processor
 from pipelines.errors import InvalidValue

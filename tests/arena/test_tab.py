@@ -246,7 +246,7 @@ def test_a_card_fills_task_and_models_in_and_says_that_it_holds_no_prompt(page: 
 
     data = last_data(sent)
     updates = [each for each in data if isinstance(each, dict)]
-    assert "paint" in data, "the task"
+    assert updates[0]["value"] == "paint", "the task"
     assert ["y", "x"] in [each.get("value") for each in updates]
     assert "my own prompt" in [each.get("value") for each in updates]
     assert "holds no prompts" in sent
@@ -310,10 +310,10 @@ BAD: list[tuple[int, Any, str]] = [
     (0, "sing", "sing"),
     (1, None, "prompt is None"),
     (1, "x" * 30_000, "30,000 characters"),
-    (2, None, "choose 2 to 8"),
+    (2, None, "give a list"),
     (2, ["quick-brown-writer"], "choose 2 to 8"),
-    (2, "quick-brown-writer", "choose 2 to 8"),
-    (2, ["quick-brown-writer", 7], "A model is 7"),
+    (2, "quick-brown-writer", "give a list"),
+    (2, ["quick-brown-writer", 7], "One of the models is 7"),
     (2, ["quick-brown-writer", "/etc/passwd"], "There is no model"),
     (2, ["quick-brown-writer", "ochre-painter"], "paints pictures"),
     (3, True, "seed is True"),

@@ -125,4 +125,4 @@ def test_help_names_every_metric(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended.value.code == 0
     told = capsys.readouterr().out
     assert "describe: cider, bleu" in told
-    assert "goes on where it stopped" in " ".join(told.split())
+    assert "continues where it stopped" in " ".join(told.split())

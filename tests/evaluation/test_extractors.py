@@ -19,11 +19,10 @@ from pipelines.evaluation import extractors
 from pipelines.evaluation.card import card, request_of
 from pipelines.evaluation.extractors import (
     INCEPTION,
-    PictureFeatures,
     extractor_names,
     open_extractor,
 )
-from pipelines.evaluation.features import weights_hash
+from pipelines.evaluation.features import PictureFeatures, weights_hash
 from pipelines.evaluation.pipeline import generate
 from pipelines.evaluation.replay import compared, replay
 from pipelines.evaluation.request import EvaluationRequest, Painting
@@ -60,7 +59,7 @@ def files_of(scenes: DataSet) -> list[Path]:
 def test_the_embedded_extractor_is_named_by_its_weights(studio: Studio, scenes: DataSet) -> None:
     lease, extractor = opened(studio, "emoji-captioner")
     files = files_of(scenes)
-    features = extractor.of([files[0], files[1], files[0]])
+    features = np.stack(extractor.of([files[0], files[1], files[0]]))
     lease.release()
 
     known = weights_hash(studio.settings.models_dir / "emoji-captioner")
@@ -86,7 +85,7 @@ def test_inception_is_known_by_its_header_and_is_one_of_the_models_in_memory(
     assert (resident.key, resident.users) == (extractor.name, 1)
     assert 87e6 < resident.size_bytes < 88e6, "float32, without the classifier"
     files = files_of(scenes)[:2]
-    assert extractor.of(files).shape == (2, 2048)
+    assert np.stack(extractor.of(files)).shape == (2, 2048)
     again, _ = opened(studio, INCEPTION)
     assert again.model is lease.model
     for held in (lease, again):

@@ -14,9 +14,9 @@ from pipelines.datasets.samples import DataSet
 from pipelines.errors import LoadFailed
 from pipelines.evaluation.clips import clip_names
 from pipelines.evaluation.features import (
-    PictureReader,
     open_captioner,
     open_clip,
+    picture_reader,
     weights_hash,
 )
 from pipelines.evaluation.outputs import Extractors, Outputs
@@ -59,7 +59,7 @@ def test_clip_score_is_of_picture_and_prompt(
     (tmp_path / "extra" / "other" / "config.json").write_text(json.dumps({"architectures": "x"}))
     studio = Studio(replace(studio.settings, extra_models_dir=tmp_path / "extra"))
     request = EvaluationRequest(
-        "paint", scenes, ("painter-a", "painter-b"), ("clip_score",), 6, 0, Painting(steps=1),
+        "paint", scenes, ("painter-a", "painter-b"), ("clip_score",), 8, 0, Painting(steps=1),
         "scene clip",
     )  # fmt: skip
     result = finished(generate, studio, request)
@@ -67,7 +67,7 @@ def test_clip_score_is_of_picture_and_prompt(
 
     assert clip_names(studio.settings) == ["scene clip"]
     assert score.signature.startswith(
-        f"CLIPScore(scene-clip-without-prefix@{weights_hash(path)})|n:6"
+        f"CLIPScore(scene-clip-without-prefix@{weights_hash(path)})|n:8"
     )
     assert 0 <= score.value <= 2.5
     assert len(set(result.models[0].values["clip_score"])) > 1
@@ -119,7 +119,7 @@ def test_a_round_trip_is_what_the_reader_sees_against_the_prompt(
     studio: Studio, scenes: DataSet
 ) -> None:
     *_, loaded = with_result(open_captioner(studio))
-    reader = PictureReader(loaded, studio.settings.limits)
+    reader = picture_reader(loaded, studio.settings.limits)
     files = [sample.file for sample in scenes.samples[:4] if sample.file is not None]
     read = reader.of(files)
     assert reader.of(files[::-1]) == read[::-1]

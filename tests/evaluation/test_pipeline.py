@@ -452,7 +452,7 @@ def test_partial_scores_and_the_time_left_are_streamed(
     studio: Studio, scenes: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "_LEAST_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(pipeline._Pause, "is_over", lambda self: True)
+    monkeypatch.setattr(pipeline, "_PAUSE_FACTOR", 0.0)
     *events, result = with_result(generate(studio, captioners(scenes)))
     partial = [event for event in events if isinstance(event, PartialScores)]
     progress = [event for event in events if isinstance(event, Progress)]
@@ -685,11 +685,11 @@ def test_clip_needs_a_model_of_this_machine(studio: Studio, scenes: DataSet) -> 
 
 def test_a_round_trip_is_read_by_the_embedded_captioner(studio: Studio, scenes: DataSet) -> None:
     metrics = ("round_trip_cider", "round_trip_exact")
-    result = finished(generate, studio, painters(scenes, metrics=metrics, sample_size=4))
+    result = finished(generate, studio, painters(scenes, metrics=metrics, sample_size=8))
     for model in result.models:
         for score in model.scores.values():
             assert score.signature.startswith("round-trip(emoji-captioner@")
-            assert score.samples == 4
+            assert score.samples == 8
     assert result.comparison("round_trip_cider", "painter-b").difference is not None
 
 
@@ -714,8 +714,8 @@ def test_the_commit_of_the_data_stays_when_room_is_made(
     name: str,
     kept: set[str],
 ) -> None:
-    def stop(*given: Any) -> None:
-        assert {commit for commit in given[-1] if commit} == kept
+    def stop(*given: Any, in_use: set[str], **others: Any) -> None:
+        assert {commit for commit in in_use if commit} == kept
         raise ModelUnavailable("far enough")
 
     monkeypatch.setattr(pipeline, "resolve", stop)

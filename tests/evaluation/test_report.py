@@ -15,7 +15,6 @@ from PIL import Image
 from pipelines.datasets.samples import DataSet, embedded, from_texts, read_folder
 from pipelines.device import hardware
 from pipelines.errors import InvalidValue
-from pipelines.evaluation import contact_sheet as sheet
 from pipelines.evaluation import plots, report
 from pipelines.evaluation.card import card, request_of
 from pipelines.evaluation.link import decode
@@ -178,7 +177,7 @@ def test_markdown_tells_how_it_was_made(described: EvaluationResult) -> None:
 def test_a_report_names_the_figures_beside_it_and_the_samples_that_differ(
     described: EvaluationResult, tmp_path: Path
 ) -> None:
-    paths = {path.name: path for path in report.write(described, tmp_path)}
+    paths = {path.name: path for path in report.write(described, card(described), tmp_path)}
     text = paths["report.md"].read_text(encoding="utf-8")
     named = re.findall(r"!\[[A-Z][\w ]+\]\((\S+)\)", text)
 
@@ -321,7 +320,7 @@ def test_files_are_written_with_safe_names(described: EvaluationResult, tmp_path
     result = replace(
         described, models=(described.models[0], evil), request=request, comparisons=comparisons
     )
-    paths = report.write(result, tmp_path / "out")
+    paths = report.write(result, card(result), tmp_path / "out")
 
     assert sorted(path.name for path in paths) == sorted(
         ["card.json", "report.md", "report.html", "quality.png", "distribution.png", "samples.png",
@@ -340,12 +339,12 @@ def test_a_report_of_painters_shows_what_each_painted(
     page = html_report(result)
 
     assert page.count("data:image/png;base64,") == 1 + 2 * len(result.differing)
-    written = {path.name: path for path in report.write(result, tmp_path)}
+    written = {path.name: path for path in report.write(result, card(result), tmp_path)}
     text = written["report.md"].read_text(encoding="utf-8")
     assert "![Samples that differ most](samples.png)" in text
     assert "a row for each sample and a column for each model" in text
     with Image.open(written["samples.png"]) as shown:
-        first, second = (sheet.small(file) for file, _ in sheet.rows(result)[-1])
+        first, second = (plots.small(file) for file, _ in plots.files_of(result)[-1])
         top = shown.height - first.height
         assert shown.height == len(result.differing) * (first.height + 8) - 8
         assert shown.width == 2 * first.width + 8
@@ -357,18 +356,18 @@ def test_a_report_of_painters_shows_what_each_painted(
 def test_pictures_that_were_described_stand_side_by_side(
     described: EvaluationResult, tmp_path: Path
 ) -> None:
-    content = sheet.drawn(described)[sheet.FILE]
+    content = plots.sheet(described)[plots.SHEET]
     (tmp_path / "sheet.png").write_bytes(content)
     with Image.open(tmp_path / "sheet.png") as shown:
         assert shown.size == (40 * len(described.differing) - 8, 32)
-    assert "The pictures, in the order of the rows." in markdown(card(described), [sheet.FILE])
+    assert "The pictures, in the order of the rows." in markdown(card(described), [plots.SHEET])
 
 
 def test_without_pictures_or_without_differences_there_is_no_sheet(
     described: EvaluationResult,
 ) -> None:
-    assert sheet.drawn(replace(described, differing=())) == {}
-    assert sheet.drawn(replace(described, request=replace(described.request, task="write"))) == {}
+    assert plots.sheet(replace(described, differing=())) == {}
+    assert plots.sheet(replace(described, request=replace(described.request, task="write"))) == {}
 
 
 def test_a_report_tells_how_to_open_it_and_to_run_it_again(described: EvaluationResult) -> None:

@@ -75,7 +75,7 @@ def test_a_newer_file_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     Store(tmp_path).close()
     monkeypatch.setattr(module, "MIGRATIONS", module.MIGRATIONS[:1])
 
-    with pytest.raises(StudioError, match="newer version"):
+    with pytest.raises(StudioError, match="later version"):
         Store(tmp_path)
 
 

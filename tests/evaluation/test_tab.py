@@ -151,7 +151,7 @@ def test_an_upload_is_a_data_set(client: Client, tmp_path: Path) -> None:
         ({"models": []}, "0 models"),
         ({"models": None}, "0 models"),
         ({"models": ["emoji-captioner", "/etc"]}, "no model"),
-        ({"models": ["emoji-captioner", "<b>x</b>"]}, "&lt;b&gt;"),
+        ({"models": ["emoji-captioner", "<b>x</b>"]}, "<b>x</b>"),
         ({"metrics": ["fid"]}, "metrics"),
         ({"sample_size": True}, "sample_size"),
         ({"sample_size": 10**9}, "sample_size"),

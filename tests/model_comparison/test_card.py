@@ -19,8 +19,8 @@ from pipelines.image_captioning.pipeline import CaptionRequest
 from pipelines.model_comparison.card import card, request_of, setup_of
 from pipelines.model_comparison.link import decode
 from pipelines.model_comparison.pipeline import CompareRequest, ComparisonResult, generate
-from pipelines.model_comparison.published import index_of, write
 from pipelines.model_comparison.replay import replay
+from pipelines.model_comparison.report import index_of, write
 from pipelines.runtime.receipts import hash_pictures
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
@@ -186,7 +186,7 @@ def test_what_no_link_can_hold_has_none(module_studio: Studio) -> None:
 def test_files_to_keep_hold_card_reports_pictures_and_sections(
     results: dict[str, ComparisonResult], task: str, tmp_path: Path
 ) -> None:
-    names = {path.name for path in write(results[task], tmp_path)}
+    names = {path.name for path in write(results[task], card(results[task]), tmp_path)}
     pictures = {"paint": {"a-1.png", "b-1.png"}, "describe": {"input.png"}}.get(task, set())
     assert names == {
         "card.json", "card.md", "report.html", "model-index-a.yaml", "model-index-b.yaml",
