@@ -19,6 +19,7 @@ from pipelines import validation
 from pipelines.errors import InvalidValue, StudioError, abbreviated
 from pipelines.events import Progress
 from pipelines.files.imagefolder import DataLimits, DataReport, check_imagefolder
+from pipelines.files.texts import TextReport, check_texts
 from pipelines.fine_tuning import endings, jobs
 from pipelines.fine_tuning.jobs import Job
 from pipelines.hub import Snapshot, model_cards, resolve
@@ -111,16 +112,6 @@ class FineTuned:
         return re.split(r"^(?=## )", text, flags=re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class TextReport:
-    """What the uploaded texts hold."""
-
-    files: int
-    characters: int
-    words: int
-    problems: tuple[str, ...]
-
-
 def checked(request: FineTuneRequest, settings: Settings) -> FineTuneRequest:
     """The request with every field of its type and in its range.
 
@@ -146,27 +137,6 @@ def _checked_files(data: object, task: Task) -> tuple[Path, ...]:
     return files
 
 
-def check_texts(files: tuple[Path, ...]) -> TextReport:
-    """Counts of the uploaded texts, and what is wrong with them."""
-    characters = words = 0
-    problems = []
-    seen: dict[str, str] = {}
-    for file in files:
-        try:
-            text = file.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            problems.append(f"{file.name} is not UTF-8 text (byte {error.start:,}).")
-            continue
-        if not text.strip():
-            problems.append(f"{file.name} is empty.")
-        if text in seen:
-            problems.append(f"{file.name} is the same as {seen[text]}.")
-        seen.setdefault(text, file.name)
-        characters += len(text)
-        words += len(text.split())
-    return TextReport(len(files), characters, words, tuple(problems))
-
-
 def check_data(task: Task, data: object, limits: Limits) -> TextReport | DataReport:
     """What was uploaded, before anything is trained on it.
 
@@ -188,11 +158,21 @@ def generate(
         StudioError: a field, the base or the data are at fault, or the training failed.
     """
     request = checked(request, studio.settings)
+    _refuse_unusable(request)
     base = yield from stream(
         lambda emit: resolve(request.base, request.task, studio.settings), may_go_on=True
     )
     job = _start(studio.settings, request, base)
     return (yield from follow(studio.settings, job))
+
+
+def _refuse_unusable(request: FineTuneRequest) -> None:
+    """Texts are looked at again before anything starts; pictures take longer, and the training
+    itself looks at them first."""
+    if TASKS[request.task].trains_on == "texts":
+        problems = check_texts(request.data).problems
+        if problems:
+            raise InvalidValue(f"The data are not ready: {' '.join(problems)}")
 
 
 def _start(settings: Settings, request: FineTuneRequest, base: Snapshot) -> Job:

@@ -15,6 +15,7 @@ from pipelines.device import mebibytes
 from pipelines.errors import InvalidValue
 from pipelines.events import Progress, with_result
 from pipelines.files.imagefolder import DataReport
+from pipelines.files.texts import TextReport, few_notes, held_out_count
 from pipelines.fine_tuning import jobs
 from pipelines.fine_tuning.pipeline import (
     LEAST_MINUTES,
@@ -22,7 +23,6 @@ from pipelines.fine_tuning.pipeline import (
     FineTuned,
     FineTuneRequest,
     Learning,
-    TextReport,
     check_data,
     follow,
     generate,
@@ -198,13 +198,32 @@ def _wire(studio: Studio, form: _Form, report: gr.Textbox, view: _View) -> None:
 
 def _data_report(report: TextReport | DataReport) -> str:
     if isinstance(report, TextReport):
-        files = "1 file" if report.files == 1 else f"{report.files} files"
-        lines = [f"{files}, {report.words:,} words, {report.characters:,} characters"]
-        return "\n".join([*lines, *report.problems])
-    sizes = ", ".join(f"{count} of {size}" for size, count in list(report.sizes.items())[:3])
-    lines = [f"{report.usable:,} usable pictures of {report.pictures:,} ({sizes}), "
-             f"{mebibytes(report.bytes)}"]  # fmt: skip
-    return "\n".join([*lines, *report.problems, *report.notes])
+        lines = [
+            f"{_counted(report.files, 'text')}, {report.words:,} words, "
+            f"{report.characters:,} characters",
+            _split(report.passages, report.held_out, "passages"),
+        ]
+        notes = report.notes
+    else:
+        sizes = ", ".join(f"{count} of {size}" for size, count in list(report.sizes.items())[:3])
+        held_out = held_out_count(report.usable)
+        lines = [
+            f"{report.usable:,} usable pictures of {report.pictures:,} ({sizes}), "
+            f"{mebibytes(report.bytes)}",
+            _split(report.usable, held_out, "pictures"),
+        ]
+        notes = (*report.notes, *few_notes(held_out))
+    if report.problems:
+        return "\n".join([lines[0], "To mend before training:", *report.problems, *notes])
+    return "\n".join([*lines, *notes])
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def _split(count: int, held_out: int, what: str) -> str:
+    return f"Enough to train: {count - held_out:,} {what} to train on, {held_out:,} held out."
 
 
 def _trainer(studio: Studio, view: _View) -> Callable[..., Iterator[dict[Any, Any]]]:

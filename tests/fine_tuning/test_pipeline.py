@@ -15,12 +15,12 @@ import pytest
 
 from pipelines.errors import InvalidValue, StudioError
 from pipelines.events import Progress, with_result
+from pipelines.files.texts import TextReport
 from pipelines.fine_tuning import jobs
 from pipelines.fine_tuning.pipeline import (
     FineTuned,
     FineTuneRequest,
     Learning,
-    TextReport,
     check_data,
     checked,
     follow,
@@ -92,11 +92,17 @@ def test_texts_are_counted_and_their_faults_named(settings: Settings, tale: Path
     report = check_data("write", paths, settings.limits)
     assert isinstance(report, TextReport)
     assert (report.files, report.words) == (4, 2 * len(TEXT.split()))
-    assert report.problems == (
-        "empty.txt is empty.",
-        "latin.txt is not UTF-8 text (byte 1).",
-        "again.txt is the same as uploaded tale.txt.",
-    )
+    assert report.problems == ("latin.txt is not UTF-8 text (byte 1). Save it as UTF-8.",)
+    assert report.notes == ("empty.txt is empty.", "again.txt is the same as uploaded tale.txt.")
+
+
+def test_texts_that_cannot_be_trained_on_are_refused_before_anything_starts(
+    settings: Settings, request_: FineTuneRequest
+) -> None:
+    request_.data[0].write_text("Too short.", encoding="utf-8")
+    with pytest.raises(InvalidValue, match="10 characters are too few"):
+        list(generate(Studio(settings), request_))
+    assert not jobs.jobs(settings)
 
 
 def test_a_zip_without_captions_is_refused_before_anything_starts(

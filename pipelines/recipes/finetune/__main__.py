@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import StudioError
+from pipelines.files.texts import HELD_OUT_SHARE
 from pipelines.hub.publish import publish
 from pipelines.recipes import command_line
 
@@ -55,7 +56,9 @@ def add_options(options: argparse.ArgumentParser, data: str, batch_size: int) ->
     amount = options.add_mutually_exclusive_group()
     amount.add_argument("--lora-rank", type=int, default=8)
     amount.add_argument("--full", action="store_true", help="train every weight")
-    options.add_argument("--validation", type=float, default=0.1, help="share that is held out")
+    options.add_argument(
+        "--validation", type=float, default=HELD_OUT_SHARE, help="share that is held out"
+    )
     options.add_argument("--patience", type=int, help="evaluations without improvement, then stop")
     options.add_argument(
         "--gradient-checkpointing", action="store_true", help="less memory, more time"

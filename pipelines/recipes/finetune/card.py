@@ -12,7 +12,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from pipelines.device import hardware
 from pipelines.hub.sources import Folder, card_entry
-from pipelines.metrics.interval import in_words
+from pipelines.metrics.interval import FEWEST, in_words
 from pipelines.metrics.score import Score
 from pipelines.recipes import results
 from pipelines.recipes.finetune.lesson import Lesson
@@ -27,10 +27,6 @@ METRICS = {
     "bleu": "BLEU against one caption",
     "caption_loss": "caption loss, nats a token",
 }
-
-
-FEW = 8
-"""With fewer held-out samples an interval says nothing."""
 
 SIZES = ((0.01, "negligible"), (0.05, "small"), (0.2, "medium"), (float("inf"), "large"))
 """Words for a change relative to the base, each up to its bound."""
@@ -111,7 +107,7 @@ def effect(comparison: Comparison) -> str:
     """How large the effect of the fine-tune is by one metric, in a sentence."""
     base, tuned = comparison.base, comparison.tuned
     name = METRICS[comparison.metric]
-    if tuned.samples < FEW:
+    if tuned.samples < FEWEST:
         return (
             f"{name}: {base.value:.4g} before, {tuned.value:.4g} after. {tuned.samples} held-out "
             "samples are too few to say whether that is chance; hold out more, or give more data."

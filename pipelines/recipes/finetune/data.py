@@ -11,14 +11,9 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.errors import InvalidValue
+from pipelines.files.texts import check_texts, passages, read_text
 from pipelines.recipes.finetune.plan import split
 from pipelines.recipes.gpt.data import Tokens
-
-PASSAGE_CHARACTERS = 4_000
-"""Of the passages that are held out or trained on. Small texts have shorter ones."""
-
-LEAST_CHARACTERS = 2_000
-LEAST_PASSAGES = 20
 
 
 @dataclass(frozen=True)
@@ -43,20 +38,14 @@ def read_texts(path: Path, share: float, seed: int) -> Texts:
     files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
     if not files or not all(file.is_file() and file.suffix == ".txt" for file in files):
         raise InvalidValue(f"--data is {path.name!r}; give a .txt file, or a folder that has some.")
-    texts = [_read(file) for file in files]
-    total = sum(map(len, texts))
-    if total < LEAST_CHARACTERS:
-        raise InvalidValue(
-            f"--data has {total:,} characters of text; at least {LEAST_CHARACTERS:,} are needed "
-            "to train on some and measure on others. Give more text."
-        )
-    size = min(PASSAGE_CHARACTERS, total // LEAST_PASSAGES)
-    passages = [(number, part) for number, text in enumerate(texts) for part in cut(text, size)]
-    trained_on, held_out = split(len(passages), share, seed)
+    if problems := check_texts(files).problems:
+        raise InvalidValue(f"--data: {' '.join(problems)}")
+    pieces = passages([read_text(file) for file in files])
+    trained_on, held_out = split(len(pieces), share, seed)
     seen: list[str] = []
     previous = None
     for index in trained_on:
-        number, text = passages[index]
+        number, text = pieces[index]
         if previous == (index - 1, number):
             seen[-1] += text
         else:
@@ -66,31 +55,7 @@ def read_texts(path: Path, share: float, seed: int) -> Texts:
     for file in files:
         content = file.read_bytes()
         digest.update(f"{file.name}\0{len(content)}\0".encode() + content)
-    return Texts(seen, [passages[index][1] for index in held_out], digest.hexdigest())
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig").strip()
-    except UnicodeDecodeError as error:
-        raise InvalidValue(
-            f"{file.name} is not UTF-8 text (byte {error.start:,}). Save it as UTF-8."
-        ) from error
-
-
-def cut(text: str, size: int) -> list[str]:
-    """The text in pieces of at most ``size`` characters.
-
-    A piece ends after the last blank line in its second half; without one after the last
-    line, and else after the last space.
-    """
-    pieces = []
-    while len(text) > size:
-        ends = (text.rfind(mark, size // 2, size) + len(mark) for mark in ("\n\n", "\n", " "))
-        end = next((end for end in ends if end > size // 2), size)
-        pieces.append(text[:end])
-        text = text[end:]
-    return [*pieces, text] if text.strip() else pieces
+    return Texts(seen, [pieces[index][1] for index in held_out], digest.hexdigest())
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Tokens:

@@ -13,6 +13,7 @@ from accelerate import PartialState
 
 from pipelines.device import Device
 from pipelines.errors import InvalidValue, abbreviated
+from pipelines.files.texts import LEAST_HELD_OUT, held_out_count
 from pipelines.hub import Snapshot, resolve
 from pipelines.recipes.command_line import Options
 from pipelines.settings import Settings
@@ -20,9 +21,6 @@ from pipelines.tasks import TASKS
 
 MODES = {record.maker: record for record in TASKS.values()}
 """The task of each subcommand: writer, painter, captioner."""
-
-LEAST_HELD_OUT = 2
-"""Samples: the fewest that give a score."""
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 _REFERENCE = re.compile(rf"{_NAME}(/{_NAME})?(@[A-Za-z0-9][A-Za-z0-9._/-]{{0,127}})?")
@@ -100,7 +98,7 @@ def split(count: int, share: float, seed: int) -> tuple[list[int], list[int]]:
     Raises:
         InvalidValue: too few for both parts.
     """
-    held_out = max(LEAST_HELD_OUT, round(count * share))
+    held_out = held_out_count(count, share)
     if count - held_out < LEAST_HELD_OUT:
         raise InvalidValue(
             f"Of {count} samples {held_out} would be held out; {LEAST_HELD_OUT} or more must be "

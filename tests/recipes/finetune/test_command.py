@@ -52,7 +52,7 @@ def test_a_writer_s_folder_is_ready_to_be_published(
     (metric,) = card["model-index"][0]["results"][0]["metrics"]
     assert metric["type"] == "bits_per_byte"
     assert metric["value"] > 0
-    assert metric["args"]["samples"] == 3
+    assert metric["args"]["samples"] == 6
     assert metric["args"]["base_value"] > 0
     text = (tuned / "README.md").read_text()
     assert "--base tiny-writer --data tale.txt" in text
