@@ -2,6 +2,7 @@
   // Names for screen readers that Gradio 6.31 leaves out or gets wrong (axe-core's rules
   // aria-prohibited-attr, button-name and label-content-name-mismatch).
   // And a live region that announces the status of a run: its begin, its end, and every ten seconds.
+  const RUNS = 'button[id$="-run"]';
   let isScheduled = false;
   const announcer = document.body.appendChild(document.createElement("div"));
   announcer.id = "announcer";
@@ -45,6 +46,10 @@
     isScheduled = false;
     document.querySelectorAll('[data-testid="toast-text"]:not([data-is-shown])').forEach(showAtField);
     document.querySelectorAll(".status").forEach(announce);
+    document.querySelectorAll(RUNS).forEach((e) => { e.title = "Ctrl+Enter"; });
+    document.querySelectorAll("#paint-gallery img").forEach((e) => {
+      e.classList.toggle("is-small", e.naturalWidth > 0 && Math.max(e.naturalWidth, e.naturalHeight) <= 256);
+    });
     document.querySelectorAll(".empty[aria-label]:not([role])").forEach((e) => e.setAttribute("role", "img"));
     document.querySelectorAll(".upload-container[aria-label]").forEach((e) => e.removeAttribute("aria-label"));
     document.querySelectorAll("button.gallery-item:not([aria-label]):has(img)").forEach((e) => {
@@ -56,7 +61,22 @@
     isScheduled = true;
   };
   new MutationObserver(schedule).observe(document.body, { childList: true, subtree: true });
+  document.addEventListener("load", schedule, true);  // a picture's size is known then
   schedule();
+
+  // Ctrl+Enter runs what stands nearest to where one types, else what the open tab runs.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+    const visible = (root) => [...root.querySelectorAll(RUNS)].filter((e) => e.offsetParent !== null);
+    let around = event.target;
+    while (around !== document.body && visible(around).length === 0) around = around.parentElement;
+    const [run] = visible(around);
+    if (run === undefined) return;
+    event.preventDefault();
+    event.stopPropagation();
+    // What was typed last reaches the page's state at the next frame.
+    requestAnimationFrame(() => run.click());
+  }, true);
 
   // Arrow keys turn from tab to tab, which Gradio 6.31 leaves to Tab and Enter.
   document.addEventListener("keydown", (event) => {

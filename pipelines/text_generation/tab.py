@@ -21,6 +21,8 @@ EXAMPLES = [
     ["The princess opened the little golden door, and"],
     ["“Who are you?” said the wolf. “I am"],
 ]
+_GOES_ON = '(text) => ({ __type__: "update", interactive: Boolean(text) })'
+"""Continue is for a text that there is."""
 _DEFAULT = TextRequest(model="", prompt="")
 Updates = Iterator[tuple[Any, ...]]
 
@@ -128,7 +130,7 @@ def _build_shown(status: gr.HTML) -> _Shown:
         label="Candidates for each gap", visible=False, elem_id="write-candidates",
     )  # fmt: skip
     with gr.Row():
-        more = gr.Button("Continue", elem_id="write-continue")
+        more = gr.Button("Continue", elem_id="write-continue", interactive=False)
         again = gr.Button("Regenerate", elem_id="write-again")
     notes = ui.notes_box()
     summary = gr.Markdown(label="Facts", elem_classes="facts", elem_id="write-facts")
@@ -215,6 +217,7 @@ def _wire(
         examples.load_input_event.then(run, prompted, outputs, **private),
     ]
     ui.wire_stop(given.stop, runs, [shown.status])
+    shown.story.change(None, [shown.story], [shown.more], js=_GOES_ON, **ui.FREE)
 
 
 def _candidates(result: TextResult) -> dict[str, Any]:

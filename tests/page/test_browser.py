@@ -39,6 +39,16 @@ def test_write_streams_a_tale_and_continue_makes_it_longer(page: Page) -> None:
     assert len(story.input_value()) > len(first)
 
 
+def test_ctrl_enter_runs_the_tab_and_continue_waits_for_a_text(page: Page) -> None:
+    expect(page.locator("#write-run")).to_have_attribute("title", "Ctrl+Enter")
+    expect(page.locator("#write-continue")).to_be_disabled()
+    page.locator("#write-prompt textarea").fill("Once upon a time there was")
+    page.keyboard.press("Control+Enter")
+    expect_status(page, "Done")
+    assert page.locator("#story textarea").input_value().startswith("Once upon a time there was")
+    expect(page.locator("#write-continue")).to_be_enabled()
+
+
 def test_regenerate_writes_another_tale_from_the_same_prompt(page: Page) -> None:
     page.locator("#write-run").click()
     expect_status(page, "Done")
