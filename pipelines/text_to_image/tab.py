@@ -18,7 +18,7 @@ from pipelines.hub.offline import models_here
 from pipelines.page import ui
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
-from pipelines.text_to_image import drop_form
+from pipelines.text_to_image import drop_form, palette_form
 from pipelines.text_to_image.families import FAMILIES, SMALL_WORLD
 from pipelines.text_to_image.files import save_png
 from pipelines.text_to_image.own_settings import own_family
@@ -88,7 +88,10 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
     )
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
-            given, buttons = _build_given(studio)
+            given, buttons, hint = _build_given(studio)
+            palette = palette_form.build(
+                hint, palette_form.world_of(studio.settings, given.model.value)
+            )
             drop = drop_form.build()
         with gr.Column(scale=3, min_width=300):
             shown = _build_shown(buttons.status)
@@ -103,6 +106,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
     ui.wire_stop(buttons.stop, runs, [shown.status])
     fields = {n: w for n, w in given._asdict().items() if n not in ("model", "pictures")}
     drop_form.wire(studio.settings, drop, given.model, fields)
+    palette_form.wire(studio.settings, palette, given.model, given.prompt)
     settings = [given.steps, given.guidance_scale, given.scheduler, buttons.own]
 
     @ui.shows_errors
@@ -130,9 +134,10 @@ def _own_settings(settings: Settings, model: object) -> tuple[int, float, str, A
     return *_OWN, gr.update(value=f"Its own settings: {own.own_values}.", visible=True)
 
 
-def _build_given(studio: Studio) -> tuple[_Given, _Buttons]:
+def _build_given(studio: Studio) -> tuple[_Given, _Buttons, gr.Markdown]:
     limits = studio.settings.limits
     prompt = ui.textbox(value=EXAMPLES[0][0], label="Prompt", lines=3, elem_id="paint-prompt")
+    hint = palette_form.build_hint()
     paint, stop = ui.run_buttons("Paint", "paint")
     status = ui.status_line()
     model = ui.model_picker(studio.settings, "paint", elem_id="paint-model")
@@ -143,9 +148,8 @@ def _build_given(studio: Studio) -> tuple[_Given, _Buttons]:
         with gr.Row():
             width = ui.number(0, label="Width", info="Pixels; 0: the model's own", precision=0)
             height = ui.number(0, label="Height", info="Pixels; 0: the model's own", precision=0)
-    return _Given(model, prompt, *settings, count, width, height), _Buttons(
-        paint, stop, status, own
-    )
+    given = _Given(model, prompt, *settings, count, width, height)
+    return given, _Buttons(paint, stop, status, own), hint
 
 
 def _build_settings(limits: Limits) -> tuple[Any, Any, Any, Any, Any]:
@@ -241,7 +245,7 @@ def _captioned(result: PaintResult, temporary_dir: Path, done: int) -> list[tupl
     asked = result.receipt["request"]
     paths = save_png(result, temporary_dir, done)
     return [
-        (path, f"{asked['prompt']} · seed {seed} · {asked['model']}")
+        (path, f"seed {seed} · {asked['model']} · {asked['prompt']}")
         for seed, path in enumerate(paths, start=result.seed + done)
     ]
 

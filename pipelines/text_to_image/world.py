@@ -29,7 +29,8 @@ _LONGEST = 8
 """Words in a name, at most."""
 
 
-def _with_article(name: str) -> str:
+def with_article(name: str) -> str:
+    """``an onion``, ``a dog face``, ``cherries``."""
     if name.endswith("s") and not name.endswith("ss"):
         return name
     return f"an {name}" if name[0] in "aeiou" else f"a {name}"
@@ -117,7 +118,7 @@ class World:
         before = _WORD.findall(text[: found.start()].lower())
         is_begun = bool(before) and before[-1] in _BEFORE_A_NAME
         things = [
-            symbol if name is None else name if is_begun and not place else _with_article(name)
+            symbol if name is None else name if is_begun and not place else with_article(name)
             for place, (symbol, name) in enumerate(zip(symbols, names, strict=True))
         ]
         return f" {' and '.join(things)} "

@@ -44,7 +44,7 @@ ASKED = ("tiny-painter", "a <b>cat</b>", "", 2, 4.0, "DDIM", 5, 3, 0, 0)
 def test_each_picture_says_what_made_it(studio: Studio) -> None:
     *_, (gallery, status, *_) = _handler(studio)(*ASKED)
     assert [caption for _, caption in gallery] == [
-        f"a <b>cat</b> · seed {seed} · tiny-painter" for seed in (5, 6, 7)
+        f"seed {seed} · tiny-painter · a <b>cat</b>" for seed in (5, 6, 7)
     ]
     assert "Done" in status
 
@@ -63,7 +63,7 @@ def test_a_stopped_run_leaves_what_is_finished_with_its_receipts(studio: Studio)
             own = json.loads(picture.info[PNG_KEY])
             assert own["output_sha256"] == hash_pictures([picture])
         assert own["request"]["seed"] == seed
-        assert caption.endswith(f"seed {seed} · tiny-painter")
+        assert caption.startswith(f"seed {seed} · tiny-painter")
 
 
 def test_of_another_painter_on_this_disk_the_page_says_what_it_takes_and_why(
