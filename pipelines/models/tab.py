@@ -141,14 +141,14 @@ def _wire_finder(
         )
 
     @ui.shows_errors
-    def suggest(task: Task) -> tuple[list[list[str]], dict[str, Any], Any, str]:
+    def suggest(task: Task) -> tuple[list[list[str]], dict[str, Any], Any]:
         """What is here, and what fits this machine."""
         here = [[name, "", "", "", ""] for name in names_here(studio.settings, task)]
         fitting = [
             [preset.reference, f"{preset.gigabytes:g} GB", "", "", preset.licence]
             for preset in _presets(studio, task)
         ]
-        return here + fitting, ui.notes_text([]), _adapters(studio, task), ""
+        return here + fitting, ui.notes_text([]), _adapters(studio, task)
 
     @ui.shows_errors
     def pick(rows: Any, event: gr.SelectData) -> str:
@@ -163,8 +163,9 @@ def _wire_finder(
     )  # fmt: skip
     gr.on(
         [finder.task.change, opened],
-        suggest, [finder.task], [*found, chosen.adapter, chosen.reference], **ui.PRIVATE,
+        suggest, [finder.task], [*found, chosen.adapter], **ui.PRIVATE,
     )  # fmt: skip
+    finder.task.change(lambda: "", None, [chosen.reference], **ui.FREE)
     finder.results.select(pick, [finder.results], [chosen.reference], **ui.PRIVATE)
 
 

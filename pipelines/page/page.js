@@ -44,6 +44,7 @@
   };
   const mend = () => {
     isScheduled = false;
+    nameThumbnails();
     document.querySelectorAll('[data-testid="toast-text"]:not([data-is-shown])').forEach(showAtField);
     document.querySelectorAll(".status").forEach(announce);
     document.querySelectorAll(RUNS).forEach((e) => { e.title = "Ctrl+Enter"; });
@@ -56,6 +57,11 @@
       e.setAttribute("aria-label", `Example ${[...e.parentElement.children].indexOf(e) + 1}`);
     });
   };
+  const nameThumbnails = () => document.querySelectorAll(".thumbnail-item:has(.caption-label)").forEach((e) => {
+    const caption = e.querySelector(".caption-label").innerText.trim();
+    const label = e.getAttribute("aria-label") ?? "";
+    if (!label.endsWith(caption)) e.setAttribute("aria-label", `${label.split(": ")[0]}: ${caption}`);
+  });
   const schedule = () => {
     if (!isScheduled) requestAnimationFrame(mend);
     isScheduled = true;

@@ -116,6 +116,7 @@ class Spy:
 
 def test_captions_of_a_batch_are_those_of_the_slice(studio: Studio, scenes: DataSet) -> None:
     result = finished(generate, studio, captioners(scenes))
+    different: set[str | None] = set()
     for model in result.models:
         told = [output.text for output in model.outputs.by_generator["caption"]]
         alone = [
@@ -127,7 +128,8 @@ def test_captions_of_a_batch_are_those_of_the_slice(studio: Studio, scenes: Data
             for s in result.samples
         ]  # fmt: skip
         assert told == alone
-        assert len(set(told)) > 1
+        different |= set(told)
+    assert len(different) > 3, "captions that are all alike would show nothing"
     outputs = model.outputs.by_generator["caption"]
     sizes = {s.index: o.batch for s, o in zip(result.samples, outputs, strict=True)}
     drawn = captioners(scenes).data.drawn(12, 0)

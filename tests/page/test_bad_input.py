@@ -71,7 +71,9 @@ OUT_OF_RANGE = [
 def turn_to(page: Page, tab: str) -> None:
     """Opens a tab and its settings."""
     open_tab(page, tab)
-    closed = page.locator("button.label-wrap:not(.open):visible", has_text="Settings")
+    closed = page.locator(
+        "button.label-wrap:not(.open):visible", has_text=re.compile(r"^\s*Settings\s*\W?\s*$")
+    )
     if closed.count():
         closed.click()
 
