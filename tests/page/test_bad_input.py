@@ -39,7 +39,7 @@ BAD: dict[str, list[Bad]] = {
         Bad("Prompt", LONG, "100,000 characters; at most 2,000 are allowed"),
         Bad("number input for Steps", "0", "steps is 0; give a whole number from 1 to 150"),
         Bad("number input for Steps", "2.5", "steps is 2.5; give a whole number from 1 to 150"),
-        Bad("Width", "NaN", "width is .*; give a whole number from 0 to 1024"),
+        Bad("Width", "NaN", "width is .*; give a whole number from 0 to 2048"),
         Bad("Height", "100", "height is 100; give a multiple of 8 from 64 to 1024"),
         Bad("Seed", "-7", SEED),
         *(Bad("Model", each, "choose one that is here .*emoji-painter") for each in STRANGERS),
