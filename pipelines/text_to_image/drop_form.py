@@ -44,7 +44,7 @@ def wire(settings: Settings, drop: Drop, model: Any, fields: Mapping[str, Any]) 
     """
     drop.picture.upload(
         _taker(settings, list(fields)), [drop.picture, model], [*fields.values(), drop.said],
-        **{**ui.FREE, "queue": True},  # unqueued errors are not shown
+        **ui.PRIVATE,
     )  # fmt: skip
 
 

@@ -6,7 +6,6 @@ holds state in a run (scheduler, random generators) is made anew for every reque
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
@@ -33,29 +32,12 @@ from pipelines.text_to_image.painter import (
 )
 from pipelines.text_to_image.preview import LatentPreview, clean_estimates
 from pipelines.text_to_image.schedulers import OWN_SCHEDULER, SCHEDULERS
-from pipelines.text_to_image.sizes import SHORTEST_EDGE, check_painted, own_size
-from pipelines.validation import Choice, Number, Rule, Seed, Text, Unchecked, Whole
+from pipelines.text_to_image.sizes import Edge, check_painted, own_size
+from pipelines.validation import Choice, Number, Seed, Text, Unchecked, Whole
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
-
-
-@dataclass(frozen=True)
-class _Edge(Rule):
-    """A width or height in pixels; 0 for the model's own.
-
-    What no model can have as its own is refused here, the rest once the model is known.
-    """
-
-    def check(self, name: str, value: object, limits: Limits) -> int:
-        edge = validation.whole_number(name, value, 0, math.isqrt(limits.picture_pixels))
-        if edge % 8:
-            raise InvalidValue(
-                f"{name} is {edge}; give a multiple of 8 from {SHORTEST_EDGE} to "
-                f"{limits.edge_pixels}, or 0 for the model's own size."
-            )
-        return edge
 
 
 @dataclass(frozen=True)
@@ -76,8 +58,8 @@ class PaintRequest:
     scheduler: Annotated[str, Choice(tuple(SCHEDULERS))] = OWN_SCHEDULER
     seed: Annotated[int | None, Seed()] = None
     count: Annotated[int, Whole(1, "pictures")] = 1
-    width: Annotated[int, _Edge()] = 0
-    height: Annotated[int, _Edge()] = 0
+    width: Annotated[int, Edge()] = 0
+    height: Annotated[int, Edge()] = 0
 
 
 Request = PaintRequest

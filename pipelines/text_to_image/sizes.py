@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
+from pipelines import validation
 from pipelines.errors import InvalidValue
 from pipelines.settings import Limits
 from pipelines.text_to_image.families import Family, call_parameters, check_size
+from pipelines.validation import Rule
 
 SHORTEST_EDGE = 64
 _WITHOUT_A_WORD = 1024
 """What a pipeline paints whose class and configuration name no size, as Z-Image's do not."""
+
+
+@dataclass(frozen=True)
+class Edge(Rule):
+    """A width or height in pixels; 0 for the model's own.
+
+    What no model can have as its own is refused here, the rest once the model is known.
+    """
+
+    def check(self, name: str, value: object, limits: Limits) -> int:
+        edge = validation.whole_number(name, value, 0, math.isqrt(limits.picture_pixels))
+        if edge % 8:
+            raise InvalidValue(
+                f"{name} is {edge}; give a multiple of 8 from {SHORTEST_EDGE} to "
+                f"{limits.edge_pixels}, or 0 for the model's own size."
+            )
+        return edge
 
 
 def own_size(pipeline: Any, family: Family) -> tuple[int, int]:
