@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -207,8 +208,10 @@ def test_what_gradio_cannot_write_for_a_full_disk_is_said_in_a_sentence(
         raise OSError(errno.ENOSPC, "No space left on device", "/tmp/secret/image.png")
 
     monkeypatch.setattr(gr.Blocks, "postprocess_data", full)
-    with _Page() as page, pytest.raises(gr.Error, match="disk of this page is full"):
-        asyncio.run(page.postprocess_data(None, [], None))
+    with _Page() as page, ThreadPoolExecutor(1) as thread:  # a browser's loop may run in this one
+        written = thread.submit(lambda: asyncio.run(page.postprocess_data(None, [], None)))
+        with pytest.raises(gr.Error, match="disk of this page is full"):
+            written.result()
 
 
 def test_whatever_may_raise_is_queued_for_the_page_shows_no_other_errors(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def tune(
         with run.accelerator.autocast():
             loss = lesson.loss(rng)
         run.update(loss)
-        if run.step % 10 == 0:
+        if run.step < 10 or run.step % 10 == 0:  # a short run on a slow machine has few steps
             run.log(loss=loss.item())
         if (run.step + 1) % every == 0:
             evaluate()
