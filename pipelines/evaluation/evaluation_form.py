@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -136,7 +137,9 @@ def build_results() -> Widgets:
         ):  # fmt: skip
             built[name] = gr.Image(label=label, elem_id=f"evaluate-{name}", **looks)
     built["training"] = gr.Image(label="Training curves", elem_id="evaluate-training", **looks)
-    built["comparisons"] = _table("Differences from the first model", "differences")
+    built["comparisons"] = _table(
+        "Differences from the first model", "differences", (13, 10, 10, 12, 10, 15, 6, 13, 11)
+    )
     built["costs"] = _table("Cost", "costs")
     built["gallery"] = gr.Gallery(
         label="Samples that differ most", columns=4, object_fit="contain", visible=False,
@@ -148,10 +151,11 @@ def build_results() -> Widgets:
     return {name: built[name] for name in _RESULTS}
 
 
-def _table(label: str, name: str) -> gr.Dataframe:
+def _table(label: str, name: str, widths: Sequence[int] = ()) -> gr.Dataframe:
+    """``widths``: of the columns, in percent; else as Gradio divides them."""
     return gr.Dataframe(
         label=label, visible=False, elem_id=f"evaluate-{name}", datatype="str", interactive=False,
-        wrap=True,
+        wrap=True, column_widths=[f"{width}%" for width in widths] or None,
     )  # fmt: skip
 
 
