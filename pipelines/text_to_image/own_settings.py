@@ -14,6 +14,8 @@ from typing import Any
 
 from pipelines.hub import read_json
 from pipelines.hub.model_cards import CARD
+from pipelines.hub.offline import models_here
+from pipelines.settings import Settings
 from pipelines.text_to_image.families import FAMILIES, SMALL_WORLD, Family, counted_steps
 
 _LONGEST_CARD = 256 * 1024
@@ -57,6 +59,12 @@ class _Said:
     guidance_scale: float | None
     why: str
     changes: tuple[tuple[str, Any], ...] = ()
+
+
+def on_disk(settings: Settings, model: object) -> tuple[str, Path | None]:
+    """The name of a picker's choice without its adapters, and its folder if it is on this disk."""
+    name = model.partition("+")[0].strip() if isinstance(model, str) else ""
+    return name, models_here(settings).get(name)
 
 
 def own_family(folder: Path, kind: str, reference: str) -> Family:

@@ -5,16 +5,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
 
 from pipelines.hub import read_json
-from pipelines.hub.offline import models_here
 from pipelines.page import ui
 from pipelines.settings import Settings
-from pipelines.text_to_image.world import World, with_article
+from pipelines.text_to_image.own_settings import on_disk
+from pipelines.text_to_image.world import World, as_one
 
 _BACKGROUND = re.compile(r"\s+(?:on|against) (?:an? )?\w+ background\s*$")
 _USUAL_BACKGROUND = " on a white background"
@@ -34,13 +33,8 @@ class Palette(NamedTuple):
 
 def world_of(settings: Settings, model: object) -> World | None:
     """The world of a model on this disk, or of the one under its adapters; None without one."""
-    name = model.partition("+")[0].strip() if isinstance(model, str) else ""
-    folder = models_here(settings).get(name)
-    return None if folder is None else _read(folder)
-
-
-def _read(folder: Path) -> World | None:
-    known = read_json(folder / "world.json")
+    _, folder = on_disk(settings, model)
+    known = {} if folder is None else read_json(folder / "world.json")
     return World.from_json(known) if known else None
 
 
@@ -117,8 +111,8 @@ def with_thing(world: World, prompt: str, name: str) -> str:
     background = found[0] if found else _USUAL_BACKGROUND
     things = prompt[: found.start()] if found else prompt
     if len(world.mentions(things)) == 1:
-        return f"{things.strip()} next to {with_article(name)}{background}"
-    return f"{with_article(name)}{background}"
+        return f"{things.strip()} next to {as_one(name)}{background}"
+    return f"{as_one(name)}{background}"
 
 
 def _samples(world: World | None) -> list[list[str]]:

@@ -14,14 +14,13 @@ from pipelines import small_world
 from pipelines.events import Progress, with_result
 from pipelines.hub import local_models
 from pipelines.hub.families import family_of
-from pipelines.hub.offline import models_here
 from pipelines.page import ui
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Limits, Settings
 from pipelines.text_to_image import drop_form, palette_form
 from pipelines.text_to_image.families import FAMILIES, SMALL_WORLD
 from pipelines.text_to_image.files import save_png
-from pipelines.text_to_image.own_settings import own_family
+from pipelines.text_to_image.own_settings import on_disk, own_family
 from pipelines.text_to_image.pipeline import PaintRequest, PaintResult, Preview, SoFar, generate
 from pipelines.text_to_image.schedulers import OWN_SCHEDULER, SCHEDULERS
 from pipelines.validation import OWN
@@ -122,8 +121,7 @@ def _own_settings(settings: Settings, model: object) -> tuple[int, float, str, A
     Painters of the small world show their numbers; of others the sliders stay at the model's own,
     and one that is not on this disk says its own when it is loaded.
     """
-    name = model.partition("+")[0].strip() if isinstance(model, str) else ""
-    folder = models_here(settings).get(name)
+    name, folder = on_disk(settings, model)
     kind = None if folder is None else family_of(folder)
     if folder is None or kind is None or kind not in FAMILIES:
         is_lora = name in local_models(settings)  # of this page's painters

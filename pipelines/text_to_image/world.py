@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.errors import LoadFailed
+from pipelines.small_world import with_article
 
 _WORD = re.compile(r"[^\W_]+|[^\w\s]")
 _PLAIN = frozenset(
@@ -29,11 +30,9 @@ _LONGEST = 8
 """Words in a name, at most."""
 
 
-def with_article(name: str) -> str:
-    """``an onion``, ``a dog face``, ``cherries``."""
-    if name.endswith("s") and not name.endswith("ss"):
-        return name
-    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
+def as_one(name: str) -> str:
+    """``an onion``, ``a dog face``; ``cherries``, which are many."""
+    return name if name.endswith("s") and not name.endswith("ss") else with_article(name)
 
 
 def _words(text: str) -> list[str]:
@@ -118,7 +117,7 @@ class World:
         before = _WORD.findall(text[: found.start()].lower())
         is_begun = bool(before) and before[-1] in _BEFORE_A_NAME
         things = [
-            symbol if name is None else name if is_begun and not place else with_article(name)
+            symbol if name is None else name if is_begun and not place else as_one(name)
             for place, (symbol, name) in enumerate(zip(symbols, names, strict=True))
         ]
         return f" {' and '.join(things)} "

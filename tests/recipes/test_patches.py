@@ -14,7 +14,7 @@ from pipelines.recipes.diffusion import train as diffusion
 from pipelines.recipes.emoji_scenes.data import World, world_named
 from pipelines.recipes.patches import train
 from pipelines.recipes.patches.model import PatchAutoencoder
-from pipelines.recipes.vae.train import reconstruction_loss, scenes_of
+from pipelines.recipes.vae.train import reconstructed, reconstruction_loss, scenes_of
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.text_to_image.pipeline import PaintRequest, generate
@@ -33,7 +33,7 @@ def test_the_untrained_autoencoder_reconstructs_as_its_components_do(world: Worl
     for power in (0.0, 1.0):
         model = PatchAutoencoder(*TINY)
         model.begin_at_components(pictures, power)
-        error = (train.reconstructed(model, pictures) - pictures).abs().mean().item()
+        error = (reconstructed(model, pictures) - pictures).abs().mean().item()
         assert error < 0.05, "sixteen components of 192 hold nearly all of a scene"
 
 

@@ -33,6 +33,7 @@ def test_every_thing_of_the_world_can_be_clicked_and_nearly_all_have_their_emoji
         ("", "red apple", "a red apple on a white background"),
         ("a cat face on a blue background", "rose",
          "a cat face next to a rose on a blue background"),
+        ("", "unicorn", "a unicorn on a white background"),
         ("a cat face", "onion", "a cat face next to an onion on a white background"),
         ("a cat face next to a rose on a blue background", "socks", "socks on a blue background"),
     ],

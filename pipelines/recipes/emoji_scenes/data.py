@@ -29,6 +29,7 @@ from pipelines.recipes.emoji_scenes.vocabulary import (
     twelve,
     whole_font,
 )
+from pipelines.small_world import with_article
 
 EDGE = 128
 """Width and height of a scene in pixels."""
@@ -323,15 +324,11 @@ def _choose_name(emoji: Emoji, rng: np.random.Generator) -> str:
 
 def _phrase(size: str, name: str, terse: bool) -> str:
     words = f"{size} {name}".strip()
-    return words if terse or name.split()[-1] in _NO_ARTICLE else _with_article(words)
+    return words if terse or name.split()[-1] in _NO_ARTICLE else with_article(words)
 
 
 def _background(colour: str) -> str:
-    return _with_article(f"{colour} background")
-
-
-def _with_article(words: str) -> str:
-    return f"{'an' if words[0] in 'aeiou' and not words.startswith('uni') else 'a'} {words}"
+    return with_article(f"{colour} background")
 
 
 def plural(name: str) -> str:

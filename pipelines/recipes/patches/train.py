@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations
@@ -21,7 +20,13 @@ from torch.nn.utils import parametrizations
 from pipelines.recipes import command_line, results, training
 from pipelines.recipes.emoji_scenes.data import World, as_images, parse
 from pipelines.recipes.patches.model import PatchAutoencoder
-from pipelines.recipes.vae.train import crop_around_item, reconstruction_loss, scenes_of
+from pipelines.recipes.vae.train import (
+    crop_around_item,
+    reconstructed,
+    reconstruction_loss,
+    sample_sheet,
+    scenes_of,
+)
 
 NOISE = 0.4
 """Cells are decoded with noise of up to this deviation: a painter's cells are not exact."""
@@ -103,7 +108,7 @@ def roughness(cells: torch.Tensor) -> torch.Tensor:
 def held_out_scores(autoencoder: PatchAutoencoder, pictures: torch.Tensor) -> dict[str, float]:
     """Mean absolute error, and the gradients' energy against the originals', of pictures
     ``(N, 3, 128, 128)`` in [-1, 1]."""
-    output = reconstructed(autoencoder, pictures)
+    output = reconstructed(autoencoder, pictures).cpu()
     energy, wanted = (
         sum(float(each.diff(dim=axis).square().sum()) for axis in (-1, -2))
         for each in (output, pictures)
@@ -113,21 +118,6 @@ def held_out_scores(autoencoder: PatchAutoencoder, pictures: torch.Tensor) -> di
         "held_out_sharpness": energy / wanted,
         "cell_roughness": float(roughness(autoencoder.to_cells(pictures.to(autoencoder.device)))),
     }
-
-
-@torch.no_grad()
-def reconstructed(autoencoder: PatchAutoencoder, pictures: torch.Tensor) -> torch.Tensor:
-    """The pictures through the autoencoder, on the CPU."""
-    parts = (part.to(autoencoder.device) for part in pictures.split(16))
-    decoded = [autoencoder.decode(autoencoder.encode(part).latent_dist.mode()) for part in parts]
-    return torch.cat([each.sample.clamp(-1, 1).cpu() for each in decoded])
-
-
-def sample_sheet(autoencoder: PatchAutoencoder, pictures: torch.Tensor) -> Image.Image:
-    """Eight held-out scenes above, their reconstructions below."""
-    shown = pictures[:8]
-    both = torch.cat([shown, reconstructed(autoencoder, shown)])
-    return results.sheet(results.pictures_of(both), columns=len(shown))
 
 
 def build(options: command_line.Options, world: World, power: float) -> PatchAutoencoder:
@@ -174,14 +164,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     def evaluate() -> dict[str, float]:
         average = run.average.autoencoder
-        sample_sheet(average, held_out).save(samples)
+        sample_sheet(average, held_out[:8]).save(samples)
         return held_out_scores(average, held_out)
 
     run.train(step, evaluate, evaluate_every=500, log_every=50)
 
     best = results.save(run.average.autoencoder, options.output).to(run.device)
     run.log(**held_out_scores(best, held_out))
-    sample_sheet(best, held_out).save(samples)
+    sample_sheet(best, held_out[:8]).save(samples)
     results.keep_log(options)
 
 

@@ -16,7 +16,8 @@ from pipelines.recipes.emoji_scenes.vocabulary import COLOURS, SIZES, everyday
 from pipelines.recipes.tales import facts, grammar, world
 from pipelines.recipes.tales.grammar import Cast, Tale
 from pipelines.recipes.tales.wordings import choose, say
-from pipelines.recipes.tales.world import Character, Thing, with_article
+from pipelines.recipes.tales.world import Character, Thing
+from pipelines.small_world import with_article
 
 Turn = tuple[str, str]
 """Who speaks (``system``, ``user`` or ``assistant``) and what."""

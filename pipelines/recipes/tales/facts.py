@@ -14,7 +14,8 @@ from pipelines.recipes.emoji_scenes.data import plural
 from pipelines.recipes.emoji_scenes.vocabulary import COLOURS
 from pipelines.recipes.tales import world
 from pipelines.recipes.tales.wordings import say
-from pipelines.recipes.tales.world import Kind, with_article
+from pipelines.recipes.tales.world import Kind
+from pipelines.small_world import with_article
 
 Fact = tuple[str, str]
 """A question and its answer."""

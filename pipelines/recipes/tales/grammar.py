@@ -17,7 +17,8 @@ import numpy as np
 
 from pipelines.recipes.tales import world
 from pipelines.recipes.tales.wordings import choose
-from pipelines.recipes.tales.world import Character, Place, Thing, with_article
+from pipelines.recipes.tales.world import Character, Place, Thing
+from pipelines.small_world import with_article
 
 Entity = Character | Thing | Place
 Cast = dict[str, Entity]

@@ -238,9 +238,3 @@ def usual_names() -> Mapping[str, list[str]]:
 def is_held_out(kind: str, thing: str) -> bool:
     """True for a tenth of all pairs of a kind and a thing, the same tenth everywhere."""
     return hashlib.sha256(f"{kind} and {thing}".encode()).digest()[0] < 26
-
-
-def with_article(words: str) -> str:
-    """``a fox``, ``an owl``, ``a unicorn``, ``an hourglass``."""
-    vowel = words[0].lower() in "aeiou" and not words.lower().startswith("uni")
-    return f"{'an' if vowel or words.startswith('hour') else 'a'} {words}"

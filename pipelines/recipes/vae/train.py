@@ -14,6 +14,7 @@ from PIL import Image
 from torch.nn import functional
 
 from pipelines.recipes import command_line, results, training
+from pipelines.recipes.autoencoders import Autoencoder
 from pipelines.recipes.emoji_scenes.data import (
     EDGE,
     GRID,
@@ -65,24 +66,23 @@ def scenes_of(world: World, count: int, seed: int, held_out: bool = False) -> to
 
 
 @torch.no_grad()
-def reconstructed(vae: AutoencoderKL, images: torch.Tensor) -> torch.Tensor:
+def reconstructed(vae: Autoencoder, images: torch.Tensor) -> torch.Tensor:
     """Images ``(N, 3, H, W)`` in [-1, 1] through the autoencoder, on its device."""
     parts = images.to(vae.device).split(_BATCH_SIZE)
     decoded = [vae.decode(vae.encode(part).latent_dist.mode()).sample for part in parts]
     return torch.cat(decoded).clamp(-1, 1)
 
 
-def held_out_error(vae: AutoencoderKL, world: World) -> float:
+def held_out_error(vae: Autoencoder, world: World) -> float:
     """Mean absolute error in [-1, 1] units over 32 whole held-out scenes."""
     images = scenes_of(world, 32, seed=1234, held_out=True)
     return float((reconstructed(vae, images).cpu() - images).abs().mean())
 
 
-def sample_sheet(vae: AutoencoderKL, world: World, count: int = 8) -> Image.Image:
-    """Held-out scenes above, their reconstructions below."""
-    images = scenes_of(world, count, seed=1234, held_out=True)
+def sample_sheet(vae: Autoencoder, images: torch.Tensor) -> Image.Image:
+    """Scenes ``(N, 3, H, W)`` in [-1, 1] above, their reconstructions below."""
     both = torch.cat([images, reconstructed(vae, images).cpu()])
-    return results.sheet(results.pictures_of(both), columns=count)
+    return results.sheet(results.pictures_of(both), columns=len(images))
 
 
 @torch.no_grad()
@@ -114,6 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     run = training.Run(options, vae)
     samples = options.run_dir / "samples.png"
+    shown = scenes_of(world, 8, seed=1234, held_out=True)
 
     def step(rng: np.random.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         crops = [crop_around_item(world, rng) for _ in range(options.batch_size)]
@@ -124,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return loss, {"loss": loss, "error": (output - images).abs().mean()}
 
     def evaluate() -> dict[str, float]:
-        sample_sheet(run.average, world).save(samples)
+        sample_sheet(run.average, shown).save(samples)
         return {"held_out_error": held_out_error(run.average, world)}
 
     run.train(step, evaluate, evaluate_every=1000, log_every=100)
@@ -132,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     standardise(run.average, scenes_of(world, 8 if options.smoke else 256, seed=7))
     best = results.save(run.average, options.output).to(run.device)
     run.log(held_out_error=held_out_error(best, world))
-    sample_sheet(best, world).save(samples)
+    sample_sheet(best, shown).save(samples)
     results.keep_log(options)
 
 
