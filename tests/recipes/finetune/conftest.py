@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.recipes import training
+from pipelines.recipes import extractor, training
 from pipelines.recipes.command_line import Options
 from pipelines.recipes.finetune.plan import Plan, open_base
 from pipelines.recipes.finetune.tuning import tune
@@ -101,3 +101,10 @@ def train_until_killed(lesson: Any, options: Options, after: int) -> None:
         patch.setattr(lesson, "loss", loss)
         with pytest.raises(Killed):
             tune(lesson, options, patience=4)
+
+
+@pytest.fixture
+def tiny_extractor(models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FID and KID by the tiny captioner's encoder in place of the embedded one's."""
+    monkeypatch.setattr(extractor, "MODELS", models_dir)
+    monkeypatch.setattr(extractor, "_CAPTIONER", "tiny-captioner")

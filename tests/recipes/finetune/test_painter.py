@@ -171,11 +171,10 @@ def test_checkpointing_keeps_the_gradients(imagefolder: Path, plan_for: PlanFor)
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(*gradients, strict=True))
 
 
+@pytest.mark.usefixtures("tiny_extractor")
 def test_distances_are_told_where_an_extractor_is_at_hand(
-    imagefolder: Path, plan_for: PlanFor, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+    imagefolder: Path, plan_for: PlanFor
 ) -> None:
-    monkeypatch.setattr(extractor, "MODELS", models_dir)
-    monkeypatch.setattr(extractor, "_CAPTIONER", "tiny-captioner")
     painter = Painter(plan_for("painter", imagefolder, validation=0.4), imagefolder)
     scores = painter.measure(painter.pipeline)
     assert set(scores) == {"denoising_loss", "fid", "kid"}

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from pipelines.events import Progress
-from pipelines.recipes import extractor
 from pipelines.recipes.finetune import train
 from pipelines.recipes.finetune.captioner import Captioner
 from pipelines.recipes.finetune.painter import Painter
@@ -24,6 +23,7 @@ NAMES = {
 }
 
 
+@pytest.mark.usefixtures("tiny_extractor")
 @pytest.mark.parametrize(
     ("mode", "rank"), [("writer", None), ("painter", 4), ("painter", None), ("captioner", 4)]
 )
@@ -32,12 +32,8 @@ def test_the_last_points_of_the_curves_are_the_scores_of_the_saved_files(
     rank: int | None,
     tale: Path,
     imagefolder: Path,
-    models_dir: Path,
     plan_for: PlanFor,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(extractor, "MODELS", models_dir)
-    monkeypatch.setattr(extractor, "_CAPTIONER", "tiny-captioner")
     data = tale if mode == "writer" else imagefolder
     plan = plan_for(mode, data, rank=rank, validation=0.4)
     finetune(plan)
@@ -56,17 +52,15 @@ def test_the_last_points_of_the_curves_are_the_scores_of_the_saved_files(
     assert len(curve) == 6, "the moving average at every step stands before it"
 
 
+@pytest.mark.usefixtures("tiny_extractor")
 @pytest.mark.parametrize("mode", ["writer", "painter", "captioner"])
 def test_each_stage_says_how_far_it_is(
     mode: str,
     tale: Path,
     imagefolder: Path,
-    models_dir: Path,
     plan_for: PlanFor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(extractor, "MODELS", models_dir)
-    monkeypatch.setattr(extractor, "_CAPTIONER", "tiny-captioner")
     told: list[Progress] = []
     monkeypatch.setattr(train, "ProgressFile", lambda folder: told.append)
     finetune(plan_for(mode, tale if mode == "writer" else imagefolder, validation=0.4, steps=3))
