@@ -13,6 +13,7 @@ from pipelines.device import Device
 from pipelines.errors import ModelUnavailable, WrongTask, abbreviated
 from pipelines.events import Report
 from pipelines.hub import Snapshot, local_models, parse_reference, read_json, resolve
+from pipelines.hub.own_models import architecture_of
 from pipelines.hub.sources import Source, configuration_of
 from pipelines.settings import Settings
 from pipelines.tasks import Task
@@ -71,5 +72,4 @@ def _is_clip_folder(path: Path) -> bool:
 
 
 def _is_clip(config: dict[str, object]) -> bool:
-    architectures = config.get("architectures")
-    return isinstance(architectures, list) and architectures[:1] in [[name] for name in CLASSES]
+    return architecture_of(config) in CLASSES

@@ -18,6 +18,7 @@ from pipelines.errors import ModelUnavailable, OutOfBudget, WrongTask, abbreviat
 from pipelines.hub.adapters import is_adapter
 from pipelines.hub.families import family_of, task_of_family
 from pipelines.hub.headers import Tensor
+from pipelines.hub.own_models import CLASSES, architecture_of, is_own_part
 from pipelines.hub.remote import Repository, gated
 from pipelines.hub.selection import Selection, select
 from pipelines.hub.sources import Source, configuration_of, json_of
@@ -35,8 +36,6 @@ _INSTALL = {
     "--index-url https://download.pytorch.org/whl/cpu)",
     "sentencepiece": "pip install sentencepiece",
 }
-OWN_PARTS = frozenset({"pipelines.recipes.patches.model"})
-"""Modules of this repository whose classes a pipeline may be made of: all are ``model.py``."""
 _VOCABULARIES = (".model", ".spm")
 _LAYER_COUNTS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "encoder_layers")
 _FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
@@ -125,14 +124,13 @@ def _check_parts(name: str, index: dict[str, Any]) -> None:
     diffusers imports whatever module a ``model_index.json`` names.
     """
     for part, origin in index.items():
-        if part.startswith("_") or not isinstance(origin, list):
+        if part.startswith("_") or not isinstance(origin, list) or is_own_part(origin):
             continue
         library = origin[0] if origin else None
         if library not in (
             None,
             "diffusers",
             "transformers",
-            *OWN_PARTS,
             *_folders_of("diffusers", "pipelines"),
         ):
             raise ModelUnavailable(
@@ -153,7 +151,9 @@ def _folders_of(package: str, folder: str) -> frozenset[str]:
 def _check_code(name: str, config: dict[str, Any]) -> None:
     """Refuses what transformers has no class for: with code of its own, or newer than here."""
     kind = config.get("model_type")
-    if "_class_name" in config or (isinstance(kind, str) and _is_known(kind)):
+    if "_class_name" in config or architecture_of(config) in CLASSES:
+        return
+    if isinstance(kind, str) and _is_known(kind):
         return
     if "auto_map" in config:
         raise ModelUnavailable(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import ModelUnavailable
+from pipelines.hub.own_models import architecture_of
 from pipelines.tasks import TASKS, Task
 
 _SEQ2SEQ = frozenset(
@@ -46,10 +47,8 @@ def family_of(source: Path | dict[str, Any]) -> str | None:
         return pipeline if pipeline in TASKS["paint"].families else None
     if config.get("model_type") == "vision-encoder-decoder":
         return "vision-encoder-decoder"
-    match config.get("architectures"):
-        case [str(name), *_]:
-            return _transformers_family(name, config)
-    return None
+    name = architecture_of(config)
+    return None if name is None else _transformers_family(name, config)
 
 
 def _transformers_family(name: str, config: dict[str, Any]) -> str | None:

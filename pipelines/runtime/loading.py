@@ -9,19 +9,21 @@ from typing import Any
 
 from pipelines.device import Device
 from pipelines.errors import LoadFailed
-from pipelines.hub import Snapshot
+from pipelines.hub import Snapshot, read_json
+from pipelines.hub.own_models import architecture_of, own_class
 
 OFFLINE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 """For every ``from_pretrained``: only what is in the snapshot, and none of its code."""
 
 
 def load_model(auto_class: Any, snapshot: Snapshot, device: Device, **options: Any) -> Any:
-    """The model of a snapshot on the device, ready to infer.
+    """The model of a snapshot on the device, ready to infer; of our own class if it names one.
 
     Raises:
         LoadFailed: the checkpoint lacks some of the model's weights.
     """
-    model, info = auto_class.from_pretrained(
+    architecture = architecture_of(read_json(snapshot.path / "config.json"))
+    model, info = (own_class(architecture) or auto_class).from_pretrained(
         str(snapshot.path),
         use_safetensors=True,
         variant=snapshot.variant,

@@ -14,6 +14,7 @@ from typing import Any
 from pipelines.device import Device
 from pipelines.errors import WrongTask
 from pipelines.hub import Snapshot, read_json
+from pipelines.hub.own_models import own_class
 from pipelines.text_to_image import finite
 from pipelines.text_to_image.families import (
     FAMILIES,
@@ -75,7 +76,7 @@ def load_painter(snapshot: Snapshot, device: Device) -> Painter:
     if kind is None:
         raise WrongTask(f"{snapshot.reference} is a {snapshot.family}, which is not known here.")
     device = fitting_device(device, kind)
-    pipeline = DiffusionPipeline.from_pretrained(
+    pipeline = (own_class(snapshot.family) or DiffusionPipeline).from_pretrained(
         str(snapshot.path),
         dtype=device.dtype,
         variant=snapshot.variant,

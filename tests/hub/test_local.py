@@ -150,7 +150,16 @@ def test_a_malformed_configuration_is_refused_and_hides_no_other_model(
     assert resolve("tiny-writer", "write", own).reference == "tiny-writer"
 
 
-@pytest.mark.parametrize("source", [["subprocess", "Popen"], [7, "x"], ["pipeline.py", "Mine"]])
+@pytest.mark.parametrize(
+    "source",
+    [
+        ["subprocess", "Popen"],
+        [7, "x"],
+        ["pipeline.py", "Mine"],
+        ["pipelines.recipes.patches.train", "PatchAutoencoder"],
+        ["pipelines.recipes.patches.model", "torch"],
+    ],
+)
 def test_a_pipeline_with_parts_of_foreign_code_is_refused(
     settings: Settings, tmp_path: Path, source: list[object]
 ) -> None:
