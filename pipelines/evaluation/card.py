@@ -54,6 +54,7 @@ def card(result: EvaluationResult) -> Card:
             "samples": [_differing(each, result.models) for each in result.differing],
         },
         "notes": list(result.notes),
+        "enlarged_from": list(result.enlarged_from),
     }
     finite: Card = _finite(made)
     return finite

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from pipelines.datasets.samples import Sample
 from pipelines.device import hardware
-from pipelines.errors import InvalidValue
+from pipelines.errors import InvalidValue, listed
 from pipelines.evaluation.curves import read_curves
 from pipelines.evaluation.outputs import Outputs
 from pipelines.evaluation.request import EvaluationRequest
@@ -27,7 +27,7 @@ from pipelines.hub import Snapshot
 from pipelines.metrics import paired
 from pipelines.metrics.features import directions
 from pipelines.metrics.score import Score
-from pipelines.runtime.receipts import versions
+from pipelines.runtime.receipts import identity, versions
 
 DIFFERING = 8
 """So many samples are shown side by side."""
@@ -56,9 +56,23 @@ def measured(
     return ModelResult(name, snapshot, scores, values, unscored, curves, costs, outputs, computed)
 
 
+def pairs(request: EvaluationRequest, models: Sequence[ModelResult]) -> Iterator[dict[str, Any]]:
+    """What makes a comparison with the first model the same, however many samples are drawn and
+    whatever is measured. A model that is evaluated alone is its own pair."""
+    for model in models[1:] or models:
+        pair = identity(models[0].snapshot), identity(model.snapshot)
+        yield {
+            "task": request.task,
+            "data": request.data.sha256,
+            "seed": request.seed,
+            "settings": vars(request.settings),
+            "models": sorted(pair, key=str),
+        }
+
+
 def concluded(
     request: EvaluationRequest, samples: Sequence[Sample], models: tuple[ModelResult, ...],
-    device: Mapping[str, str], report: Report,
+    device: Mapping[str, str], report: Report, seen: Iterable[int],
 ) -> EvaluationResult:  # fmt: skip
     """The models compared with the first of them.
 
@@ -66,7 +80,9 @@ def concluded(
         device: what of it the samples depend on; the result names the hardware beside it.
         report: gets the progress of the tests, some of which take seconds; what it raises ends
             them.
+        seen: the sizes of smaller draws of which a result was seen before.
     """
+    enlarged_from = tuple(sorted(seen))
     differing_by, differing = _differing(request, samples, models)
     return EvaluationResult(
         request=request,
@@ -77,7 +93,13 @@ def concluded(
         differing_by=differing_by,
         device={**device, "hardware": hardware()},
         versions=versions() | {name: metadata.version(name) for name in _LIBRARIES},
-        notes=(*request.data.notes, *_notes(models)),
+        notes=(
+            *request.data.notes,
+            *_enlarged(enlarged_from, len(samples)),
+            *_timed_earlier(models),
+            *_notes(models),
+        ),
+        enlarged_from=enlarged_from,
     )
 
 
@@ -163,6 +185,27 @@ def _differing(
     return by, tuple(
         Differing(samples[place], int(place), tuple(columns[:, place].tolist())) for place in order
     )
+
+
+def _enlarged(seen: Sequence[int], samples: int) -> list[str]:
+    """Who looks, and draws more until a difference is shown, finds more than exist."""
+    if not seen:
+        return []
+    return [
+        f"The draw was enlarged from {listed(map(str, seen))} to {samples} samples after a result "
+        "was seen. P-values and intervals do not allow for that: they show differences too often."
+    ]
+
+
+def _timed_earlier(models: Sequence[ModelResult]) -> list[str]:
+    """Whose times must not be ranked."""
+    names = [model.name for model in models if not model.costs.is_of_this_run]
+    if not names:
+        return []
+    return [
+        f"Times and memory of {listed(names)} were measured in an earlier run, wholly or in part, "
+        "when the machine may have had more or less to do. Do not rank them."
+    ]
 
 
 def _notes(models: Sequence[ModelResult]) -> tuple[str, ...]:

@@ -12,15 +12,17 @@ from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from pipelines.datasets.samples import Sample
 from pipelines.device import PeakMemory
 from pipelines.errors import InvalidValue, ModelUnavailable, naming
-from pipelines.evaluation.conclude import concluded, measured
+from pipelines.evaluation.conclude import concluded, measured, pairs
 from pipelines.evaluation.extractors import open_extractor
 from pipelines.evaluation.features import (
     BATCH_SIZE,
@@ -73,7 +75,8 @@ class _Todo:
 @dataclass
 class _State:
     """A run's parts and its progress. ``order`` has the places of the samples in the order of
-    the draw; ``missing`` counts the outputs that were not in the store, ``done`` those since."""
+    the draw; ``stored`` has the keys of outputs of earlier runs, ``missing`` counts the others and
+    ``done`` those that were computed since."""
 
     studio: Studio
     store: Store
@@ -83,9 +86,11 @@ class _State:
     extractors: Extractors
     todos: Sequence[_Todo]
     finished: dict[str, Output]
+    stored: frozenset[str]
     computed: dict[str, int]
     missing: int
     began: float
+    machine_load: float
     done: int = 0
 
     def progress(self, todo: _Todo) -> Progress:
@@ -148,8 +153,9 @@ def generate(
         keys = [key for todo in todos for key in todo.keys]
         finished = store.load(keys)
         state = _State(
-            studio, store, request, samples, order, extractors, todos, finished, {},
-            missing=len(keys) - len(finished), began=time.monotonic(),
+            studio, store, request, samples, order, extractors, todos,
+            finished, frozenset(finished), {}, missing=len(keys) - len(finished),
+            began=time.monotonic(), machine_load=psutil.getloadavg()[0],
         )  # fmt: skip
         for todo in todos:
             yield from _computed(state, todo)
@@ -265,11 +271,15 @@ def _work(
 
     run = Run(state.studio, state.store, todo.name, loaded, state.request.settings, report)
     partial_due = 0.0
+    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
     with PeakMemory(state.studio.device.kind) as peak:
         for places in missing:
             report()
             outputs = _made(todo, run, state, places)
-            finished = {todo.keys[p]: output for p, output in zip(places, outputs, strict=True)}
+            finished = {
+                todo.keys[place]: replace(output, computed_at=now, machine_load=state.machine_load)
+                for place, output in zip(places, outputs, strict=True)
+            }
             # The cost first: where a sample is, there is a cost.
             state.store.save_cost(todo.cost_key, RunCost(loaded.lease.load_seconds, peak.bytes))
             state.store.save(finished)
@@ -340,7 +350,11 @@ def _concluded(state: _State, emit: Emit) -> EvaluationResult:
             _extracted(state.extractors.pictures, files, what, emit)
     emit(Progress("Comparing", 1.0))
     models = tuple(_model_result(state, model) for model in state.request.models)
-    return concluded(state.request, state.samples, models, _device(state.studio), emit)
+    looks = [
+        state.store.look(key_of(pair), len(state.samples)) for pair in pairs(state.request, models)
+    ]
+    seen = set[int]().union(*looks)
+    return concluded(state.request, state.samples, models, _device(state.studio), emit, seen)
 
 
 def _model_result(state: _State, model: str) -> ModelResult:
@@ -350,6 +364,6 @@ def _model_result(state: _State, model: str) -> ModelResult:
     cost = state.store.cost(shown.cost_key)
     assert cost is not None
     drawn = [outputs.by_generator[name][place] for place in state.order]
-    costs = costs_of(drawn, cost, shown.snapshot)
+    costs = costs_of(drawn, cost, shown.snapshot, state.stored.isdisjoint(shown.keys))
     computed = state.computed[model]
     return measured(model, shown.snapshot, outputs, state.request.metrics, costs, computed)

@@ -35,7 +35,8 @@ _FAR_APART = 20
 
 
 def quality_against_cost(card: Card) -> Figure:
-    """The first metric with its interval over the seconds that a sample takes."""
+    """The first metric with its interval over the seconds that a sample takes; hollow where they
+    were measured in an earlier run."""
     figure, (field,) = fields()
     metric = next(iter(card["metrics"]))
     taken = []
@@ -46,6 +47,8 @@ def quality_against_cost(card: Card) -> Figure:
         value, low, high = (_number(score[name]) for name in ("value", "low", "high"))
         taken.append(1 / max(model["costs"]["samples_per_second"], 1e-9))
         reach = [[max(0.0, value - low)], [max(0.0, high - value)]]
+        if not model["costs"].get("is_of_this_run", True):
+            looks |= {"label": f"{looks['label']} (timed earlier)", "fillstyle": "none"}
         field.errorbar(taken[-1], value, yerr=reach, fmt="o", capsize=3, **looks)
     if taken and max(taken) > _FAR_APART * min(taken):
         field.set_xscale("log")

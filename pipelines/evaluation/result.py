@@ -42,6 +42,9 @@ class Costs:
     ``samples_per_second`` is of batches, where there were any. ``peak_bytes`` is the most that
     the whole process held while the model ran (on a GPU, what torch held there), and
     ``weight_bytes`` the size of its weight files, adapters included.
+
+    ``is_of_this_run`` is false where a sample was there from an earlier run: such costs must not be
+    ranked. ``measured_at`` and ``machine_load`` are those of the sample that was computed first.
     """
 
     load_seconds: float
@@ -50,6 +53,9 @@ class Costs:
     samples_per_second: float
     peak_bytes: int
     weight_bytes: int
+    is_of_this_run: bool
+    measured_at: str
+    machine_load: float | None
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,8 @@ class EvaluationResult:
     """``request`` is checked and whole; the first model is the base.
 
     ``differing_by`` says what the values of ``differing`` are; they are empty where no metric
-    has a value for each sample.
+    has a value for each sample. ``enlarged_from`` are the sizes of smaller draws of which a result
+    was seen before.
     """
 
     request: EvaluationRequest
@@ -117,6 +124,7 @@ class EvaluationResult:
     device: Mapping[str, str]
     versions: Mapping[str, str]
     notes: tuple[str, ...]
+    enlarged_from: tuple[int, ...]
 
     def comparison(self, metric: str, model: str) -> Comparison:
         """That of the two; every model but the first has one for each metric."""
@@ -151,12 +159,15 @@ def shown_generator(names: Iterable[str]) -> str:
     return next((name for name in names if name != "likelihood"), "likelihood")
 
 
-def costs_of(outputs: Sequence[Output], run: RunCost, snapshot: Snapshot) -> Costs:
+def costs_of(
+    outputs: Sequence[Output], run: RunCost, snapshot: Snapshot, is_of_this_run: bool
+) -> Costs:
     """Costs from the samples' times, in the order of the draw: latency from samples that were
     computed alone, throughput from batches."""
     alone = [output.seconds for output in outputs if output.batch == 1]
     batched = [output.seconds / output.batch for output in outputs if output.batch > 1]
     each = batched or alone
+    first = min(outputs, key=lambda output: output.computed_at)
     return Costs(
         load_seconds=run.load_seconds,
         first_latency_seconds=alone[0],
@@ -164,4 +175,7 @@ def costs_of(outputs: Sequence[Output], run: RunCost, snapshot: Snapshot) -> Cos
         samples_per_second=len(each) / max(sum(each), 1e-9),
         peak_bytes=run.peak_bytes,
         weight_bytes=snapshot.weight_bytes + sum(a.weight_bytes for a in snapshot.adapters),
+        is_of_this_run=is_of_this_run,
+        measured_at=first.computed_at,
+        machine_load=first.machine_load,
     )

@@ -42,6 +42,13 @@ MIGRATIONS = (
         peak_bytes INTEGER NOT NULL
     ) WITHOUT ROWID
     """,
+    """
+    CREATE TABLE looks (
+        key TEXT NOT NULL,
+        samples INTEGER NOT NULL,
+        PRIMARY KEY (key, samples)
+    ) WITHOUT ROWID
+    """,
 )
 """Applied in their order when the file is opened; never changed, only added to."""
 
@@ -51,7 +58,9 @@ class Output:
     """What one model made of one sample.
 
     ``picture`` is a hash of pixels, ``facts`` are numbers and names that its kind has.
-    ``seconds`` is how long the ``batch`` took that it came in.
+    ``seconds`` is how long the ``batch`` took that it came in. ``computed_at`` is in UTC, and
+    ``machine_load`` the average number of processes at work in the minute before that run began;
+    earlier versions did not save it.
     """
 
     text: str = ""
@@ -60,6 +69,8 @@ class Output:
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     batch: int = 1
+    computed_at: str = ""
+    machine_load: float | None = None
 
 
 @dataclass(frozen=True)
@@ -101,10 +112,10 @@ class Store:
         with self._lock:
             for key in keys:
                 row = self._connection.execute(
-                    "SELECT output FROM samples WHERE key = ?", (key,)
+                    "SELECT output, computed_at FROM samples WHERE key = ?", (key,)
                 ).fetchone()
                 if row is not None:
-                    values = json.loads(row[0])
+                    values = {"computed_at": row[1], **json.loads(row[0])}
                     outputs[key] = Output(**{**values, "notes": tuple(values["notes"])})
         return {
             key: output
@@ -130,13 +141,21 @@ class Store:
         return None if row is None else RunCost(*row)
 
     def save_cost(self, key: str, cost: RunCost) -> None:
-        """The first load counts, and the highest peak."""
+        """Takes the place of an earlier run's."""
         with self._lock:
             self._connection.execute(
-                "INSERT INTO costs VALUES (?, ?, ?) ON CONFLICT (key) "
-                "DO UPDATE SET peak_bytes = max(peak_bytes, excluded.peak_bytes)",
+                "INSERT OR REPLACE INTO costs VALUES (?, ?, ?)",
                 (key, cost.load_seconds, cost.peak_bytes),
             )
+
+    def look(self, key: str, samples: int) -> set[int]:
+        """Remembers that a result of so many samples was seen; the smaller numbers seen before."""
+        with self._lock:
+            self._connection.execute("INSERT OR IGNORE INTO looks VALUES (?, ?)", (key, samples))
+            rows = self._connection.execute(
+                "SELECT samples FROM looks WHERE key = ? AND samples < ?", (key, samples)
+            ).fetchall()
+        return {samples for (samples,) in rows}
 
     def save_picture(self, picture: Image.Image) -> str:
         """Writes a picture under the hash of its pixels, whole or not at all; returns that."""

@@ -40,7 +40,7 @@ def comparison_table(card: Card) -> Table:
 def cost_table(card: Card) -> Table:
     """A row for each model: what it took."""
     headers = ["model", "load", "first sample", "median sample", "samples per second",
-               "peak memory of all", "weights"]  # fmt: skip
+               "peak memory of all", "weights", "timed"]  # fmt: skip
     return headers, [[model["name"], *_costs(model["costs"])] for model in card["models"]]
 
 
@@ -120,4 +120,14 @@ def _costs(costs: dict[str, Any]) -> list[str]:
         f"{costs['samples_per_second']:.2f}",
         mebibytes(costs["peak_bytes"]),
         mebibytes(costs["weight_bytes"]),
+        _timed(costs),
     ]
+
+
+def _timed(costs: dict[str, Any]) -> str:
+    """In which run, and what else the machine had to do; cards of earlier versions do not say."""
+    if "measured_at" not in costs:
+        return "–"
+    when = "in this run" if costs["is_of_this_run"] else f"earlier, {costs['measured_at'][:16]} UTC"
+    load = costs["machine_load"]
+    return when if load is None else f"{when}, load {load:.1f}"

@@ -11,9 +11,11 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from PIL import Image, ImageChops
 
@@ -21,6 +23,7 @@ from pipelines.datasets.samples import DataSet, Sample, from_texts, read_folder
 from pipelines.errors import InvalidValue, ModelUnavailable, WrongTask
 from pipelines.evaluation import generators, pipeline
 from pipelines.evaluation import likelihoods as reading
+from pipelines.evaluation.card import card
 from pipelines.evaluation.likelihoods import likelihoods
 from pipelines.evaluation.pipeline import ALONE, generate
 from pipelines.evaluation.request import (
@@ -35,6 +38,7 @@ from pipelines.evaluation.result import (
     shown_generator,
 )
 from pipelines.evaluation.scores import METRICS, metrics_of
+from pipelines.evaluation.tables import cost_table
 from pipelines.events import Progress, with_result
 from pipelines.hub import resolve
 from pipelines.image_captioning import pipeline as describing
@@ -289,8 +293,61 @@ def test_nothing_is_computed_twice(
     again = finished(generate, Studio(studio.settings), captioners(scenes))
     assert spy.computed == 24
     assert [m.computed for m in again.models] == [0, 0]
-    assert again.models[0].costs == first.models[0].costs
+    assert again.models[0].costs == replace(first.models[0].costs, is_of_this_run=False)
     assert again.models[1].scores == first.models[1].scores
+
+
+def test_times_say_whether_they_are_of_this_run_and_under_what_load(
+    studio: Studio, scenes: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second model's were measured on an idle machine, a day before the first's."""
+    day = iter(["2026-11-27", "2026-11-28", "2026-11-29"])
+    load = iter([0.1, 3.2, 1.0])
+
+    class Clock:
+        @staticmethod
+        def now(zone: tzinfo) -> datetime:
+            return datetime.fromisoformat(f"{today} 12:00:00").replace(tzinfo=zone)
+
+    monkeypatch.setattr(pipeline, "datetime", Clock)
+    monkeypatch.setattr(psutil, "getloadavg", lambda: (next(load), 0.0, 0.0))
+    request = captioners(scenes, metrics=("rouge_l",))
+    timed, notes = [], []
+    for changed in ({"models": request.models[1:]}, {}, {"sample_size": 11}):
+        today = next(day)
+        made = card(finished(generate, studio, replace(request, **changed)))
+        timed.append([row[-1] for row in cost_table(made)[1]])
+        notes.append([note for note in made["notes"] if note.startswith("Times and memory of")])
+    earlier = ["earlier, 2026-11-27 12:00 UTC, load 0.1",
+               "earlier, 2026-11-28 12:00 UTC, load 3.2"]  # fmt: skip
+    assert timed[0] == ["in this run, load 0.1"]
+    assert timed[1] == ["in this run, load 3.2", earlier[0]]
+    assert timed[2] == [earlier[1], earlier[0]], "a batch was computed anew, the first samples not"
+    names = ["other-captioner", "emoji-captioner and other-captioner"]
+    assert notes == [[]] + [
+        [
+            f"Times and memory of {name} were measured in an earlier run, wholly or in part, when "
+            "the machine may have had more or less to do. Do not rank them."
+        ]
+        for name in names
+    ]
+
+
+def test_a_draw_that_was_enlarged_after_a_look_says_so(studio: Studio, scenes: DataSet) -> None:
+    """Who draws more until something is shown needs more than the p-values of one look."""
+    request = captioners(scenes, metrics=("rouge_l",), sample_size=8)
+    assert finished(generate, studio, request).enlarged_from == ()
+    swapped = replace(request, models=request.models[::-1], metrics=("bleu",), sample_size=12)
+    larger = card(finished(generate, studio, swapped))
+    assert larger["enlarged_from"] == [8]
+    note = (
+        "The draw was enlarged from 8 to 12 samples after a result was seen. P-values and "
+        "intervals do not allow for that: they show differences too often."
+    )
+    assert note in larger["notes"]
+    for other in ({"seed": 1}, {"models": request.models[:1]}, {"sample_size": 6}):
+        unseen = finished(generate, studio, replace(swapped, **other))
+        assert unseen.enlarged_from == (), other
 
 
 @pytest.mark.parametrize(

@@ -298,12 +298,14 @@ def test_a_score_with_a_warning_is_not_published_without_it(described: Evaluatio
 
 def test_plots_have_what_there_is(described: EvaluationResult) -> None:
     found = card(described)
+    found["models"][1]["costs"]["is_of_this_run"] = False
     quality, spread = plots.quality_against_cost(found), plots.distribution(found)
 
     legend: Any = quality.axes[0].get_legend()
     assert [text.get_text() for text in legend.get_texts()] == [
-        "emoji-captioner", "other-captioner"
+        "emoji-captioner", "other-captioner (timed earlier)"
     ]  # fmt: skip
+    assert [line.get_fillstyle() for line in quality.axes[0].lines[::3]] == ["full", "none"]
     assert spread is not None
     assert len(spread.axes[0].lines) == 2
     assert spread.axes[0].get_ylim()[1] >= 1

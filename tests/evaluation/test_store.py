@@ -48,13 +48,23 @@ def test_a_picture_lies_under_the_hash_of_its_pixels(tmp_path: Path) -> None:
     assert store.load(["k"]) == {}, "a sample without its picture is no sample"
 
 
-def test_the_first_load_and_the_highest_peak_are_kept(tmp_path: Path) -> None:
+def test_the_newest_run_s_load_and_peak_are_kept(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert store.cost("k") is None
-    for cost in (RunCost(2.0, 10), RunCost(0.1, 30), RunCost(0.1, 20)):
+    for cost in (RunCost(2.0, 30), RunCost(0.1, 20)):
         store.save_cost("k", cost)
 
-    assert store.cost("k") == RunCost(2.0, 30)
+    assert store.cost("k") == RunCost(0.1, 20)
+
+
+def test_smaller_draws_that_were_seen_are_remembered(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert store.look("k", 50) == set()
+    assert store.look("k", 20) == set()
+    assert store.look("other", 80) == set()
+    assert store.look("k", 50) == {20}
+    store.close()
+    assert Store(tmp_path).look("k", 80) == {20, 50}
 
 
 def test_an_older_file_is_brought_up_to_date(
@@ -63,11 +73,17 @@ def test_an_older_file_is_brought_up_to_date(
     monkeypatch.setattr(module, "MIGRATIONS", module.MIGRATIONS[:1])
     old = Store(tmp_path)
     old.save({"k": Output("kept")})
+    with sqlite3.connect(
+        tmp_path / FILE
+    ) as file:  # as versions did that saved no time of their own
+        file.execute("UPDATE samples SET output = json_remove(output, '$.computed_at', "
+                     "'$.machine_load'), computed_at = '2026-05-01 12:00:00'")  # fmt: skip
     old.close()
     monkeypatch.undo()
 
     new = Store(tmp_path)
-    assert new.load(["k"])["k"].text == "kept"
+    kept = new.load(["k"])["k"]
+    assert kept == Output("kept", computed_at="2026-05-01 12:00:00")
     assert new.cost("k") is None
 
 
