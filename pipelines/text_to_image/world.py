@@ -1,15 +1,16 @@
 """What a painter of a small world knows, and what to say of a prompt that asks for more.
 
 A checkpoint may carry a ``world.json`` with the names of all things it was trained on.
-Words outside of it are named to the visitor, with the nearest names inside.
+Words outside of it are named to the visitor, with the nearest names inside: first by meaning,
+for which ``world.json`` may list further words of each thing, then by spelling.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.errors import LoadFailed
@@ -28,6 +29,8 @@ _OUTLINES = frozenset({"black", "white"})
 """In names of Unicode they say how a sign is drawn."""
 _LONGEST = 8
 """Words in a name, at most."""
+_NUMBERS = "two three four five six seven eight nine ten".split()
+_COUNTS = {word: count for count, word in enumerate(_NUMBERS, start=2)}
 
 
 def as_one(name: str) -> str:
@@ -45,13 +48,62 @@ def _is_symbol(word: str) -> bool:
     return len(word) == 1 and unicodedata.category(word) == "So"
 
 
+def _one_of(word: str) -> Iterator[str]:
+    """The word, then what it may be the plural of."""
+    yield word
+    for ending, instead in (("ies", "y"), ("ves", "f"), ("es", ""), ("s", "")):
+        if word.endswith(ending):
+            yield word.removesuffix(ending) + instead
+
+
+def _is_slip(word: str, known: str) -> bool:
+    """Whether a word was meant for this known one: by one slip in five letters, two in eight.
+
+    ``appel`` is an apple and ``elefant`` an elephant; ``tax`` is no taxi, ``that`` no hat.
+    """
+    shorter, longer = sorted((len(word), len(known)))
+    slips = 2 if longer >= 8 else 1 if longer >= 5 else 0
+    if longer - shorter > slips or word[0] != known[:1]:
+        return False
+    return _slips_between(word, known) <= slips
+
+
+def _slips_between(a: str, b: str) -> int:
+    """Letters left out, added or wrong, and neighbours in the other order: the distance of optimal
+    string alignment."""
+    before, last = [0] * (len(b) + 1), list(range(len(b) + 1))
+    for i, letter in enumerate(a, start=1):
+        row = [i]
+        for j, other in enumerate(b, start=1):
+            fewest = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (letter != other))
+            if i > 1 and j > 1 and letter == b[j - 2] and a[i - 2] == other:
+                fewest = min(fewest, before[j - 2] + 1)
+            row.append(fewest)
+        before, last = last, row
+    return last[-1]
+
+
+def _by_word(texts: Iterator[tuple[str, str]]) -> dict[str, list[str]]:
+    """The names for each word of the texts beside them, each once, in order."""
+    found: dict[str, dict[str, None]] = {}
+    for text, name in texts:
+        for word in text.split():
+            found.setdefault(word, {})[name] = None
+    return {word: list(names) for word, names in found.items()}
+
+
 @dataclass(frozen=True)
 class World:
-    """Names by every word or phrase that means them: ``{"dog": "dog face", ...}``."""
+    """Names by every word or phrase that means them: ``{"dog": "dog face", ...}``.
+
+    ``near`` has words that no caption has, and the names that come nearest in meaning, best
+    first: ``{"lamb": ["sheep"], ...}``.
+    """
 
     names: tuple[str, ...]
     meanings: dict[str, str]
     colours: tuple[str, ...]
+    near: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> World:
@@ -64,7 +116,8 @@ class World:
             names = tuple(str(name) for name in value["names"])
             aliases = {**value["aliases"], **value["plurals"]}
             meanings = {name: name for name in names} | {str(k): str(v) for k, v in aliases.items()}
-            return cls(names, meanings, tuple(str(colour) for colour in value["colours"]))
+            near = ((str(w), str(name)) for name, ws in value.get("near", {}).items() for w in ws)
+            return cls(names, meanings, tuple(map(str, value["colours"])), _by_word(near))
         except (KeyError, TypeError, AttributeError) as error:
             raise LoadFailed(f"world.json is not as expected: {error!r}.") from error
 
@@ -80,8 +133,8 @@ class World:
         return {word for phrase in self.meanings for word in phrase.split()}
 
     def nearest(self, word: str, count: int = 3) -> list[str]:
-        """Names of things whose words look most like this one, best first; a symbol goes by
-        what Unicode calls it."""
+        """Names of things that mean what this word does or nearly so, else of those whose words
+        are spelled like it, best first; a symbol goes by what Unicode calls it."""
         if _is_symbol(word):
             called = unicodedata.name(word, "").lower()
             if called in self.meanings:
@@ -89,18 +142,14 @@ class World:
             parts = [part for part in called.split() if part not in _PLAIN]
             near = dict.fromkeys(name for part in parts for name in self.nearest(part))
             return list(near)[:count]
-        by_word: dict[str, list[str]] = {}
-        for phrase, name in self.meanings.items():
-            for part in phrase.split():
-                by_word.setdefault(part, []).append(name)
-        similar = difflib.get_close_matches(word, by_word, n=count, cutoff=0.6)
-        similar += [
-            part
-            for part in by_word
-            if len(word) > 3 and (part in word or word in part) and len(part) > 3
-        ]
-        found = dict.fromkeys(name for part in similar for name in by_word[part])
-        return list(found)[:count]
+        named = _by_word(iter(self.meanings.items()))
+        if word in _COUNTS:
+            return []
+        for one in _one_of(word):
+            if found := self.near.get(one) or named.get(one):
+                return found[:count]
+        meant = (name for known, name in self.meanings.items() if _is_slip(word, known))
+        return list(dict.fromkeys(meant))[:count]
 
     def read(self, text: str) -> str:
         """The text with known emoji in words, which alone this world's captions have.
@@ -160,7 +209,7 @@ class World:
         """A sentence on each thing that the prompt asks for and no scene of this world has."""
         mentions = self.mentions(prompt)
         sentences = []
-        count = sum(2 if before == "two" else 1 for _, before in mentions)
+        count = sum(_COUNTS.get(before, 1) for _, before in mentions)
         if count > 2:
             sentences.append(
                 f"This painter was trained on one or two things in a picture; the prompt names "

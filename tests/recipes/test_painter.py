@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from pipelines.hub.selection import TRAINING_LOG
 from pipelines.recipes import command_line, training
 from pipelines.recipes.diffusion import train as diffusion
-from pipelines.recipes.diffusion.checkpoint import paint
+from pipelines.recipes.diffusion.checkpoint import paint, words_of
 from pipelines.recipes.diffusion.data import WINDOWS, Window, encode_scenes, encode_windows
 from pipelines.recipes.diffusion.model import (
     Painter,
@@ -40,6 +40,7 @@ from pipelines.recipes.extractor import load_extractor
 from pipelines.recipes.muon import MuonWithAdamW, muon_or_adamw
 from pipelines.recipes.vae import train as vae_recipe
 from pipelines.recipes.vae.model import build
+from pipelines.settings import ROOT
 
 SMALL = (8, 8, 8, 8)
 
@@ -60,6 +61,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folders = ["--run-dir", str(directory / f"run-{name}"), "--output", str(directory / name)]
         module.main(["--smoke", *folders, *extra])
     return directory
+
+
+def test_the_embedded_painter_has_the_words_of_the_vocabulary() -> None:
+    """``world.json`` is written by a training; what was added to the vocabulary since counts."""
+    world = json.loads((ROOT / "assets/models/emoji-painter/world.json").read_text("utf-8"))
+    words = words_of(everyday())
+    assert {name: world[name] for name in words} == words
 
 
 def test_the_autoencoder_overfits_one_batch(world: World) -> None:

@@ -23,6 +23,7 @@ from pipelines.recipes.emoji_scenes.vocabulary import (
     COLOURS,
     NEVER_PAIRED,
     everyday,
+    near_words,
     twelve,
     whole_font,
 )
@@ -57,6 +58,18 @@ def test_the_whole_font_has_the_everyday_names_and_no_letters_or_flags() -> None
 def test_the_small_world_has_twelve_of_the_everyday_emoji() -> None:
     assert len(twelve()) == 12
     assert set(twelve()) < set(everyday())
+
+
+def test_words_near_to_a_thing_are_in_no_caption_and_stand_once_in_a_line() -> None:
+    in_captions = {
+        word for emoji in everyday() for n in emoji.names for word in f"{n} {plural(n)}".split()
+    }
+    near = near_words()
+    assert list(near) == [emoji.name for emoji in everyday()]
+    for words in near.values():
+        assert len(words) == len(set(words))
+        assert not in_captions & set(words)
+        assert all(word.isalpha() and word.islower() for word in words)
 
 
 def test_a_tenth_of_the_combinations_is_held_out() -> None:

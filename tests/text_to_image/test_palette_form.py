@@ -56,6 +56,52 @@ def test_typing_an_unknown_word_names_what_is_near_and_is_silent_where_nothing_i
     assert palette_form.hint_on(world, 7) == ""
 
 
+EVERYDAY = {
+    "kitty": "cat face", "doggie": "dog face", "hare": "rabbit face", "pony": "horse face",
+    "lamb": "sheep", "piglet": "pig face", "calf": "cow face", "toad": "frog",
+    "gorilla": "monkey face", "tortoise": "turtle", "alligator": "crocodile", "pigeon": "bird",
+    "wasp": "bee", "moth": "butterfly", "hawk": "eagle", "queen": "princess", "infant": "baby",
+    "jet": "airplane", "lorry": "truck", "boat": "sailboat", "cab": "taxi", "spaceship": "rocket",
+    "ufo": "flying saucer", "home": "house", "palace": "castle", "chapel": "church",
+    "smartphone": "phone", "tv": "television", "mandarin": "tangerine", "muffin": "cake",
+    "flower": "rose", "oak": "tree", "flame": "fire", "ocean": "wave", "thunder": "lightning",
+    "jewel": "diamond", "cash": "bag of money", "sneaker": "boot", "love": "red heart",
+    "novel": "red book",
+}  # fmt: skip
+"""Chosen before the words of the world were listed."""
+FAR = (
+    "philosophy tax democracy wednesday grammar algorithm mortgage yesterday theory insurance "
+    "percent politics eleven because contract meeting history opinion economy statistics"
+).split()
+
+
+def test_everyday_words_have_the_thing_that_they_mean_and_far_ones_none(world: World) -> None:
+    assert len(EVERYDAY) == 40
+    assert len(FAR) == 20
+    assert {word: world.nearest(word)[:1] for word in EVERYDAY} == {
+        word: [name] for word, name in EVERYDAY.items()
+    }
+    assert world.unknown_words(" ".join(EVERYDAY)) == list(EVERYDAY)
+    assert palette_form.hint_on(world, "two kitties on blue").endswith("near it: cat face.")
+    assert {word for word in FAR if world.nearest(word)} == set()
+
+
+def test_words_that_only_look_alike_come_second(world: World) -> None:
+    typed = {
+        "elefant": "elephant",
+        "bananna": "banana",
+        "penguine": "penguin",
+        "umbrela": "umbrella",
+    }
+    assert {word: world.nearest(word) for word in typed} == {w: [name] for w, name in typed.items()}
+
+
+def test_plurals_of_every_name_are_known(world: World) -> None:
+    """Captions have ``two cats``; the page said that the painter had never seen them."""
+    assert world.unknown_words("two cats next to puppies") == []
+    assert world.mentions("two bunnies") == [("rabbit face", "two")]
+
+
 def test_a_visitors_words_are_text_in_the_hint(world: World) -> None:
     """The line is Markdown: a link or a tag in the prompt must not become one."""
     said = palette_form.hint_on(world, "[applee](http://evil.example) <img src=x> *applee*")

@@ -58,6 +58,29 @@ def test_the_nearest_names_are_those_that_look_alike(world: World) -> None:
     assert len(world.nearest("face", count=1)) == 1
 
 
+def test_a_word_listed_as_near_comes_before_one_spelled_alike() -> None:
+    near = {"cat face": ["kitty", "pet", "apply"], "dog face": ["hound", "pet"]}
+    world = World.from_json({**WORLD, "near": near})
+    assert world.unknown_words("a kitty") == ["kitty"]
+    assert world.nearest("kitty") == world.nearest("kitties") == ["cat face"]
+    assert world.nearest("pet") == ["cat face", "dog face"]
+    assert world.nearest("pet", count=1) == ["cat face"]
+    assert world.nearest("apply") == ["cat face"], "an apple by its letters alone"
+
+
+@pytest.mark.parametrize("word", ["tax", "that", "ale", "maple", "aaple", "catx", "doge", "cake"])
+def test_a_word_that_is_no_slip_of_the_keys_is_left_alone(world: World, word: str) -> None:
+    """``that`` was said to be near a top hat."""
+    assert world.nearest(word) == (["red apple"] if word == "aaple" else [])
+
+
+def test_more_than_two_of_a_thing_are_said_and_a_number_is_no_misspelled_thing() -> None:
+    """``three apples`` was answered with a tree."""
+    world = World.from_json({**WORLD, "aliases": {"tree": "red apple"}})
+    assert world.nearest("three") == []
+    assert "the prompt names 3" in world.beyond("three red apples")[0]
+
+
 def test_a_note_names_the_word_its_place_and_what_is_near(world: World) -> None:
     assert world.notes("prompt", "an aple") == [
         "This painter has never seen “aple” (prompt). Nearest that it knows: red apple."
@@ -89,6 +112,8 @@ def without(part: str) -> dict[str, Any]:
         without("colours"),
         {**WORLD, "aliases": 7},
         {**WORLD, "names": None},
+        {**WORLD, "near": ["kitty"]},
+        {**WORLD, "near": {"cat face": 7}},
     ],
 )
 def test_a_world_that_cannot_be_read_is_told(value: dict[str, Any]) -> None:
@@ -140,6 +165,7 @@ def test_unknown_words_of_a_negative_prompt_are_left_out_and_named(world: World)
         ("two dog faces on blue", []),
         ("a red apple, a cat and a dog", ["names 3"]),
         ("two red apples and 🐶", ["names 3"]),
+        ("two red apples next to two cat faces", ["names 4"]),
         ("a blue cat face on a white background", ["“blue” before it"]),
         ("a white apple", ["“white” before it"]),
     ],

@@ -16,7 +16,7 @@ from pipelines.recipes import results
 from pipelines.recipes.autoencoders import Autoencoder
 from pipelines.recipes.diffusion.model import Painter, build_scheduler
 from pipelines.recipes.emoji_scenes.data import World, plural
-from pipelines.recipes.emoji_scenes.vocabulary import COLOURS
+from pipelines.recipes.emoji_scenes.vocabulary import COLOURS, Emoji, near_words
 
 BATCH_SIZE = 8
 SHEET_PROMPTS = (
@@ -85,18 +85,23 @@ def save(
 ) -> StableDiffusionPipeline:
     """Writes the pipeline and ``world.json``; returns the pipeline as it loads, in float32.
 
-    ``world.json`` has the words that the painter knows and the preview's map.
+    ``world.json`` has the words that the painter knows, those near to them, and the preview's map.
     """
     pipeline.tokenizer("", padding="max_length")  # the last padding used is saved
     saved = results.save(pipeline, output)
     saved.set_progress_bar_config(disable=True)
-    known = {
-        "schema": 1,
-        "preview": preview,
-        "names": [entry.name for entry in world.emoji],
-        "aliases": {alias: entry.name for entry in world.emoji for alias in entry.names[1:]},
-        "plurals": {plural(entry.name): entry.name for entry in world.emoji},
-        "colours": list(COLOURS),
-    }
+    known = {"schema": 1, "preview": preview, **words_of(world.emoji)}
     (output / "world.json").write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
     return saved
+
+
+def words_of(things: Sequence[Emoji]) -> dict[str, object]:
+    """What captions call each thing of a world, and other words that are near to one."""
+    names = {entry.name for entry in things}
+    return {
+        "names": [entry.name for entry in things],
+        "aliases": {alias: entry.name for entry in things for alias in entry.names[1:]},
+        "plurals": {plural(name): entry.name for entry in things for name in entry.names},
+        "colours": list(COLOURS),
+        "near": {name: words for name, words in near_words().items() if name in names},
+    }

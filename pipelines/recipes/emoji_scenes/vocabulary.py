@@ -118,6 +118,15 @@ def everyday() -> tuple[Emoji, ...]:
     return tuple(_with_unicode_name(entry, taken) for entry in entries)
 
 
+def near_words() -> dict[str, list[str]]:
+    """Everyday words by the thing of the default world that is nearest to them in meaning.
+
+    No caption has these words. ``near.txt`` has a line for each thing; a word may stand in several.
+    """
+    lines = (Path(__file__).parent / "near.txt").read_text(encoding="utf-8").splitlines()
+    return {name: words.split(", ") for name, words in (line.split(": ") for line in lines)}
+
+
 def twelve() -> tuple[Emoji, ...]:
     """Twelve of them that are easily told apart."""
     return tuple(entry for entry in everyday() if entry.character in TWELVE)
