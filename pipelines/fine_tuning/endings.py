@@ -6,6 +6,8 @@ import re
 import signal
 from pathlib import Path
 
+from pipelines.tasks import TASKS, Task
+
 EXIT_STATUS, PRINTED = "exit_status", "printed.txt"
 """Files in a job's folder: the status that the shell saw, and what the process printed."""
 
@@ -14,10 +16,6 @@ _NO_MEMORY = re.compile(
     r"not enough memory|bad_alloc",
     re.IGNORECASE,
 )
-_USE_LESS = (
-    "Use less memory: a smaller batch or a shorter window in Settings, a LoRA instead of every "
-    "weight, or a smaller base."
-)
 _ASIDE = re.compile(r"^\s|^\S+:\d+: \w*Warning: |^step=\d+ ")
 """Lines that are no last words: what is indented, warnings, and lines of the log."""
 
@@ -25,17 +23,18 @@ _LAST_WORDS = 400
 _TAIL_BYTES = 64 * 1024
 
 
-def why(folder: Path) -> str:
+def why(folder: Path, task: Task) -> str:
     """What the exit status and the last lines say. The shell gives 128 + n after signal n."""
+    use_less = _how_to_use_less(task)
     status, printed = _status(folder / EXIT_STATUS), _tail(folder / PRINTED)
     if _NO_MEMORY.search(printed):
-        return f"memory ran out. {_USE_LESS}"
+        return f"memory ran out. {use_less}"
     if status == 128 + signal.SIGKILL:
-        return f"the system ended it (SIGKILL), most often because memory ran out. {_USE_LESS}"
+        return f"the system ended it (SIGKILL), most often because memory ran out. {use_less}"
     if status is None:
         return (
             "it ended without a word: the machine was started anew, or the system ended it, most "
-            f"often because memory ran out. {_USE_LESS}"
+            f"often because memory ran out. {use_less}"
         )
     if status > 128:
         names = {each.value: each.name for each in signal.Signals}
@@ -43,6 +42,15 @@ def why(folder: Path) -> str:
         return f"the process was ended from outside, or it crashed ({name}). Start it again."
     lines = [line for line in printed.splitlines() if line.strip() and not _ASIDE.match(line)]
     return lines[-1].strip()[-_LAST_WORDS:] if lines else f"it printed nothing (status {status})"
+
+
+def _how_to_use_less(task: Task) -> str:
+    """In the labels of the tab's fields; pictures have no window."""
+    window = ', a smaller "Window"' if TASKS[task].trains_on == "texts" else ""
+    return (
+        f'Use less memory: in "Settings" a smaller "Batch size"{window} or a LoRA of low rank for '
+        '"What is trained", or else a smaller "Base".'
+    )
 
 
 def _status(file: Path) -> int | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-from pipelines import validation
+from pipelines import libraries, validation
 from pipelines.errors import InvalidValue, StudioError, abbreviated
 from pipelines.events import Progress
 from pipelines.files.imagefolder import DataLimits, DataReport, check_imagefolder
@@ -26,12 +26,15 @@ from pipelines.hub import Snapshot, model_cards, resolve
 from pipelines.hub.model_cards import CARD
 from pipelines.runtime.streaming import stream
 from pipelines.runtime.studio import Studio
+from pipelines.runtime.windows import window_of
 from pipelines.settings import Limits, Settings
 from pipelines.tasks import TASKS, Task
 from pipelines.validation import Choice, Number, Rule, Unchecked, Whole
 
 LEAST_MINUTES, MOST_MINUTES = 0.2, 240.0
 RANKS = (4, 8, 16, 32, 64)
+MOST_SAMPLES = 256
+LEAST_WINDOW, MOST_WINDOW = 16, 32_768
 _FOLLOW_SECONDS = 0.5
 _FILE = "](samples."
 """In a section of a card that links a file."""
@@ -59,6 +62,20 @@ class _LearningRate(Rule):
 
 
 @dataclass(frozen=True)
+class _Count(Rule):
+    """A whole number from ``low`` to ``high``; 0 and None, which it becomes, are the recipe's."""
+
+    low: int
+    high: int
+
+    def check(self, name: str, value: object, limits: Limits) -> int | None:
+        if value is None or (value == 0 and not isinstance(value, bool)):
+            return None
+        otherwise = ", or 0 for the recipe's own"
+        return validation.whole_number(name, value, self.low, self.high, otherwise)
+
+
+@dataclass(frozen=True)
 class FineTuneRequest:
     """What to train on what, and for how long.
 
@@ -67,6 +84,8 @@ class FineTuneRequest:
             for a painter or captioner.
         rank: of the LoRA; 0 trains every weight.
         learning_rate: None for the recipe's own.
+        batch_size: samples a step; None for the recipe's own.
+        window: tokens that a writer is trained on in one piece; None for the recipe's own.
     """
 
     task: Annotated[Task, Choice(tuple(TASKS))]
@@ -77,6 +96,8 @@ class FineTuneRequest:
     rank: Annotated[int, _Rank()] = 8
     learning_rate: Annotated[float | None, _LearningRate()] = None
     seed: Annotated[int, Whole(0, 2**32 - 1)] = 0
+    batch_size: Annotated[int | None, _Count(1, MOST_SAMPLES)] = None
+    window: Annotated[int | None, _Count(LEAST_WINDOW, MOST_WINDOW)] = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +140,8 @@ def checked(request: FineTuneRequest, settings: Settings) -> FineTuneRequest:
         InvalidValue: naming the first field that is not.
     """
     request = validation.checked(request, settings.limits)
+    if request.window is not None and TASKS[request.task].trains_on != "texts":
+        raise InvalidValue(f"window is {request.window}; pictures have no window, so give 0.")
     name = jobs.checked_name(request.name, settings)
     return replace(request, name=name, data=_checked_files(request.data, request.task))
 
@@ -159,9 +182,7 @@ def generate(
     """
     request = checked(request, studio.settings)
     _refuse_unusable(request)
-    base = yield from stream(
-        lambda emit: resolve(request.base, request.task, studio.settings), may_go_on=True
-    )
+    base = yield from stream(lambda emit: _base(request, studio.settings), may_go_on=True)
     job = _start(studio.settings, request, base)
     return (yield from follow(studio.settings, job))
 
@@ -175,15 +196,28 @@ def _refuse_unusable(request: FineTuneRequest) -> None:
             raise InvalidValue(f"The data are not ready: {' '.join(problems)}")
 
 
-def _start(settings: Settings, request: FineTuneRequest, base: Snapshot) -> Job:
+def _base(request: FineTuneRequest, settings: Settings) -> Snapshot:
+    """The base, downloaded where it has to be, if it can be trained as requested."""
+    base = resolve(request.base, request.task, settings)
     if base.adapters:
         raise InvalidValue(
             f"The base is {base.reference} with an adapter; choose {base.reference} itself."
         )
+    if request.window is not None:
+        libraries.import_for(request.task)
+        window_of(base.path, request.window)
+    return base
+
+
+def _start(settings: Settings, request: FineTuneRequest, base: Snapshot) -> Job:
     options = ["--seed", str(request.seed)]
     options += ["--full"] if request.rank == 0 else ["--lora-rank", str(request.rank)]
     if request.learning_rate is not None:
         options += ["--learning-rate", repr(request.learning_rate)]
+    if request.batch_size is not None:
+        options += ["--batch-size", str(request.batch_size)]
+    if request.window is not None:
+        options += ["--window", str(request.window)]
     with jobs.starting(settings):
         folder = jobs.new_folder(settings, jobs.checked_name(request.name, settings))
         data = _copied(request.data, folder / "data")
@@ -226,5 +260,5 @@ def follow(settings: Settings, job: Job) -> Generator[Learning, None, FineTuned]
         raise StudioError(f"{job.name} was stopped; nothing of it was made a model.")
     folder = jobs.settle(job, settings)
     if folder is None:
-        raise StudioError(f"{job.name} could not be trained: {endings.why(job.folder)}")
+        raise StudioError(f"{job.name} could not be trained: {endings.why(job.folder, job.task)}")
     return FineTuned(job.name, folder, jobs.curves(job))

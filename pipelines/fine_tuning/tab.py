@@ -19,6 +19,8 @@ from pipelines.files.texts import TextReport, few_notes, held_out_count
 from pipelines.fine_tuning import jobs
 from pipelines.fine_tuning.pipeline import (
     LEAST_MINUTES,
+    LEAST_WINDOW,
+    MOST_SAMPLES,
     RANKS,
     FineTuned,
     FineTuneRequest,
@@ -31,11 +33,16 @@ from pipelines.hub import names_here
 from pipelines.hub.publish import publish
 from pipelines.page import ui
 from pipelines.runtime.studio import Studio
+from pipelines.runtime.windows import LONGEST
 from pipelines.settings import Settings
 from pipelines.tasks import TASKS, Task
 
 _SHOWN_CURVES = {"loss": "training data", "held_out_loss": "held-out data"}
 _COLOURS = {"training data": "#1f6f6b", "held-out data": "#d97706"}
+_WINDOW_INFO = (
+    f"Tokens that are read in one piece, at least {LEAST_WINDOW}; 0: as many as the base reads, at "
+    f"most {LONGEST:,}"
+)
 _NAME_HINT = "What the model will be called, in every picker"
 _DATA_HINTS = {
     "texts": "Text files (.txt, UTF-8), as many as you like.",
@@ -56,11 +63,13 @@ class _Form:
     rank: gr.Dropdown
     learning_rate: gr.Textbox
     seed: gr.Number
+    batch_size: gr.Number
+    window: gr.Number
 
     @property
     def inputs(self) -> list[Any]:
         return [self.task, self.base, self.name, self.data, self.minutes, self.rank,
-                self.learning_rate, self.seed]  # fmt: skip
+                self.learning_rate, self.seed, self.batch_size, self.window]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -143,7 +152,15 @@ def _build_form(settings: Settings) -> tuple[_Form, gr.Textbox, gr.Button, gr.Bu
         )  # fmt: skip
         rate = ui.textbox(label="Learning rate", placeholder="the recipe's own", max_lines=1)
         seed = ui.number(value=0, precision=0, label="Seed")
-    return _Form(task, base, name, data, minutes, rank, rate, seed), report, train, stop
+        batch_size = ui.number(
+            value=0, precision=0, label="Batch size",
+            info=f"Samples a step, at most {MOST_SAMPLES}; 0 leaves it to the recipe",
+        )  # fmt: skip
+        window = ui.number(
+            value=0, precision=0, label="Window", elem_id="tune-window", info=_WINDOW_INFO
+        )
+    form = _Form(task, base, name, data, minutes, rank, rate, seed, batch_size, window)
+    return form, report, train, stop
 
 
 def _build_view() -> tuple[_View, gr.Button]:
@@ -173,10 +190,11 @@ def _data_hint(task: Task) -> str:
 def _wire(studio: Studio, form: _Form, report: gr.Textbox, view: _View) -> None:
     settings = studio.settings
 
-    def switch(task: Task) -> tuple[Any, Any, Any]:
+    def switch(task: Task) -> tuple[Any, Any, Any, Any]:
         names = names_here(settings, task)
         picker = gr.update(choices=names, value=names[0] if names else None)
-        return picker, None, gr.update(value=_data_hint(task))
+        window = gr.update(visible=TASKS[task].trains_on == "texts", value=0)
+        return picker, None, gr.update(value=_data_hint(task)), window
 
     @ui.shows_errors
     def look(task: Task, files: list[str] | None) -> Any:
@@ -192,7 +210,8 @@ def _wire(studio: Studio, form: _Form, report: gr.Textbox, view: _View) -> None:
         return gr.update(info=f"The model will be called {called}, in every picker")
 
     form.name.blur(say_name, [form.name], [form.name], **ui.FREE)
-    form.task.change(switch, [form.task], [form.base, form.data, report], **ui.FREE)
+    shown = [form.base, form.data, report, form.window]
+    form.task.change(switch, [form.task], shown, **ui.FREE)
     form.data.change(look, [form.task, form.data], [report], **ui.PRIVATE)
 
 
@@ -237,6 +256,8 @@ def _trainer(studio: Studio, view: _View) -> Callable[..., Iterator[dict[Any, An
         rank: int,
         learning_rate: str,
         seed: int,
+        batch_size: int | None = 0,
+        window: int | None = 0,
     ) -> Iterator[dict[Any, Any]]:
         """Fine-tunes a model on uploaded data, and makes it a model of the page.
 
@@ -249,10 +270,13 @@ def _trainer(studio: Studio, view: _View) -> Callable[..., Iterator[dict[Any, An
             rank: of the LoRA; 0 for every weight.
             learning_rate: empty for the recipe's own.
             seed: of the training and of what is held out.
+            batch_size: samples a step; 0 for the recipe's own.
+            window: tokens that a writer is trained on in one piece; 0 for the recipe's own,
+                and for pictures.
         """
         files = tuple(Path(file) for file in data or ())
         request = FineTuneRequest(
-            task, base, name, files, minutes, rank, _rate(learning_rate), seed
+            task, base, name, files, minutes, rank, _rate(learning_rate), seed, batch_size, window
         )
         yield {view.notes: ui.notes_text(jobs.notes(studio.settings))}
         with closing(with_result(generate(studio, request))) as events:

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from app import build_app
 from pipelines.errors import InvalidValue, StudioError
 from pipelines.events import Progress, with_result
 from pipelines.files.texts import TextReport
-from pipelines.fine_tuning import jobs
+from pipelines.fine_tuning import endings, jobs
 from pipelines.fine_tuning.pipeline import (
     FineTuned,
     FineTuneRequest,
@@ -29,6 +30,7 @@ from pipelines.fine_tuning.pipeline import (
 from pipelines.hub import local_names
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
+from pipelines.tasks import TASKS
 from pipelines.text_generation.pipeline import TextRequest
 from pipelines.text_generation.pipeline import generate as write
 from tests.tiny_models import make_writer
@@ -71,6 +73,10 @@ def request_(tale: Path) -> FineTuneRequest:
         ({"rank": 5}, "rank is '5'; choose one of: 0, 4, 8"),
         ({"learning_rate": 1.0}, "learning_rate is 1.0"),
         ({"seed": -1}, "seed is -1"),
+        ({"batch_size": 1000}, "batch_size is 1000; give a whole number from 1 to 256, or 0 for"),
+        ({"batch_size": True}, "batch_size is True"),
+        ({"window": 8}, "window is 8; give a whole number from 16 to 32768, or 0 for the recipe's"),
+        ({"task": "paint", "window": 64}, "window is 64; pictures have no window, so give 0"),
     ],
 )
 def test_a_bad_field_is_named_with_what_is_allowed(
@@ -132,6 +138,28 @@ def test_a_fine_tune_becomes_a_model_that_writes(
         checked(request_, settings)
 
 
+def test_batch_size_and_window_are_the_visitor_s_and_stand_on_the_card(
+    settings: Settings, request_: FineTuneRequest
+) -> None:
+    small = replace(request_, batch_size=1, window=16)
+    *_, tuned = with_result(generate(Studio(settings), small))
+    assert "| batch size | 1 |\n| window | 16 tokens |" in tuned.card
+    assert "--batch-size 1 " in tuned.card
+    assert "--window 16`" in tuned.card
+    assert checked(replace(small, name="own", batch_size=0, window=None), settings) == checked(
+        replace(request_, name="own"), settings
+    )
+
+
+def test_a_window_that_the_base_cannot_read_starts_nothing(
+    settings: Settings, request_: FineTuneRequest
+) -> None:
+    run = generate(Studio(settings), replace(request_, window=8_000))
+    with pytest.raises(InvalidValue, match=r"window is 8,000 tokens; the base reads at most \d+\."):
+        assert not [event for event in run if isinstance(event, Learning)]
+    assert not jobs.jobs(settings)
+
+
 def test_closing_the_page_leaves_it_running_and_stop_ends_it(
     settings: Settings, request_: FineTuneRequest
 ) -> None:
@@ -186,9 +214,12 @@ WARNING = "import sys; print('a.py:3: UserWarning: odd\\n  warnings.warn(', flus
 @pytest.mark.parametrize(
     ("program", "words"),
     [
-        ("import os; os.kill(os.getpid(), 9)", r"the system ended it \(SIGKILL\).*smaller batch"),
-        ("raise MemoryError", "memory ran out.*smaller base"),
-        ("raise RuntimeError('CUDA out of memory. Tried')", "memory ran out.*shorter window"),
+        (
+            "import os; os.kill(os.getpid(), 9)",
+            r'the system ended it \(SIGKILL\).*smaller "Batch size"',
+        ),
+        ("raise MemoryError", 'memory ran out.*smaller "Base"'),
+        ("raise RuntimeError('CUDA out of memory. Tried')", 'memory ran out.*smaller "Window"'),
         ("import os; os.kill(os.getpid(), 15)", r"ended from outside.*SIGTERM"),
         ("sys.exit('There is no data.')", r"There is no data\.$"),
         ("sys.exit(3)", r"it printed nothing \(status 3\)$"),
@@ -202,6 +233,19 @@ def test_the_cause_of_a_failure_is_said_in_words(
     (job,) = jobs.jobs(settings)
     with pytest.raises(StudioError, match=f"tune could not be trained: .*{words}"):
         list(follow(settings, job))
+
+
+def test_advice_names_fields_that_the_tab_has(settings: Settings) -> None:
+    labels = {
+        field.label for field in build_app(settings).blocks.values() if hasattr(field, "label")
+    }
+    for task in TASKS:
+        write_job(settings, "tune", task=task)
+        (job,) = jobs.jobs(settings)
+        named = re.findall('"([^"]+)"', endings.why(job.folder, job.task))
+        assert len(named) == (5 if task == "write" else 4)
+        assert set(named) <= labels
+        assert ("Window" in named) == (task == "write"), "pictures have none"
 
 
 def test_a_process_that_ended_with_the_machine_says_so(settings: Settings) -> None:

@@ -40,6 +40,9 @@ def parser() -> argparse.ArgumentParser:
     for mode, batch_size in BATCH_SIZES.items():
         data = "a .txt file or a folder" if mode == "writer" else "an imagefolder or its ZIP"
         add_options(commands.add_parser(mode), data, batch_size)
+    commands.choices["writer"].add_argument(
+        "--window", type=int, help="tokens that are read in one piece"
+    )
     upload = commands.add_parser("publish")
     upload.add_argument("--folder", type=Path, required=True, help="the output of a fine-tune")
     upload.add_argument("--repo", required=True, help="owner/name")
@@ -77,8 +80,13 @@ def plan_from(parsed: argparse.Namespace) -> Plan:
 
     if not 0 < parsed.validation <= 0.5:  # false for NaN, too
         raise SystemExit(f"--validation is {parsed.validation}; give a share above 0, at most 0.5")
-    for name, low, high in (("lora_rank", 1, 256), ("patience", 1, math.inf), ("seed", 0, 2**31)):
-        value = getattr(parsed, name)
+    for name, low, high in (
+        ("lora_rank", 1, 256),
+        ("patience", 1, math.inf),
+        ("seed", 0, 2**31),
+        ("window", 1, math.inf),
+    ):
+        value = getattr(parsed, name, None)
         if value is not None and not low <= value <= high:
             option = name.replace("_", "-")
             raise SystemExit(f"--{option} is {value}; it must be from {low} to {high}")
@@ -98,6 +106,7 @@ def plan_from(parsed: argparse.Namespace) -> Plan:
         validation=parsed.validation,
         patience=parsed.patience,
         gradient_checkpointing=parsed.gradient_checkpointing,
+        window=getattr(parsed, "window", None),
     )
 
 

@@ -34,6 +34,9 @@ class Lesson(ABC):
     model: Any
     data_sha256: str
     data_size: str
+    window: int | None = None
+    """Tokens that a writer is trained on in one piece."""
+
     _readers: Sequence[Any] = ()
     """Tokenizer and processor, saved beside a whole model."""
 

@@ -30,9 +30,10 @@ _REFERENCE = re.compile(rf"{_NAME}(/{_NAME})?(@[A-Za-z0-9][A-Za-z0-9._/-]{{0,127
 class Plan:
     """One fine-tune.
 
-    ``rank`` is the LoRA's; None trains every weight. ``validation`` is the held-out share of
-    the data. ``patience`` is the number of evaluations without improvement after which the
-    run stops; None never stops early.
+    ``window`` counts the tokens that a writer reads in one piece; None: as many as it can, at
+    most 1,024. ``rank`` is the LoRA's; None trains every weight. ``validation`` is the share of
+    the data that is held out. ``patience`` is the number of evaluations without improvement after
+    which the run stops; None never stops early.
     """
 
     mode: str
@@ -43,6 +44,7 @@ class Plan:
     validation: float
     patience: int | None
     gradient_checkpointing: bool
+    window: int | None = None
 
     @property
     def device(self) -> Device:
@@ -60,6 +62,7 @@ class Plan:
             "--smoke" if options.smoke else budget or f"--minutes {options.minutes:g}",
             f"--learning-rate {options.learning_rate:g} --batch-size {options.batch_size}",
             f"--validation {self.validation:g} --seed {options.seed}",
+            "" if self.window is None else f"--window {self.window}",
             "" if self.patience is None else f"--patience {self.patience}",
             "--gradient-checkpointing" if self.gradient_checkpointing else "",
         ]

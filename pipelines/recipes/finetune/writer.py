@@ -22,9 +22,7 @@ from pipelines.recipes.finetune.plan import Plan, to_device
 from pipelines.recipes.gpt.data import Tokens, windows
 from pipelines.recipes.gpt.train import next_token_loss, window_nats
 from pipelines.runtime.loading import OFFLINE
-
-LONGEST_WINDOW = 1024
-"""Tokens in a window, unless the base's context is shorter."""
+from pipelines.runtime.windows import window_of
 
 GLANCE_PASSAGES = 8
 """Held-out passages that are scored during training."""
@@ -41,6 +39,8 @@ class Writer(Lesson):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan, "causal", "fairytale-gpt")
+        self.window = self._window = window_of(plan.base.path, plan.window)
+        self._context = window_of(plan.base.path, None)  # scores do not depend on the window
         self._tokenizer: Any = AutoTokenizer.from_pretrained(plan.base.path, **OFFLINE)
         self._readers = (self._tokenizer,)
         self.texts = read_texts(plan.data, plan.validation, plan.options.seed)
@@ -56,16 +56,11 @@ class Writer(Lesson):
         return passages + len(PROMPTS), min(passages, GLANCE_PASSAGES)
 
     @cached_property
-    def _context(self) -> int:
-        known = getattr(self.model.config, "max_position_embeddings", LONGEST_WINDOW)
-        return int(min(known, LONGEST_WINDOW))
-
-    @cached_property
     def _held_out(self) -> list[Tokens]:
         return [encode(self._tokenizer, [text])[:-1] for text in self.texts.held_out]
 
     def loss(self, rng: np.random.Generator) -> torch.Tensor:
-        tokens = windows(self._row, self._plan.options.batch_size, self._context, rng)
+        tokens = windows(self._row, self._plan.options.batch_size, self._window, rng)
         return next_token_loss(self.model, to_device(tokens))
 
     def _scores(self, model: Any, most: int | None = None) -> tuple[float, Score]:

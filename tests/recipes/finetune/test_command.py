@@ -116,6 +116,7 @@ def test_a_whole_fine_tune_is_a_base_for_the_next(
         (["--lora-rank", "0"], "--lora-rank is 0; it must be from 1 to 256"),
         (["--patience", "0"], "--patience is 0"),
         (["--seed", "-1"], "--seed is -1"),
+        (["--window", "0"], "--window is 0; it must be from 1"),
         (["--batch-size", "0"], "--batch-size is 0"),
         (["--learning-rate", "-1"], "--learning-rate is -1"),
         (["--data", "gone.txt"], "there is no gone.txt"),
@@ -143,6 +144,8 @@ def test_the_card_s_command_makes_the_same_plan(tale: Path, plan_for: PlanFor) -
 
     assert "--lora-rank 4 " in told()
     assert "--full" in told(rank=None)
+    assert "--window" not in told()
+    assert told(window=64).endswith("--window 64")
     assert told(patience=3).endswith("--patience 3")
     assert told(gradient_checkpointing=True).endswith("--gradient-checkpointing")
     assert "--seed 5" in told(seed=5)

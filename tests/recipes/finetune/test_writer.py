@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from pipelines.errors import InvalidValue
+from pipelines.recipes.finetune import writer as writer_module
 from pipelines.recipes.finetune.tuning import tune
 from pipelines.recipes.finetune.writer import Writer
 from tests.recipes.finetune.conftest import PlanFor, train_until_killed
@@ -133,6 +134,26 @@ def test_every_held_out_byte_is_scored_once(tale: Path, plan_for: PlanFor) -> No
     assert max(len(row) for row in writer._held_out) > writer._context
     assert score.value == pytest.approx(tokens * np.log2(model.config.vocab_size) / size, rel=1e-5)
     assert score.samples == len(writer.texts.held_out)
+
+
+def test_the_window_is_of_what_is_learned_and_not_of_what_is_scored(
+    tale: Path, plan_for: PlanFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tale.write_text(tale.read_text() * 3)
+    short, usual = (Writer(plan_for("writer", tale, window=length)) for length in (16, None))
+    shapes = []
+
+    def seen(model: Any, tokens: torch.Tensor) -> torch.Tensor:
+        shapes.append(tuple(tokens.shape))
+        return torch.zeros(())
+
+    monkeypatch.setattr(writer_module, "next_token_loss", seen)
+    for lesson in (short, usual):
+        lesson.loss(np.random.default_rng(0))
+    assert shapes == [(4, 17), (4, usual._context + 1)]
+    assert short.glance(base_of(short)) == usual.glance(base_of(usual))
+    with pytest.raises(InvalidValue, match=r"window is 5,000 tokens; the base reads at most"):
+        Writer(plan_for("writer", tale, window=5_000))
 
 
 def test_another_kind_of_model_is_refused(tale: Path, plan_for: PlanFor) -> None:
