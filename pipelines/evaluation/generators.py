@@ -24,6 +24,7 @@ from pipelines.runtime.studio import Loaded, Studio
 from pipelines.tasks import TASKS, Task
 from pipelines.text_generation.batch import write_batch
 from pipelines.text_to_image import batch as pictures
+from pipelines.text_to_image.painter import under_adapters
 from pipelines.text_to_image.pipeline import prompt_notes, with_own_values
 
 
@@ -117,18 +118,19 @@ def _captions(run: Run, requests: list[Any]) -> Sequence[str] | None:
 
 
 def _pictures(run: Run, requests: list[Any]) -> Sequence[Any] | None:
-    painter = run.loaded.model
+    adapters = run.loaded.snapshot.adapters
+    painter = under_adapters(run.loaded.model, adapters)
     if not pictures.takes_batches(painter):
         return None
     requests = [with_own_values(painter, request) for request in requests]
     try:
-        return pictures.paint_batch(painter, requests, run.wait, run.loaded.snapshot.adapters)
+        return pictures.paint_batch(painter, requests, run.wait, adapters)
     except NotFinite:  # one by one they are tried in float32
         return None
 
 
 def _prompt_notes(run: Run, request: Any) -> list[str]:
-    painter = run.loaded.model
+    painter = under_adapters(run.loaded.model, run.loaded.snapshot.adapters)
     return [*run.loaded.snapshot.notes, *prompt_notes(painter, with_own_values(painter, request))]
 
 

@@ -1,20 +1,25 @@
 """Steps and guidance of one checkpoint: from its card, its configuration and its name.
 
 What is said nearer to the checkpoint counts: the example of its card, then its configuration,
-then whole words of its name, then what is usual for its class (``FAMILIES``).
+then whole words of its name, then what is usual for its class (``FAMILIES``). The name of a LoRA
+that makes fewer steps enough counts before all of them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipelines.errors import ModelUnavailable
 from pipelines.hub import read_json
+from pipelines.hub.adapters import is_adapter, named_base
 from pipelines.hub.model_cards import CARD
 from pipelines.hub.offline import models_here
+from pipelines.hub.references import Part, parse_composition
+from pipelines.hub.sources import Folder
 from pipelines.settings import Settings
 from pipelines.text_to_image.families import FAMILIES, SMALL_WORLD, Family, counted_steps
 
@@ -61,10 +66,31 @@ class _Said:
     changes: tuple[tuple[str, Any], ...] = ()
 
 
-def on_disk(settings: Settings, model: object) -> tuple[str, Path | None]:
-    """The name of a picker's choice without its adapters, and its folder if it is on this disk."""
-    name = model.partition("+")[0].strip() if isinstance(model, str) else ""
-    return name, models_here(settings).get(name)
+@dataclass(frozen=True)
+class Choice:
+    """What a picker's choice names: its base, the base's folder where it is on this disk, and
+    its LoRAs, each with its weight."""
+
+    base: str
+    folder: Path | None
+    loras: tuple[tuple[str, float], ...] = ()
+
+
+def on_disk(settings: Settings, model: object) -> Choice:
+    """Of a LoRA alone the base is the one that its files name."""
+    here = models_here(settings)
+    text = model.strip() if isinstance(model, str) else ""
+    try:
+        parts = [Part(text)] if text in here else parse_composition(text)
+        first, *rest = parts
+        path = here.get(first.text)
+        lora = Folder(first.text, path) if path is not None else None
+        if lora is not None and is_adapter(lora):
+            first, rest = Part(named_base(lora) or ""), parts
+    except ModelUnavailable:  # half typed, or broken: opening it says what is wrong
+        return Choice("", None)
+    loras = tuple((part.text, 1.0 if part.weight is None else part.weight) for part in rest)
+    return Choice(first.text, here.get(first.text), loras)
 
 
 def own_family(folder: Path, kind: str, reference: str) -> Family:
@@ -87,11 +113,30 @@ def own_family(folder: Path, kind: str, reference: str) -> Family:
     for said in (*few, _said_by_card(folder, family)):
         if said.steps is not None and said in few and said.steps >= FAMILIES[kind].steps:
             continue  # it was distilled already, to guidance of its own
-        family = replace(family, **dict(said.changes))
-        if said.steps is not None:
-            family = replace(family, steps=said.steps, steps_from=said.why)
-        if said.guidance_scale is not None:
-            family = replace(family, guidance_scale=said.guidance_scale, guidance_from=said.why)
+        family = _as_said(family, said)
+    return family
+
+
+def with_loras(family: Family, kind: str, loras: Iterable[tuple[str, float]]) -> Family:
+    """The family of a base under LoRAs: one whose name says so makes fewer steps enough.
+
+    Args:
+        kind: the name of the base's diffusers class.
+        loras: references and weights; a weight of 0 or less distils nothing.
+    """
+    for reference, weight in loras:
+        said = _said_by_name(reference, kind) if weight > 0 and family != SMALL_WORLD else None
+        if said is not None and (said.steps or family.steps) < family.steps:
+            return _as_said(family, replace(said, why=f"{said.why} ({reference})"))
+    return family
+
+
+def _as_said(family: Family, said: _Said) -> Family:
+    family = replace(family, **dict(said.changes))
+    if said.steps is not None:
+        family = replace(family, steps=said.steps, steps_from=said.why)
+    if said.guidance_scale is not None:
+        family = replace(family, guidance_scale=said.guidance_scale, guidance_from=said.why)
     return family
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import inspect
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipelines.device import Device
 from pipelines.errors import WrongTask
-from pipelines.hub import Snapshot, read_json
+from pipelines.hub import Adapter, Snapshot, read_json
 from pipelines.hub.own_models import own_class
 from pipelines.text_to_image import finite
 from pipelines.text_to_image.families import (
@@ -22,7 +23,7 @@ from pipelines.text_to_image.families import (
     call_parameters,
     check_scheduler,
 )
-from pipelines.text_to_image.own_settings import own_family
+from pipelines.text_to_image.own_settings import own_family, with_loras
 from pipelines.text_to_image.preview import LatentPreview
 from pipelines.text_to_image.schedulers import own_scheduler
 from pipelines.text_to_image.world import World
@@ -99,6 +100,13 @@ def load_painter(snapshot: Snapshot, device: Device) -> Painter:
         device=device,
         is_offloaded=is_offloaded,
     )
+
+
+def under_adapters(painter: Painter, adapters: Sequence[Adapter]) -> Painter:
+    """The painter with the steps and guidance that the names of these adapters tell."""
+    loras = [(adapter.reference, adapter.weight) for adapter in adapters]
+    kind = type(painter.pipeline).__name__
+    return replace(painter, family=with_loras(painter.family, kind, loras))
 
 
 def fitting_device(device: Device, kind: Family) -> Device:

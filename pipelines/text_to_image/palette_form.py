@@ -33,7 +33,7 @@ class Palette(NamedTuple):
 
 def world_of(settings: Settings, model: object) -> World | None:
     """The world of a model on this disk, or of the one under its adapters; None without one."""
-    _, folder = on_disk(settings, model)
+    folder = on_disk(settings, model).folder
     known = {} if folder is None else read_json(folder / "world.json")
     return World.from_json(known) if known else None
 

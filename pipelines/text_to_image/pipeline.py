@@ -28,6 +28,7 @@ from pipelines.text_to_image.painter import (
     load_painter,
     own_pipeline,
     scheduler_for,
+    under_adapters,
     words_for,
 )
 from pipelines.text_to_image.preview import LatentPreview, clean_estimates
@@ -179,14 +180,14 @@ def _run(
 ) -> Generator[Progress | Preview | SoFar, None, PaintResult]:
     """A checked request, painted by a model whose lease ends with it."""
     with loaded.lease:
-        painter: Painter = loaded.model
+        adapters = loaded.snapshot.adapters
+        painter = under_adapters(loaded.model, adapters)
         said = [*notes, *loaded.snapshot.notes, *prompt_notes(painter, request)]
         takes_own = request.steps is None or request.guidance_scale is None
         request = checked(with_own_values(painter, request), studio.settings.limits)
         size = request.width, request.height
         check_painted(painter.pipeline, painter.family, size, studio.settings.limits)
         seed = fresh_seed() if request.seed is None else request.seed
-        adapters = loaded.snapshot.adapters
 
         def result(painted: _Painted) -> PaintResult:
             own = painter.family.own_values if takes_own else ""

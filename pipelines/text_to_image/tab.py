@@ -12,7 +12,6 @@ import gradio as gr
 
 from pipelines import small_world
 from pipelines.events import Progress, with_result
-from pipelines.hub import local_models
 from pipelines.hub.families import family_of
 from pipelines.page import ui
 from pipelines.runtime.studio import Studio
@@ -20,7 +19,7 @@ from pipelines.settings import Limits, Settings
 from pipelines.text_to_image import drop_form, palette_form
 from pipelines.text_to_image.families import FAMILIES, SMALL_WORLD
 from pipelines.text_to_image.files import save_png
-from pipelines.text_to_image.own_settings import on_disk, own_family
+from pipelines.text_to_image.own_settings import on_disk, own_family, with_loras
 from pipelines.text_to_image.pipeline import PaintRequest, PaintResult, Preview, SoFar, generate
 from pipelines.text_to_image.schedulers import OWN_SCHEDULER, SCHEDULERS
 from pipelines.validation import OWN
@@ -121,14 +120,14 @@ def _own_settings(settings: Settings, model: object) -> tuple[int, float, str, A
     Painters of the small world show their numbers; of others the sliders stay at the model's own,
     and one that is not on this disk says its own when it is loaded.
     """
-    name, folder = on_disk(settings, model)
-    kind = None if folder is None else family_of(folder)
-    if folder is None or kind is None or kind not in FAMILIES:
-        is_lora = name in local_models(settings)  # of this page's painters
-        return *(_SMALL_WORLD if is_lora else _OWN), _HIDDEN
-    own = own_family(folder, kind, name)
+    chosen = on_disk(settings, model)
+    kind = None if chosen.folder is None else family_of(chosen.folder)
+    if chosen.folder is None or kind is None or kind not in FAMILIES:
+        return *_OWN, _HIDDEN
+    own = own_family(chosen.folder, kind, chosen.base)
     if own == SMALL_WORLD:
         return *_SMALL_WORLD, _HIDDEN
+    own = with_loras(own, kind, chosen.loras)
     return *_OWN, gr.update(value=f"Its own settings: {own.own_values}.", visible=True)
 
 

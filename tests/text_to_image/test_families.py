@@ -131,6 +131,18 @@ def test_an_adapter_changes_the_picture_and_the_base_paints_as_before(
     assert [pixels(r) for r in finished_together(generate, studio, requests)] == alone
 
 
+def test_a_lora_whose_name_says_so_paints_in_few_steps(tmp_path: Path, folder: Path) -> None:
+    """``lcm-lora`` on a base was painted in the base's 30 steps with its guidance of 7.5."""
+    tiny_models.make_picture_lora(tmp_path / "extra" / "my-lcm-lora", folder / "sd15")
+    settings = Settings(models_dir=folder, extra_models_dir=tmp_path / "extra", hub_enabled=False)
+    studio = Studio(replace(settings, data_dir=tmp_path / "data"))
+    result = paint(studio, "sd15 + my-lcm-lora")
+    asked = result.receipt["request"]
+    assert (asked["steps"], asked["guidance_scale"]) == (4, 1.0)
+    assert result.own_values == "4 steps, guidance 1: the name says lcm (my-lcm-lora)"
+    assert paint(studio, "sd15 + my-lcm-lora:0").receipt["request"]["steps"] == 30
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_each_kind_paints_by_its_own_settings_and_its_receipt_repeats_it(
     studio: Studio, name: str

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.text_to_image.families import FAMILIES, Family
-from pipelines.text_to_image.own_settings import own_family
+from pipelines.text_to_image.families import FAMILIES, SMALL_WORLD, Family
+from pipelines.text_to_image.own_settings import own_family, with_loras
 
 XL, SD, FLUX = "StableDiffusionXLPipeline", "StableDiffusionPipeline", "FluxPipeline"
 
@@ -128,3 +128,29 @@ def test_a_family_that_needs_few_steps_keeps_its_own_guidance(tmp_path: Path) ->
     """A distilled model's name says nothing new of a family that is distilled already."""
     family = found(tmp_path, "ada/quick-lcm", "LatentConsistencyModelPipeline")
     assert (family.steps, family.guidance_scale) == (4, 8.5)
+
+
+@pytest.mark.parametrize(
+    ("loras", "steps", "guidance_scale"),
+    [
+        ([("latent-consistency/lcm-lora-sdxl", 1.0)], 4, 1.0),
+        ([("ada/falcmix", 1.0), ("ByteDance/SDXL-Lightning", 0.7)], 4, 0.0),
+        ([("ada/Hyper-SD/sdxl-hyper-8steps", 1.0)], 8, 0.0),
+        ([("ada/turbo", 0.0), ("ada/dmd2", -1.0)], 30, 5.0),
+        ([("ada/hyper-realistic", 1.0)], 30, 5.0),
+        ([], 30, 5.0),
+    ],
+)
+def test_the_name_of_a_lora_says_that_few_steps_are_enough(
+    loras: list[tuple[str, float]], steps: int, guidance_scale: float
+) -> None:
+    family = with_loras(FAMILIES[XL], XL, loras)
+    assert (family.steps, family.guidance_scale) == (steps, guidance_scale)
+
+
+def test_a_lora_of_a_small_world_or_of_a_quick_base_changes_nothing() -> None:
+    """``lightning`` is a thing of the small world."""
+    loras = [("my-lightning", 1.0)]
+    assert with_loras(SMALL_WORLD, SD, loras) == SMALL_WORLD
+    quick = FAMILIES["LatentConsistencyModelPipeline"]
+    assert with_loras(quick, "LatentConsistencyModelPipeline", loras) == quick

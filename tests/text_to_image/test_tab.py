@@ -33,6 +33,7 @@ def test_a_painter_of_the_small_world_begins_with_its_own_numbers(
     shutil.copytree(settings.models_dir / "tiny-painter", tmp_path / "own/painter")
     (tmp_path / "own/night").mkdir()
     (tmp_path / "own/night/pytorch_lora_weights.safetensors").write_bytes(b"")
+    (tmp_path / "own/night/README.md").write_text("---\nbase_model: painter\n---\n")
     own = replace(settings, extra_models_dir=tmp_path / "own")
     assert _own_settings(own, model)[:3] == (20, 4.0, "DDIM")
 
@@ -81,6 +82,29 @@ def test_of_another_painter_on_this_disk_the_page_says_what_it_takes_and_why(
     assert falcmix["value"].startswith("Its own settings: 30 steps, guidance 5: usual")
     assert turbo["visible"] is falcmix["visible"] is True
     assert _own_settings(own, "tiny-painter")[3]["visible"] is False
+
+
+def test_a_loras_name_changes_what_the_page_says_of_its_base(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """The page showed 30 steps for a LoRA that needs 4, and named no reason."""
+    for name in ("xl", "xl-lcm", "no-base-turbo"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+    index = tmp_path / "own/xl/model_index.json"
+    index.write_text('{"_class_name": "StableDiffusionXLPipeline"}')
+    for name in ("xl-lcm", "no-base-turbo"):
+        (tmp_path / "own" / name / "pytorch_lora_weights.safetensors").write_bytes(b"")
+    (tmp_path / "own/xl-lcm/README.md").write_text("---\nbase_model: xl\n---\n")
+    own = replace(settings, extra_models_dir=tmp_path / "own")
+
+    def said(model: str) -> str:
+        return str(_own_settings(own, model)[3]["value"])
+
+    four = "Its own settings: 4 steps, guidance 1: the name says lcm (xl-lcm)."
+    assert said("xl + xl-lcm:0.8") == said("xl + ada/night + xl-lcm") == said("xl-lcm") == four
+    assert said("xl + xl-lcm:0").startswith("Its own settings: 30 steps")
+    assert said("xl + xl-lcm:-1").startswith("Its own settings: 30 steps")
+    assert said("xl + xl-lcm:nine") == said("no-base-turbo") == ""
 
 
 def test_a_full_disk_is_said_in_a_sentence(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
