@@ -40,7 +40,8 @@ class Setting:
             (that of the rule where it is None).
         about: what the API's documentation says of it.
         usual: what evaluations use where nobody chooses, and what a comparison begins with; None
-            is the request's default.
+            is the request's default. A setting that is added later has none: links and cards from
+            before it mean the request's default.
         sides: what A and B begin with, where that is something else.
         shown_as: its name in links and in the API, where it is not ``name``.
         id: the last part of its widgets' ids, where that is not ``name``.

@@ -256,6 +256,12 @@ def parsed(kind: type[_Record], values: object, limits: Limits) -> _Record:
     return record
 
 
+def defaults_of(kind: type[Any]) -> dict[str, Any]:
+    """The fields of a dataclass that may be left out, with the values that they have then."""
+    fields = dataclasses.fields(kind)
+    return {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
+
+
 def rule_of(kind: type[Any], name: str) -> Rule:
     """The rule of a field, for a page to show its range."""
     annotation = get_type_hints(kind, include_extras=True)[name]

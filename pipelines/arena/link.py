@@ -14,7 +14,8 @@ from pipelines.errors import InvalidValue, abbreviated
 from pipelines.settings import Limits
 from pipelines.sharing.links import packed, unpacked
 from pipelines.sharing.names import ModelName
-from pipelines.validation import Seed, known_task, rule_of
+from pipelines.sharing.reading import completed
+from pipelines.validation import Seed, defaults_of, known_task, rule_of
 
 PARAMETER = "vote"
 """The name in the query string."""
@@ -39,7 +40,7 @@ def decode(text: object, limits: Limits) -> Setup:
         InvalidValue: it is none, too long, damaged, or a field is missing, unknown or wrong.
         ModelUnavailable: the parts of a composed model are malformed.
     """
-    content = unpacked(text, _FIELDS)
+    content = completed("The link", unpacked(text), _FIELDS, defaults_of(Setup))
     task, prompt = known_task(content["task"]), content["prompt"]
     models = rule_of(DuelRequest, "models").check("models", content["models"], limits)
     models = tuple(ModelName().check("model", model, limits) for model in models)

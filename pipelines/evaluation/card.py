@@ -19,7 +19,8 @@ from pipelines.evaluation.result import Comparison, Differing, EvaluationResult,
 from pipelines.evaluation.scores import METRICS
 from pipelines.evaluation.store import Output
 from pipelines.runtime.receipts import hash_text, identity
-from pipelines.sharing.reading import damage_in_words
+from pipelines.sharing.reading import completed, damage_in_words
+from pipelines.validation import defaults_of
 
 SCHEMA = 1
 KIND = "evaluation"
@@ -120,7 +121,7 @@ def request_of(card: Card, data: DataSet) -> EvaluationRequest:
     Raises:
         InvalidValue: fields are missing or of another kind, or the data set is another one.
     """
-    given = {name: card["request"][name] for name in _GIVEN if name in card["request"]}
+    given = completed("The card's request", card["request"], _GIVEN, defaults_of(EvaluationRequest))
     given["settings"] = settings_from(card["task"], given["settings"])
     lists = {name: tuple(given[name]) for name in ("models", "metrics")}
     request = EvaluationRequest(card["task"], data, **given | lists)

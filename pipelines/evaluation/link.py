@@ -9,12 +9,13 @@ from dataclasses import fields
 
 from pipelines.datasets.samples import DataSet
 from pipelines.errors import InvalidValue
-from pipelines.evaluation.request import EvaluationRequest, settings_from
+from pipelines.evaluation.request import SETTINGS, EvaluationRequest, settings_from
 from pipelines.evaluation.setup import UPLOAD, Setup, named_setup
 from pipelines.settings import Limits
-from pipelines.sharing.links import check_names, packed, unpacked
+from pipelines.sharing.links import packed, unpacked
+from pipelines.sharing.reading import completed
 from pipelines.tasks import TASKS
-from pipelines.validation import known_task
+from pipelines.validation import defaults_of, known_task
 
 PARAMETER = "evaluate"
 """The name in the query string."""
@@ -49,9 +50,11 @@ def decode(text: object, limits: Limits) -> Setup:
         InvalidValue: it is none, too long, damaged, or a field is missing, unknown or wrong.
         ModelUnavailable: the parts of a composed model are malformed.
     """
-    content = unpacked(text, _FIELDS)
+    defaults = {**defaults_of(EvaluationRequest), "settings": {}}
+    content = completed("The link", unpacked(text), _FIELDS, defaults)
     task = known_task(content["task"], "task of the link")
-    check_names("settings of the link", content["settings"], task.evaluated)
-    settings = settings_from(task.name, content["settings"])
+    usual = defaults_of(SETTINGS[task.name])
+    own = completed("settings of the link", content["settings"], task.evaluated, usual)
+    settings = settings_from(task.name, own)
     unread = {"data": DataSet("", "", ()), "settings": settings}
     return named_setup(EvaluationRequest(**content | unread), content["data"], limits)

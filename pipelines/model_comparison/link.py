@@ -20,7 +20,7 @@ from pipelines.sharing import links
 from pipelines.sharing.links import Rules, packed, unpacked
 from pipelines.sharing.names import ModelName
 from pipelines.tasks import TASKS, TaskRecord
-from pipelines.validation import Choice, known_task, rule_of
+from pipelines.validation import Choice, defaults_of, known_task, rule_of
 
 PARAMETER = "compare"
 """The name in the query string."""
@@ -50,7 +50,7 @@ def decode(text: object, limits: Limits) -> Fields:
 def checked(fields: Fields, limits: Limits) -> Fields:
     """Just the fields of their task, each in its range; what ``decode`` raises."""
     task = known_task(fields.get("task"), "task of the link")
-    return links.checked(fields, _rules(task), limits)
+    return links.checked(fields, _rules(task), _defaults(task), limits)
 
 
 def _rules(record: TaskRecord) -> Rules:
@@ -59,6 +59,13 @@ def _rules(record: TaskRecord) -> Rules:
     side = {"model": ModelName(), **own}
     shared = {name: rule_of(kind, name) for name in record.shared}
     return {"task": Choice(tuple(TASKS)), **shared, **dict.fromkeys(NAMES.values(), side)}
+
+
+def _defaults(record: TaskRecord) -> Fields:
+    """The values of settings that a link lacks, by the page's names: the request's own."""
+    names = {**{name: name for name in record.shared}, **record.compared}
+    given = defaults_of(record.pipeline.Request)
+    return {shown: _shown(given[name]) for name, shown in names.items() if name in given}
 
 
 def request_of(fields: Mapping[str, Any], picture: str | None, limits: Limits) -> CompareRequest:

@@ -1,8 +1,8 @@
 """Links: the fields of a panel in the page's query string, ``/?compare=...``.
 
 A link fills fields in and runs nothing. It comes from a stranger, so it is checked like any
-visitor's input: of bounded length, with just the fields of its kind, each in its range, and
-models by name or Hub reference, never by path. A picture does not fit into it.
+visitor's input: of bounded length, with no other fields than those of its kind, each in its range,
+and models by name or Hub reference, never by path. A picture does not fit into it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Union
 
 from pipelines.errors import InvalidValue, StudioError, abbreviated
 from pipelines.settings import Limits
+from pipelines.sharing.reading import completed
 from pipelines.validation import OWN, Rule
 
 MOST_CHARACTERS = 4_000
@@ -55,14 +56,11 @@ def address(parameter: str, encode: Callable[[], str]) -> tuple[str | None, str]
         return None, str(error)
 
 
-def unpacked(text: object, names: Iterable[str] | None = None) -> dict[str, Any]:
-    """The fields by name that a link's text holds, their values yet to be checked.
-
-    Args:
-        names: those that it must have, and no others; not checked where it is None.
+def unpacked(text: object) -> dict[str, Any]:
+    """The fields by name that a link's text holds, names and values yet to be checked.
 
     Raises:
-        InvalidValue: it holds none, has others, is too long, or damaged.
+        InvalidValue: it holds none, is too long, or damaged.
     """
     if not isinstance(text, str) or re.fullmatch(r"[A-Za-z0-9_-]+", text) is None:
         raise InvalidValue(f"The link holds {abbreviated(text)}, no comparison. Copy it whole.")
@@ -78,35 +76,31 @@ def unpacked(text: object, names: Iterable[str] | None = None) -> dict[str, Any]
         raise InvalidValue("The link is damaged or cut off. Copy it whole.") from error
     if not isinstance(fields, dict):
         raise InvalidValue("The link holds no comparison. Copy it whole.")
-    if names is not None:
-        check_names("The link", fields, names)
     return fields
 
 
-def check_names(what: str, fields: object, names: Iterable[str]) -> None:
-    """Raises InvalidValue where ``fields`` has other names than these."""
-    if not isinstance(fields, dict) or set(fields) != set(names):
-        raise InvalidValue(f"{what} must have just the fields {', '.join(names)}. Copy it whole.")
-
-
 def checked(
-    fields: Any, rules: Rules, limits: Limits, what: str = "The link", side: str = ""
-) -> dict[str, Any]:
-    """Just the fields of ``rules``, each as its rule gives it, as the page shows it.
+    fields: object, rules: Rules, defaults: Mapping[str, Any], limits: Limits,
+    what: str = "The link", side: str = "",
+) -> dict[str, Any]:  # fmt: skip
+    """The fields of ``rules``, each as its rule gives it, as the page shows it.
 
     What is left to the model is None in a request and ``OWN`` on the page.
+
+    Args:
+        defaults: the values of fields that a link may lack, at any depth: older ones do.
 
     Raises:
         InvalidValue: a field is missing, unknown, or may not hold its value.
         ModelUnavailable: the parts of a composed model are malformed.
     """
-    check_names(what, fields, rules)
+    fields = completed(what, fields, rules, defaults)
     values = {}
     for name, rule in rules.items():
         if isinstance(rule, Rule):
             value = rule.check(f"{name}{side}", fields[name], limits)
             values[name] = OWN if value is None else value
         else:
-            within = checked(fields[name], rule, limits, f"{name} of the link", f" of {name}")
-            values[name] = within
+            about = f"{name} of the link", f" of {name}"
+            values[name] = checked(fields[name], rule, defaults, limits, *about)
     return values

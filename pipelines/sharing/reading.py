@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import InvalidValue
+from pipelines.errors import InvalidValue, abbreviated
 from pipelines.files.images import open_picture
 from pipelines.files.picture_texts import texts_in
 from pipelines.hub.references import composed_name
@@ -79,6 +79,31 @@ def damage_in_words() -> Iterator[None]:
             f"The receipt or card is not whole ({type(error).__name__}: {error}). Copy it as it "
             "was made."
         ) from error
+
+
+def completed(
+    what: str, fields: object, names: Iterable[str], defaults: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The fields of a link, a card or a receipt by these names.
+
+    A field that did not exist yet when it was made takes its default.
+
+    Raises:
+        InvalidValue: a field without a default is missing, or one is unknown.
+    """
+    if not isinstance(fields, dict):
+        raise InvalidValue(
+            f"{what} is {abbreviated(fields)}; named fields are needed. Copy it whole."
+        )
+    names = list(names)
+    if unknown := [name for name in fields if name not in names]:
+        raise InvalidValue(
+            f"{what} has the unknown field {abbreviated(unknown[0])}; known are "
+            f"{', '.join(names)}. Remove it, or update this program."
+        )
+    if missing := [name for name in names if name not in fields and name not in defaults]:
+        raise InvalidValue(f"{what} has no field {missing[0]}. Copy it whole.")
+    return {name: fields[name] if name in fields else defaults[name] for name in names}
 
 
 def pinned(model: dict[str, Any]) -> str:

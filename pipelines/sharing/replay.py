@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,9 @@ from pipelines.errors import InvalidValue, listed
 from pipelines.events import Progress, translated
 from pipelines.runtime.receipts import SCHEMA, receipt_fields
 from pipelines.runtime.studio import Studio
-from pipelines.sharing.reading import damage_in_words, pinned
+from pipelines.sharing.reading import completed, damage_in_words, pinned
 from pipelines.tasks import TASKS, Task
+from pipelines.validation import defaults_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -136,10 +136,10 @@ def pinned_fields(receipt: dict[str, Any], task: Task) -> dict[str, Any]:
 def request_fields(receipt: object, task: Task) -> dict[str, Any]:
     """The fields of the request in a receipt, to make it again.
 
-    A field that requests did not have yet when it was written is left out.
+    A field that requests did not have yet when it was written has its default.
 
     Raises:
-        InvalidValue: no receipt of this task and schema, or one with other fields than here.
+        InvalidValue: no receipt of this task and schema, or one with unknown fields, or not whole.
     """
     if not isinstance(receipt, dict) or receipt.get("schema") != SCHEMA:
         raise InvalidValue(
@@ -149,15 +149,9 @@ def request_fields(receipt: object, task: Task) -> dict[str, Any]:
         raise InvalidValue(
             f"The receipt is of the task {receipt.get('task')!r}; here {task!r} is needed."
         )
-    fields = receipt.get("request")
-    known = receipt_fields(TASKS[task].pipeline.Request)
-    needed = {field.name for field in known if field.default is dataclasses.MISSING}
-    names = {field.name for field in known}
-    if not isinstance(fields, dict) or not needed <= set(fields) <= names:
-        raise InvalidValue(
-            f"The receipt's request must have just the fields {', '.join(sorted(names))}."
-        )
-    return fields
+    kind = TASKS[task].pipeline.Request
+    names = [field.name for field in receipt_fields(kind)]
+    return completed("The receipt's request", receipt.get("request"), names, defaults_of(kind))
 
 
 @damage_in_words()

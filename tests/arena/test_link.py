@@ -70,8 +70,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("task", "sing", "task is 'sing'"),
     ("task", None, "task is None"),
     ("task", "describe", "prompt is 'Once"),
-    ("command", "rm", "just the fields"),
-    ("picture", "/etc/passwd", "just the fields"),
+    ("command", "rm", "the unknown field"),
+    ("picture", "/etc/passwd", "the unknown field"),
     ("prompt", 7, "prompt is 7"),
     ("prompt", True, "prompt is True"),
     ("prompt", "\ud800", "damaged"),
@@ -101,6 +101,11 @@ def test_a_field_that_is_not_right_is_named(name: str, value: Any, words: str) -
     with pytest.raises(StudioError, match=words) as caught:
         decode(link_of(content() | {name: value}), LIMITS)
     assert len(str(caught.value)) < 400
+
+
+def test_a_link_without_prompt_and_seed_leaves_both_open() -> None:
+    told = {name: content()[name] for name in ("task", "models")}
+    assert decode(link_of(told), LIMITS) == Setup("write", MODELS, None, -1)
 
 
 def test_a_painter_s_prompt_is_held_to_a_painter_s_length() -> None:

@@ -14,9 +14,11 @@ from pipelines.errors import InvalidValue, StudioError
 from pipelines.evaluation.link import decode, encode
 from pipelines.evaluation.request import (
     Describing,
+    EvaluationRequest,
     Generation,
     Painting,
     Writing,
+    checked,
 )
 from pipelines.evaluation.setup import setup_of
 from pipelines.settings import Limits
@@ -31,8 +33,8 @@ OF_TASKS = [
 ]
 
 
-def content() -> dict[str, Any]:
-    text = encode(setup_of(card_of(), LIMITS))
+def content(settings: Generation | None = None) -> dict[str, Any]:
+    text = encode(setup_of(card_of(settings), LIMITS))
     found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     return found
 
@@ -93,9 +95,9 @@ BAD: list[tuple[str, Any, str]] = [
     ("task", "sing", "task of the link is 'sing'"),
     ("task", None, "task of the link is None"),
     ("task", ["describe"], "task of the link"),
-    ("task", "paint", "settings of the link must have just"),
-    ("command", "rm", "just the fields"),
-    ("upload", "/etc/passwd", "just the fields"),
+    ("task", "paint", "settings of the link has the unknown field"),
+    ("command", "rm", "the unknown field"),
+    ("upload", "/etc/passwd", "the unknown field"),
     ("data", "/etc/passwd", "data is '/etc/passwd'"),
     ("data", "../secrets", "data is"),
     ("data", "upload", "data is 'upload'"),
@@ -115,8 +117,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("sample_size", 10**9, "sample_size"),
     ("seed", math.nan, "seed is nan"),
     ("seed", -1, "seed is -1"),
-    ("settings", None, "settings of the link must have just"),
-    ("settings", {"method": "beams"}, "settings of the link must have just"),
+    ("settings", None, "settings of the link is None; named fields"),
+    ("settings", {"top_k": 3}, "unknown field 'top_k'; known are max_new_tokens, temperature"),
     ("settings", {"method": "luck", "temperature": 1, "max_new_tokens": 9}, "'luck'"),
     ("settings", {"method": "beams", "temperature": "1", "max_new_tokens": 9}, "temperature"),
     ("clip", "/etc/passwd", "clip is '/etc/passwd'"),
@@ -130,3 +132,16 @@ def test_a_field_that_is_not_right_is_named(name: str, value: Any, words: str) -
     with pytest.raises(StudioError, match=words) as caught:
         decode(link_of(content() | {name: value}), LIMITS)
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("settings", OF_TASKS, ids=lambda kind: type(kind).__name__)
+def test_a_link_from_before_a_field_existed_means_its_default(settings: Generation) -> None:
+    whole = content(settings)
+    needed = {name: whole[name] for name in ("task", "data", "models")}
+    request = decode(link_of(needed), LIMITS).request
+    models = tuple(whole["models"])
+    assert request == checked(EvaluationRequest(whole["task"], request.data, models), LIMITS)
+    assert decode(link_of(needed | {"settings": {}}), LIMITS).request == request
+    for name in ("data", "models"):
+        with pytest.raises(InvalidValue, match=f"The link has no field {name}"):
+            decode(link_of({other: needed[other] for other in needed if other != name}), LIMITS)

@@ -12,9 +12,11 @@ from pipelines.errors import InvalidValue, StudioError
 from pipelines.evaluation.request import (
     SETTINGS,
     Describing,
+    EvaluationRequest,
     Generation,
     Painting,
     Writing,
+    checked,
 )
 from pipelines.evaluation.scores import metrics_of
 from pipelines.evaluation.setup import UPLOAD, setup_of
@@ -106,6 +108,18 @@ def test_what_the_page_has_no_field_for_is_told_and_not_kept(
     assert asdict(setup.request.settings) == usual | kept
 
 
+def test_a_card_from_before_a_field_existed_means_its_default() -> None:
+    old = card_of()
+    old["request"]["settings"] = {"method": "sampling"}
+    for name in ("clip", "extractor", "metrics", "sample_size", "seed"):
+        del old["request"][name]
+    request = setup_of(old, LIMITS).request
+    assert request == checked(
+        EvaluationRequest("describe", request.data, request.models,
+                          settings=Describing(method="sampling")), LIMITS
+    )  # fmt: skip
+
+
 def test_a_card_of_one_model_is_opened_as_any_other() -> None:
     setup = setup_of({**card_of(), "models": card_of()["models"][:1]}, LIMITS)
     assert setup.request.models == ("one",)
@@ -119,7 +133,9 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"data": {"name": 7, "sha256": ""}}, "data is 7"),
     ({"data": {"name": "x" * 10_000, "sha256": ""}}, "10,000 characters"),
     ({"data": {"name": "x", "sha256": None}}, "sha256 is None"),
-    ({"request": {}}, "not whole"),
+    ({"request": {}}, "The card's request has no field models"),
+    ({"request": card_of(shots=5)["request"]}, "unknown field 'shots'"),
+    ({"request": card_of()["request"] | {"settings": {"luck": 1}}}, "no setting 'luck'"),
     ({"models": None}, "not whole"),
     ({"models": [{"reference": "one"}]}, "not whole"),
     ({"models": []}, "0 models"),

@@ -18,6 +18,7 @@ from pipelines.model_comparison.link import decode, encode, fields_of, request_o
 from pipelines.model_comparison.pipeline import CompareRequest, checked
 from pipelines.settings import Limits
 from pipelines.sharing.links import MOST_CHARACTERS
+from pipelines.tasks import TASKS, Task
 from pipelines.text_generation.pipeline import TextRequest
 from pipelines.text_to_image.pipeline import PaintRequest
 
@@ -25,14 +26,14 @@ LIMITS = Limits()
 TEXT = TextRequest("one", "Once «upon» a 時", 40, temperature=0.2, seed=7)
 PAINT = PaintRequest("base + ada/lora@c1:0.5", "a cat", steps=5, scheduler="Euler", seed=0)
 CAPTION = CaptionRequest("one", Image.new("RGB", (8, 8)), method="sampling", count=2, seed=7)
-REQUESTS: dict[str, CompareRequest] = {
+REQUESTS: dict[Task, CompareRequest] = {
     "write": CompareRequest("write", TEXT, replace(TEXT, model="ada/two", temperature=1.2)),
     "paint": CompareRequest("paint", PAINT, replace(PAINT, guidance_scale=6.0)),
     "describe": CompareRequest("describe", CAPTION, replace(CAPTION, method="beams")),
 }
 
 
-def content(task: str = "write") -> dict[str, Any]:
+def content(task: Task = "write") -> dict[str, Any]:
     text = encode(fields_of(REQUESTS[task]))
     found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     return found
@@ -43,7 +44,7 @@ def link_of(value: object) -> str:
 
 
 @pytest.mark.parametrize("task", REQUESTS)
-def test_a_link_brings_every_field_of_its_task_back(task: str) -> None:
+def test_a_link_brings_every_field_of_its_task_back(task: Task) -> None:
     setup = fields_of(REQUESTS[task])
     text = encode(setup)
     assert re.fullmatch(r"[A-Za-z0-9_-]+", text), "nothing that a query would have to escape"
@@ -52,7 +53,7 @@ def test_a_link_brings_every_field_of_its_task_back(task: str) -> None:
 
 
 @pytest.mark.parametrize("task", ["write", "paint"])
-def test_the_fields_make_the_same_request_again(task: str) -> None:
+def test_the_fields_make_the_same_request_again(task: Task) -> None:
     setup = decode(encode(fields_of(REQUESTS[task])), LIMITS)
     again = request_of(setup, None, LIMITS)
     assert checked(again, LIMITS) == checked(REQUESTS[task], LIMITS)
@@ -101,9 +102,9 @@ def test_what_is_no_link_is_refused_with_words(text: Any) -> None:
 BAD_FIELDS: list[tuple[str, str, Any, str]] = [
     ("write", "task", "sing", "task of the link is 'sing'"),
     ("write", "task", None, "task of the link is None"),
-    ("write", "task", "paint", "just the fields"),
-    ("write", "command", "rm", "just the fields"),
-    ("write", "picture", "/etc/passwd", "just the fields"),
+    ("write", "task", "paint", "the unknown field 'max_new_tokens'"),
+    ("write", "command", "rm", "the unknown field"),
+    ("write", "picture", "/etc/passwd", "the unknown field"),
     ("write", "prompt", None, "prompt is None"),
     ("write", "prompt", 7, "prompt is 7"),
     ("write", "prompt", "\ud800", "damaged"),
@@ -113,14 +114,14 @@ BAD_FIELDS: list[tuple[str, str, Any, str]] = [
     ("write", "seed", "7", "seed is '7'"),
     ("write", "max_new_tokens", 10**9, "max_new_tokens is 1000000000"),
     ("paint", "prompt", "x" * 2_001, "2,001 characters"),
-    ("write", "A", [], "A of the link must have just"),
-    ("write", "B", None, "B of the link must have just"),
+    ("write", "A", [], r"A of the link is \[\]; named fields"),
+    ("write", "B", None, "B of the link is None; named fields"),
 ]
 
 
 @pytest.mark.parametrize(("task", "name", "value", "words"), BAD_FIELDS)
 def test_a_shared_field_that_is_not_right_is_named(
-    task: str, name: str, value: Any, words: str
+    task: Task, name: str, value: Any, words: str
 ) -> None:
     with pytest.raises(InvalidValue, match=words):
         decode(link_of(content(task) | {name: value}), LIMITS)
@@ -130,7 +131,12 @@ BAD_SIDES: list[tuple[str, str, Any, str]] = [
     ("write", "temperature", 9, "temperature of B is 9"),
     ("write", "temperature", math.nan, "temperature of B is nan"),
     ("write", "temperature", True, "temperature of B is True"),
-    ("write", "picture", "/etc", "B of the link must have just"),
+    (
+        "write",
+        "picture",
+        "/etc",
+        "B of the link has the unknown field 'picture'; known are model, temperature",
+    ),
     ("paint", "steps", 10**6, "steps of B is 1000000"),
     ("paint", "steps", 0, "steps of B is 0"),
     ("paint", "guidance_scale", -2, "guidance_scale of B is -2"),
@@ -154,7 +160,7 @@ BAD_SIDES: list[tuple[str, str, Any, str]] = [
 
 @pytest.mark.parametrize(("task", "name", "value", "words"), BAD_SIDES)
 def test_a_side_s_field_that_is_not_right_is_named(
-    task: str, name: str, value: Any, words: str
+    task: Task, name: str, value: Any, words: str
 ) -> None:
     told = content(task)
     with pytest.raises(InvalidValue, match=words) as caught:
@@ -177,6 +183,24 @@ def test_a_composition_with_a_missing_name_is_told_in_its_own_words() -> None:
     told = content()
     told["A"]["model"] = "one + "
     with pytest.raises(StudioError, match="a name is missing"):
+        decode(link_of(told), LIMITS)
+
+
+@pytest.mark.parametrize("task", REQUESTS)
+def test_a_link_from_before_a_setting_existed_means_the_request_s_default(task: Task) -> None:
+    told = content(task)
+    made: dict[str, Any] = {name: told[name] for name in ("task", "prompt") if name in told}
+    made |= {side: {"model": told[side]["model"]} for side in "AB"}
+    given = {"picture": None} if task == "describe" else {"prompt": told["prompt"]}
+    sides = [TASKS[task].pipeline.Request(told[side]["model"], **given) for side in "AB"]
+    assert decode(link_of(made), LIMITS) == fields_of(CompareRequest(task, *sides))
+
+
+@pytest.mark.parametrize("lost", ["task", "prompt", "A", "model"])
+def test_what_has_no_default_is_needed(lost: str) -> None:
+    told = content()
+    del (told["A"] if lost == "model" else told)[lost]
+    with pytest.raises(InvalidValue, match=f"no field {lost}|task of the link is None"):
         decode(link_of(told), LIMITS)
 
 
