@@ -19,24 +19,17 @@ from pipelines.hub.adapters import is_adapter
 from pipelines.hub.families import family_of, task_of_family
 from pipelines.hub.headers import Tensor
 from pipelines.hub.own_models import CLASSES, architecture_of, is_own_part
+from pipelines.hub.packages import check_packages
 from pipelines.hub.remote import Repository, gated
 from pipelines.hub.selection import Selection, select
 from pipelines.hub.sources import Source, configuration_of, json_of
 from pipelines.tasks import TASKS, Task
 
-_NEED_TORCHVISION = frozenset(
-    """
-    ernie4_5_vl_moe gemma4 glm46v glm4v glm4v_moe instructblipvideo internvl lfm2_vl
-    llava_next_video llava_onevision minicpmv4_6 molmo2 perception_lm qwen2_5_omni qwen2_5_vl
-    qwen2_vl qwen3_5 qwen3_5_moe qwen3_vl qwen3_vl_moe smolvlm video_llama_3 video_llava
-    """.split()
-)
-_INSTALL = {
-    "torchvision": "pip install torchvision (beside a CPU build of torch: pip install torchvision "
-    "--index-url https://download.pytorch.org/whl/cpu)",
-    "sentencepiece": "pip install sentencepiece",
+_CONVERTED = {
+    "florence2": "Open florence-community/Florence-2-base or its kin, made for transformers",
+    "internvl_chat": "Open the same name with -HF at its end, made for transformers",
 }
-_VOCABULARIES = (".model", ".spm")
+"""Of model types with code of its own, where the same weights stand without."""
 _LAYER_COUNTS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "encoder_layers")
 _FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
 _WHOLE_NUMBERS = {"I64": 8, "U64": 8, "I32": 4, "U32": 4, "I16": 2, "U16": 2}
@@ -77,15 +70,16 @@ def check_kind(source: Source, task: Task) -> str:
     name = source.reference
     config = configuration_of(source)
     family = family_of(config)
-    if family is None and (is_adapter(source) or "auto_map" in config):
+    if is_adapter(source) and family is None:
         _check_whole(source)
+    if "auto_map" in config:
         _check_code(name, config)
     check_task(name, task_of_family(family), task)
     assert family is not None
     _check_whole(source)
     _check_parts(name, json_of(source, "model_index.json"))
     _check_code(name, config)
-    _check_packages(source, config)
+    check_packages(source, config, task)
     return family
 
 
@@ -153,47 +147,37 @@ def _check_code(name: str, config: dict[str, Any]) -> None:
     kind = config.get("model_type")
     if "_class_name" in config or architecture_of(config) in CLASSES:
         return
-    if isinstance(kind, str) and _is_known(kind):
-        return
-    if "auto_map" in config:
+    if "auto_map" in config and not (_is_known(kind) and _is_known(_sight(config))):
         raise ModelUnavailable(
-            f"{name} needs code of its own (trust_remote_code), which is never run here. Choose a "
-            "model that transformers knows, or a version of this one that it does."
+            f"{name} needs code of its own (trust_remote_code), which is never run here. "
+            f"{_CONVERTED.get(str(kind), 'Choose a model that transformers knows')}, or a version "
+            "of this one that it does."
         )
-    raise ModelUnavailable(
-        f"{name} has the architecture {abbreviated(kind)}, which this version of transformers "
-        "does not know. Update transformers, or choose another model."
-    )
+    if not _is_known(kind):
+        raise ModelUnavailable(
+            f"{name} has the architecture {abbreviated(kind)}, which this version of transformers "
+            "does not know. Update transformers, or choose another model."
+        )
+
+
+def _sight(config: dict[str, Any]) -> object:
+    """The type of the part that sees, where it names one; else that of the whole."""
+    part = config.get("vision_config")
+    named = part.get("model_type") if isinstance(part, dict) else None
+    return config.get("model_type") if named is None else named
 
 
 @cache
-def _is_known(kind: str) -> bool:
+def _is_known(kind: object) -> bool:
     """Most types have a folder of their name, and transformers need not be imported to see it."""
+    if not isinstance(kind, str):
+        return False
     if kind.replace("-", "_") in _folders_of("transformers", "models"):
         return True
     with libraries.alone:
         from transformers import CONFIG_MAPPING
 
     return kind in CONFIG_MAPPING
-
-
-def _check_packages(source: Source, config: dict[str, Any]) -> None:
-    needed = set()
-    if config.get("model_type") in _NEED_TORCHVISION:
-        needed.add("torchvision")
-    for file in source.files:
-        folder = file.rpartition("/")[0]
-        if (
-            file.endswith(_VOCABULARIES)
-            and f"{folder}/tokenizer.json".lstrip("/") not in source.files
-        ):
-            needed.add("sentencepiece")
-    for package in sorted(needed):
-        if importlib.util.find_spec(package) is None:
-            raise ModelUnavailable(
-                f"{source.reference} needs the package {package}, which is not installed. Run: "
-                f"{_INSTALL[package]}, and start this page again."
-            )
 
 
 def check_weights(source: Source, half: bool = False) -> Findings:
