@@ -81,6 +81,23 @@ def test_a_tale_keeps_its_names_and_knows_its_answers() -> None:
     ]
 
 
+def test_a_tale_knows_every_wording_of_its_answers_and_titles() -> None:
+    for seed in range(300):
+        tale = grammar.random_tale(_rng(seed))
+        assert tale.title in tale.right_titles()
+        for number, (_, answer) in enumerate(tale.questions):
+            assert answer in tale.right_answers(number)
+    lost = next(plot for plot in grammar.plots() if plot.name == "lost")
+    tale = grammar.tell(lost, grammar.draw_cast(lost, _rng()), _rng())
+    hero, friend, thing = (tale.cast[role] for role in "HFT")
+    assert isinstance(friend, Character)
+    helper = f"{friend.name} the {friend.kind.name}"
+    assert tale.right_answers(1) == {
+        f"{helper} helped {hero.name}.",
+        f"{helper} found the {thing.name}.",
+    }
+
+
 def test_another_hero_leaves_every_other_word_as_it_was() -> None:
     for seed in range(40):
         talk = chat.edit(_rng(seed), False)

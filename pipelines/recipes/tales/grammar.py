@@ -8,7 +8,7 @@ about one has a known answer. ``plots.txt`` holds the plots and explains their n
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.recipes.tales import world
-from pipelines.recipes.tales.wordings import choose
+from pipelines.recipes.tales.wordings import choose, every
 from pipelines.recipes.tales.world import Character, Place, Thing
 from pipelines.small_world import with_article
 
@@ -94,6 +94,24 @@ class Tale:
     """Questions with their answers."""
     truths: tuple[tuple[str, str], ...]
     """Statements: what is true, and the same with another thing or place, which is false."""
+    plot: Plot
+    choices: Mapping[str, str]
+    """What was chosen for the whole tale, by the names that the plot gives it."""
+
+    def right_answers(self, number: int) -> frozenset[str]:
+        """Every wording of the answer to the question of this number, from 0."""
+        _, answer = _all_questions(self.plot)[number]
+        return self._wordings(answer)
+
+    def right_titles(self) -> frozenset[str]:
+        """Every title that the plot has for this cast."""
+        titles = (title for template in self.plot.titles for title in self._wordings(template))
+        return frozenset(title[0].upper() + title[1:] for title in titles)
+
+    def _wordings(self, template: str) -> frozenset[str]:
+        rng = np.random.default_rng(0)  # which nothing draws from: answers and titles are plain
+        filled = (fill(each, self.cast, self.choices, rng) for each in every(template))
+        return frozenset(map(_tidy, filled))
 
     @property
     def entities(self) -> frozenset[str]:
@@ -208,13 +226,15 @@ def tell(plot: Plot, cast: Cast, rng: np.random.Generator) -> Tale:
     title = title[0].upper() + title[1:]
     questions = tuple(
         (_tidy(write(question, rest)), _tidy(write(answer, rest)))
-        for question, answer in (*plot.questions, *_general(plot))
+        for question, answer in _all_questions(plot)
     )
-    return Tale(title, text, cast, questions, _truths(plot, cast, chosen, rest))
+    return Tale(title, text, cast, questions, _truths(plot, cast, chosen, rest), plot, chosen)
 
 
-def _general(plot: Plot) -> tuple[tuple[str, str], ...]:
-    return GENERAL_QUESTIONS if "F" in plot.roles else GENERAL_QUESTIONS[:2]
+def _all_questions(plot: Plot) -> tuple[tuple[str, str], ...]:
+    """Templates of the plot's own questions and answers, then of those on any tale."""
+    general = GENERAL_QUESTIONS if "F" in plot.roles else GENERAL_QUESTIONS[:2]
+    return (*plot.questions, *general)
 
 
 def _truths(
@@ -229,7 +249,7 @@ def _truths(
     return tuple((true, false) for true, false in pairs)
 
 
-def fill(template: str, cast: Cast, chosen: dict[str, str], rng: np.random.Generator) -> str:
+def fill(template: str, cast: Cast, chosen: Mapping[str, str], rng: np.random.Generator) -> str:
     """The template with its slots filled: ``{H.he}``, ``{T.a}``, ``{P.at}``, ``{sad H}``.
 
     Raises:

@@ -21,6 +21,15 @@ def choose(template: str, rng: np.random.Generator) -> str:
     return template
 
 
+def every(template: str) -> list[str]:
+    """All wordings that ``choose`` can give, some of them twice."""
+    match = _CHOICE.search(template)
+    if match is None:
+        return [template]
+    begin, end = template[: match.start()], template[match.end() :]
+    return [text for option in match[1].split("|") for text in every(f"{begin}{option}{end}")]
+
+
 @cache
 def wordings(name: str) -> tuple[str, ...]:
     """The templates of one list.
