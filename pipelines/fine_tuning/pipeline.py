@@ -15,15 +15,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-from pipelines import libraries, validation
+from pipelines import validation
 from pipelines.errors import InvalidValue, StudioError, abbreviated
 from pipelines.events import Progress
 from pipelines.files.imagefolder import DataLimits, DataReport, check_imagefolder
-from pipelines.files.texts import TextReport, check_texts
-from pipelines.fine_tuning import endings, jobs
+from pipelines.files.texts import TextReport, check_texts, read_text
+from pipelines.fine_tuning import endings, jobs, tokens
 from pipelines.fine_tuning.jobs import Job
 from pipelines.hub import Snapshot, model_cards, resolve
 from pipelines.hub.model_cards import CARD
+from pipelines.hub.offline import models_here
 from pipelines.runtime.streaming import stream
 from pipelines.runtime.studio import Studio
 from pipelines.runtime.windows import window_of
@@ -172,6 +173,32 @@ def check_data(task: Task, data: object, limits: Limits) -> TextReport | DataRep
     return check_imagefolder(files[0], DataLimits(picture=limits))
 
 
+def windows_of(
+    data: object, report: TextReport, base: object, window: object, settings: Settings
+) -> str | None:
+    """How many tokens texts have for a base, and what that means for a window of so many.
+
+    Args:
+        report: on the data, without problems.
+
+    Returns:
+        None where the base is not on this machine yet, or has a tokenizer that only its
+        library can open.
+
+    Raises:
+        InvalidValue: the window is out of bounds, or longer than the base's context.
+    """
+    wanted = validation.rule_of(FineTuneRequest, "window").check("window", window, settings.limits)
+    folder = models_here(settings).get(base) if isinstance(base, str) else None
+    tokenizer = None if folder is None else tokens.tokenizer_of(folder)
+    if folder is None or tokenizer is None:
+        return None
+    length = window_of(folder, wanted)
+    texts = [read_text(file) for file in _checked_files(data, "write")]
+    count, is_whole = tokens.counted(tokenizer, texts, tokens.SECONDS)
+    return tokens.in_words(count, is_whole, 1 - report.held_out / report.passages, length)
+
+
 def generate(
     studio: Studio, request: FineTuneRequest
 ) -> Generator[Progress | Learning, None, FineTuned]:
@@ -204,7 +231,6 @@ def _base(request: FineTuneRequest, settings: Settings) -> Snapshot:
             f"The base is {base.reference} with an adapter; choose {base.reference} itself."
         )
     if request.window is not None:
-        libraries.import_for(request.task)
         window_of(base.path, request.window)
     return base
 

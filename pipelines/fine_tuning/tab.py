@@ -28,6 +28,7 @@ from pipelines.fine_tuning.pipeline import (
     check_data,
     follow,
     generate,
+    windows_of,
 )
 from pipelines.hub import names_here
 from pipelines.hub.publish import publish
@@ -197,10 +198,14 @@ def _wire(studio: Studio, form: _Form, report: gr.Textbox, view: _View) -> None:
         return picker, None, gr.update(value=_data_hint(task)), window
 
     @ui.shows_errors
-    def look(task: Task, files: list[str] | None) -> Any:
+    def look(task: Task, files: list[str] | None, base: str, window: int | None) -> Any:
         if not files:
             return _data_hint(task)
-        return _data_report(check_data(task, tuple(Path(file) for file in files), settings.limits))
+        data = tuple(Path(file) for file in files)
+        found, windows = check_data(task, data, settings.limits), None
+        if isinstance(found, TextReport) and not found.problems:
+            windows = windows_of(data, found, base, window, settings)
+        return _data_report(found, windows)
 
     def say_name(name: str) -> Any:
         try:
@@ -212,14 +217,19 @@ def _wire(studio: Studio, form: _Form, report: gr.Textbox, view: _View) -> None:
     form.name.blur(say_name, [form.name], [form.name], **ui.FREE)
     shown = [form.base, form.data, report, form.window]
     form.task.change(switch, [form.task], shown, **ui.FREE)
-    form.data.change(look, [form.task, form.data], [report], **ui.PRIVATE)
+    data = [form.task, form.data, form.base, form.window]
+    gr.on(
+        [form.data.change, form.base.change, form.window.blur], look, data, [report],
+        trigger_mode="always_last", **ui.PRIVATE,
+    )  # fmt: skip
 
 
-def _data_report(report: TextReport | DataReport) -> str:
+def _data_report(report: TextReport | DataReport, windows: str | None = None) -> str:
     if isinstance(report, TextReport):
         lines = [
             f"{_counted(report.files, 'text')}, {report.words:,} words, "
             f"{report.characters:,} characters",
+            *([windows] if windows else []),
             _split(report.passages, report.held_out, "passages"),
         ]
         notes = report.notes

@@ -1,17 +1,17 @@
-"""How many tokens a writer reads in one piece while it is trained.
-
-Importing this module loads no transformers.
-"""
+"""How many tokens a writer reads in one piece while it is trained."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from pipelines.errors import InvalidValue
-from pipelines.runtime.loading import OFFLINE
+from pipelines.hub import read_json
 
 LONGEST = 1024
 """Tokens in a window where nobody chooses, unless the base's context is shorter."""
+
+_CONTEXT = ("max_position_embeddings", "n_positions")
+"""What configurations call the number of tokens that a model has places for."""
 
 
 def window_of(base: Path, wanted: int | None) -> int:
@@ -20,9 +20,8 @@ def window_of(base: Path, wanted: int | None) -> int:
     Raises:
         InvalidValue: the base's context is shorter than the window that is wanted.
     """
-    from transformers import AutoConfig
-
-    context = getattr(AutoConfig.from_pretrained(base, **OFFLINE), "max_position_embeddings", None)
+    config = read_json(base / "config.json")
+    context = min((int(config[name]) for name in _CONTEXT if config.get(name)), default=None)
     if wanted is None:
         return LONGEST if context is None else min(LONGEST, context)
     if context is not None and wanted > context:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from pipelines.fine_tuning import jobs
 from tests.page.conftest import Server, serving
-from tests.page.visit import expect_status, open_tab, visiting
+from tests.page.visit import expect_status, field, fill, open_settings, open_tab, visiting
 
 LOG = Path(__file__).parents[1] / "data/training-log.jsonl"
 """Of a fine-tune by the page: 30 lines of the training loss, 5 of the held-out loss."""
@@ -92,3 +93,18 @@ def test_the_curve_is_drawn_while_it_trains_and_after_a_reload(
         open_tab(page, "Fine-tune")
         page.locator("#tune-watch").click()
         expect_curve(page)
+
+
+def test_the_report_counts_windows_as_the_window_is_changed(page: Page, tmp_path: Path) -> None:
+    tale = tmp_path / "tale.txt"
+    tale.write_text("The wolf went to the house of the old woman. " * 200, encoding="utf-8")
+    open_tab(page, "Fine-tune")
+    page.locator("#tune-data input[type=file]").set_input_files(str(tale))
+    report = page.locator("#tune-report textarea")
+    expect(report).to_have_value(re.compile(r"tokens: \d windows of 512 a pass\.\nEnough to train"))
+    open_settings(page)
+    fill(page, "Window", "64")
+    expect(report).to_have_value(re.compile(r"tokens: \d\d windows of 64 a pass\."))
+    page.locator("#tune-task").get_by_text("Paint").click()
+    expect(field(page, "Batch size")).to_be_visible()
+    expect(page.locator("#tune-window")).to_be_hidden()
