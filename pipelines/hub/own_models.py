@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 CLASSES: Mapping[str, str] = {
+    "FlowTransformer": "pipelines.recipes.flow_transformer.model",
+    "FlowTransformerPipeline": "pipelines.recipes.flow_transformer.model",
     "PatchAutoencoder": "pipelines.recipes.patches.model",
 }
 """By module: pipelines (``_class_name``), their parts, and models (``architectures``)."""

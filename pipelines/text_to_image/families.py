@@ -74,6 +74,7 @@ FAMILIES = {
     "ChromaPipeline": replace(_FLOW, steps=35, guidance_scale=5.0),
     "CogView3PlusPipeline": Family(50, 5.0, needs_range=True),
     "CogView4Pipeline": replace(_FLOW, steps=50, guidance_scale=5.0),
+    "FlowTransformerPipeline": replace(SMALL_WORLD, takes_schedulers=False, multiple=16),
     "Flux2KleinPipeline": replace(_FLOW, steps=50, guidance_scale=4.0, takes_negative_prompt=False),
     "Flux2Pipeline": replace(_FLOW, steps=50, guidance_scale=4.0, takes_negative_prompt=False),
     "FluxPipeline": replace(_FLOW, guidance_scale=3.5, takes_negative_prompt=False),
@@ -108,7 +109,7 @@ FAMILIES = {
     "WuerstchenCombinedPipeline": Family(12, 4.0, multiple=128, guided_by="prior_guidance_scale"),
     "ZImagePipeline": replace(_FLOW, steps=50, guidance_scale=5.0),
 }
-"""By diffusers' class, as the authors of the models advise."""
+"""By diffusers' class, as the authors of the models advise, or by our recipes' own."""
 
 
 def check_scheduler(pipeline: Any, family: Family, wanted: str) -> None:

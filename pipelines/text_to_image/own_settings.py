@@ -104,7 +104,7 @@ def own_family(folder: Path, kind: str, reference: str) -> Family:
         KeyError: a class that is not in ``FAMILIES``.
         ModelUnavailable: a configuration is no JSON object.
     """
-    if (folder / "world.json").is_file():
+    if kind == "StableDiffusionPipeline" and (folder / "world.json").is_file():
         return SMALL_WORLD
     family = FAMILIES[kind]
     names = reference, str(read_json(folder / "model_index.json").get("_name_or_path") or "")

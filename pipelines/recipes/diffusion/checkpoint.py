@@ -1,13 +1,17 @@
-"""The painter as a ``StableDiffusionPipeline``: assembled, sampled from, and saved."""
+"""The painter as a ``StableDiffusionPipeline``: assembled, sampled from, and saved.
+
+Painters of other kinds are sampled from and saved by the same functions.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from PIL import Image
 from transformers import PreTrainedTokenizerFast
 
@@ -17,6 +21,8 @@ from pipelines.recipes.autoencoders import Autoencoder
 from pipelines.recipes.diffusion.model import Painter, build_scheduler
 from pipelines.recipes.emoji_scenes.data import World, plural
 from pipelines.recipes.emoji_scenes.vocabulary import COLOURS, Emoji, near_words
+
+Pipeline = TypeVar("Pipeline", bound=Any)
 
 BATCH_SIZE = 8
 SHEET_PROMPTS = (
@@ -50,7 +56,7 @@ def assemble(
 
 
 def paint(
-    pipeline: StableDiffusionPipeline,
+    pipeline: DiffusionPipeline,
     captions: Sequence[str],
     steps: int = small_world.STEPS,
     on_painted: Callable[[int], None] = lambda count: None,
@@ -73,16 +79,12 @@ def paint(
     return pictures
 
 
-def sample_sheet(
-    pipeline: StableDiffusionPipeline, path: Path, steps: int = small_world.STEPS
-) -> None:
+def sample_sheet(pipeline: DiffusionPipeline, path: Path, steps: int = small_world.STEPS) -> None:
     """The eight fixed prompts, painted, as one picture."""
     results.sheet(paint(pipeline, SHEET_PROMPTS, steps), columns=4).save(path)
 
 
-def save(
-    pipeline: StableDiffusionPipeline, world: World, preview: dict[str, object], output: Path
-) -> StableDiffusionPipeline:
+def save(pipeline: Pipeline, world: World, preview: dict[str, object], output: Path) -> Pipeline:
     """Writes the pipeline and ``world.json``; returns the pipeline as it loads, in float32.
 
     ``world.json`` has the words that the painter knows, those near to them, and the preview's map.

@@ -120,13 +120,26 @@ def held_out_scores(
         pictures: painted from the captions of the first held-out scenes.
     """
     painter = Painter(pipeline.text_encoder, pipeline.unet)
-    scores = {"held_out_loss": held_out_loss(painter, pipeline.tokenizer, latents)}
-    if extractor is not None:
-        rng = np.random.default_rng(_HELD_OUT_SEED)
-        drawn = [each for _, each in drawn_at_random(world, len(pictures), rng, held_out=True)]
-        ours, real = extractor.features(pictures), extractor.features(drawn)
-        scores["held_out_kid"] = kernel_distance(ours, real, extractor.name).value
-    return scores
+    loss = held_out_loss(painter, pipeline.tokenizer, latents)
+    return {"held_out_loss": loss} | held_out_kid(world, pictures, extractor)
+
+
+def held_out_kid(
+    world: World, pictures: Sequence[Image.Image], extractor: Extractor | None
+) -> dict[str, float]:
+    """The KID of pictures of the first held-out scenes; empty without an extractor."""
+    if extractor is None:
+        return {}
+    rng = np.random.default_rng(_HELD_OUT_SEED)
+    drawn = [each for _, each in drawn_at_random(world, len(pictures), rng, held_out=True)]
+    ours, real = extractor.features(pictures), extractor.features(drawn)
+    return {"held_out_kid": kernel_distance(ours, real, extractor.name).value}
+
+
+def colour_right(pictures: Sequence[Image.Image], scenes: Sequence[Scene]) -> float:
+    """The share of pictures whose background is their scene's."""
+    colours = [background_colour(np.asarray(picture)) for picture in pictures]
+    return float(np.mean([c == scene.colour for c, scene in zip(colours, scenes, strict=True)]))
 
 
 def starting_painter(
@@ -168,9 +181,9 @@ def encoded_data(
 
 
 def parse_options(
-    arguments: Sequence[str] | None,
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None
 ) -> tuple[argparse.Namespace, command_line.Options, World]:
-    parser = command_line.parser(__doc__ or "", "diffusion", "emoji-painter", 32, 7e-4)
+    """The options of a painter of latents, and its world."""
     parser.add_argument(
         "--vae",
         type=Path,
@@ -188,7 +201,8 @@ def parse_options(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parsed, options, world = parse_options(arguments)
+    parser = command_line.parser(__doc__ or "", "diffusion", "emoji-painter", 32, 7e-4)
+    parsed, options, world = parse_options(parser, arguments)
     tokenizer = build_tokenizer(scene_words(world))
     vae = load_autoencoder(parsed.vae)
     painter = starting_painter(options, tokenizer, vae.config.latent_channels)
@@ -238,10 +252,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sample_sheet(saved, sheet, 2 if options.smoke else 20)
     pictures = paint(saved, captions)
     run.log(**held_out_scores(saved, held_out, world, pictures[:painted], extractor))
-    colours = [background_colour(np.asarray(picture)) for picture in pictures]
-    is_right = [colour == scene.colour for colour, scene in zip(colours, to_paint, strict=True)]
     error = held_out_error(saved.vae, world)
-    run.log(colour_right=float(np.mean(is_right)), autoencoder_error=error)
+    run.log(colour_right=colour_right(pictures, to_paint), autoencoder_error=error)
     results.keep_log(options)
 
 
