@@ -29,6 +29,7 @@ _CAPTIONERS = {
     "BlipForConditionalGeneration": "blip",
     "Blip2ForConditionalGeneration": "blip-2",
     "GitForCausalLM": "git",
+    "ShowAttendTell": "show-attend-tell",
 }
 
 
@@ -36,7 +37,7 @@ def family_of(source: Path | dict[str, Any]) -> str | None:
     """The family of a checkpoint's folder, or of its configuration; None where none is known.
 
     ``causal``, ``seq2seq``, ``fill-mask``, ``vision-encoder-decoder``, ``blip``, ``blip-2``,
-    ``git``, ``image-text-to-text``, or the name of the diffusers pipeline.
+    ``git``, ``show-attend-tell``, ``image-text-to-text``, or the name of the diffusers pipeline.
 
     Raises:
         ModelUnavailable: the configuration is not a JSON object.

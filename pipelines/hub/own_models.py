@@ -15,6 +15,7 @@ CLASSES: Mapping[str, str] = {
     "FlowTransformer": "pipelines.recipes.flow_transformer.model",
     "FlowTransformerPipeline": "pipelines.recipes.flow_transformer.model",
     "PatchAutoencoder": "pipelines.recipes.patches.model",
+    "ShowAttendTell": "pipelines.recipes.show_attend_tell.model",
 }
 """By module: pipelines (``_class_name``), their parts, and models (``architectures``)."""
 

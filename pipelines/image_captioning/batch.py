@@ -19,7 +19,7 @@ from pipelines.runtime.adapters import Wait, applied
 
 def takes_batches(captioner: Captioner) -> bool:
     """Only where a picture is nothing but the encoder's states."""
-    return captioner.family is FAMILIES["vision-encoder-decoder"]
+    return captioner.family.prepare is FAMILIES["vision-encoder-decoder"].prepare
 
 
 def caption_batch(

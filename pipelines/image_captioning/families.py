@@ -161,6 +161,7 @@ def control_tokens(processor: Any, tokenizer: Any) -> set[str]:
 
 FAMILIES = {
     "vision-encoder-decoder": Family(False, _read_apart, _itself, _encoded),
+    "show-attend-tell": Family(False, _read_apart, _itself, _encoded),
     "blip": Family(True, _read_together, _blip_decoder, _blip),
     "blip-2": Family(True, _read_together, lambda model: model.language_model, _blip2),
     "git": Family(True, _read_together, _itself, _git),

@@ -360,6 +360,10 @@ def test_a_smoke_run_leaves_a_checkpoint_with_its_world(tmp_path: Path) -> None:
     assert known.weights.shape == (ood_detector.WIDTH, 2 * 64)
     assert (tmp_path / "model/world.json").stat().st_size < 300_000
     assert Image.open(tmp_path / "run/samples.png").width > 400
+    assert Image.open(tmp_path / "run/attention.png").width == 13 * 136
+    card = (tmp_path / "model/README.md").read_text(encoding="utf-8")
+    assert "pipeline_tag: image-to-text" in card
+    assert "On 8 held-out scenes" in card
     lines = (tmp_path / "run/log.jsonl").read_text().splitlines()
     assert (tmp_path / "model" / TRAINING_LOG).read_text().splitlines() == lines
     *_, last = (entry for entry in map(json.loads, lines) if "told" in entry)

@@ -20,12 +20,14 @@ from transformers import (
     GenerationConfig,
     GPT2Config,
     GPT2LMHeadModel,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
     SwinConfig,
     SwinModel,
     VisionEncoderDecoderModel,
 )
+from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from pipelines.errors import LoadFailed
@@ -75,7 +77,7 @@ def build(
         drop_path_rate=0.0,
         use_absolute_embeddings=True,
     )
-    special = {name: getattr(tokenizer, name) for name in _SPECIAL_IDS}
+    special = special_ids(tokenizer)
     decoder = GPT2Config(
         vocab_size=len(tokenizer),
         n_positions=LONGEST_CAPTION,
@@ -86,16 +88,21 @@ def build(
         embd_pdrop=0.0,
         attn_pdrop=0.0,
         add_cross_attention=True,
-        **special,
+        **{name: special[name] for name in _SPECIAL_IDS},
     )
     model = VisionEncoderDecoderModel(encoder=SwinModel(encoder), decoder=GPT2LMHeadModel(decoder))
-    special["decoder_start_token_id"] = tokenizer.bos_token_id
     for name, value in special.items():
         setattr(model.config, name, value)
     model.generation_config = GenerationConfig(
         **special, max_length=LONGEST_CAPTION, no_repeat_ngram_size=NO_REPEAT
     )
     return model
+
+
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """The tokens that begin, end and fill a caption, as configurations name them."""
+    ids = {name: getattr(tokenizer, name) for name in _SPECIAL_IDS}
+    return ids | {"decoder_start_token_id": ids["bos_token_id"]}
 
 
 def build_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
@@ -125,6 +132,32 @@ def build_image_processor() -> ViTImageProcessorPil:
         image_mean=[0.5, 0.5, 0.5],
         image_std=[0.5, 0.5, 0.5],
     )
+
+
+@torch.no_grad()
+def word_attention(model: Any, cells: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+    """Where in the picture each word of a caption was read: its map over the picture's cells.
+
+    From then on the decoder computes its attention in the open (``eager``), for the faster
+    ways keep no weights; logits differ by rounding.
+
+    Args:
+        model: any encoder and decoder whose decoder attends to the encoder's states.
+        cells: those states, ``(1, S, C)``.
+        words: the caption's tokens without those that begin and end it, ``(W,)``.
+
+    Returns:
+        ``(W, S)``, the mean over layers and heads; each row sums to one.
+    """
+    if isinstance(model.decoder, PreTrainedModel):
+        model.decoder.set_attn_implementation("eager")
+    begin = words.new_tensor([model.generation_config.decoder_start_token_id])
+    output = model(
+        encoder_outputs=BaseModelOutput(last_hidden_state=cells),
+        decoder_input_ids=torch.cat([begin, words[:-1]])[None],
+        output_attentions=True,
+    )
+    return torch.stack(output.cross_attentions)[:, 0].float().mean(dim=(0, 1))
 
 
 def pool(cells: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from torch import nn
 from torch.nn import functional
-from transformers import VisionEncoderDecoderModel
+from transformers import PreTrainedModel
 
 from pipelines.recipes.captioner import ood_pictures
 from pipelines.recipes.captioner.augment import AUGMENTATIONS
@@ -51,7 +51,7 @@ _SEED = 4321
 
 @torch.no_grad()
 def encoder_features(
-    model: VisionEncoderDecoderModel,
+    model: PreTrainedModel,
     images: torch.Tensor,
     summary: Callable[[torch.Tensor], torch.Tensor],
 ) -> torch.Tensor:
@@ -66,7 +66,7 @@ def encoder_features(
 
 
 def inputs_of(
-    model: VisionEncoderDecoderModel, pictures: Sequence[Image.Image | Pixels]
+    model: PreTrainedModel, pictures: Sequence[Image.Image | Pixels]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What the detector uses of pictures of any size: traits ``(N, T)`` and flatness ``(N,)``."""
     processor = build_image_processor()
@@ -146,9 +146,7 @@ def on_a_pattern(world: World, rng: np.random.Generator) -> Pixels:
     return np.where(is_background, pattern, pixels)
 
 
-def write_world(
-    model: VisionEncoderDecoderModel, world: World, count: int, folder: Path
-) -> Familiarity:
+def write_world(model: PreTrainedModel, world: World, count: int, folder: Path) -> Familiarity:
     """``world.json``: the names that the captioner knows, and a detector fitted to ``count``."""
     rng = np.random.default_rng(_SEED)
     seen, _ = inputs_of(model, augmented_scenes(world, count, rng, held_out=False))

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from transformers import VisionEncoderDecoderModel
+from transformers import PreTrainedModel, VisionEncoderDecoderModel
 
 from pipelines.files.images import ENDINGS, open_picture
 from pipelines.recipes.captioner.augment import AUGMENTATIONS
@@ -32,7 +32,7 @@ _CROPS = 16
 
 
 def detected_share(
-    model: VisionEncoderDecoderModel,
+    model: PreTrainedModel,
     detector: Familiarity,
     pictures: Sequence[Image.Image | Pixels],
 ) -> float:
@@ -40,9 +40,7 @@ def detected_share(
     return float(detector.is_unfamiliar(*inputs_of(model, pictures)).float().mean())
 
 
-def detected_kinds(
-    model: VisionEncoderDecoderModel, detector: Familiarity, count: int
-) -> dict[str, float]:
+def detected_kinds(model: PreTrainedModel, detector: Familiarity, count: int) -> dict[str, float]:
     """The share that is detected of ``count`` pictures of each kind, as ``foreign_KIND``."""
     shares = {}
     for kind, draw in {**TRAINING_KINDS, **TEST_KINDS}.items():

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from huggingface_hub import ModelCardData
 from PIL import Image
 from transformers import (
     AutoModelForImageTextToText,
@@ -29,6 +28,7 @@ from pipelines.recipes.captioner.model import build_image_processor
 from pipelines.recipes.clip.data import Batch, draw_batch
 from pipelines.recipes.clip.model import build, contrastive_loss, encode, features_of
 from pipelines.recipes.diffusion.model import build_tokenizer
+from pipelines.recipes.emoji_scenes.card import write_card
 from pipelines.recipes.emoji_scenes.data import parse, scene_words
 
 FROZEN_UNTIL = 0.1
@@ -53,9 +53,6 @@ words = AutoTokenizer.from_pretrained(path)(captions, padding=True, return_tenso
 pixels = AutoImageProcessor.from_pretrained(path)(pictures, return_tensors="pt").pixel_values
 model(pixel_values=pixels, **words).logits_per_image
 ```"""
-DATA = """scenes drawn during training by `pipelines/recipes/emoji_scenes` from the glyphs of \
-Noto Color Emoji (SIL Open Font License 1.1); a tenth of the emoji-and-colour combinations and \
-all pairs with twenty emoji are held out"""
 
 
 def loss_of(
@@ -85,7 +82,7 @@ def held_out_scores(
     return {f"{what}_at_{k}": of[k].value for what, of in recalls.items() for k in of}
 
 
-def write_card(
+def describe(
     model: VisionTextDualEncoderModel, scores: Mapping[str, float], count: int, run: training.Run
 ) -> None:
     """``README.md`` of the checkpoint, with the scores on ``count`` held-out scenes."""
@@ -99,18 +96,16 @@ def write_card(
         layers=texts.num_hidden_layers,
         words=texts.vocab_size,
     )
-    steps = f"{run.step:,} of {run.options.batch_size} pictures"
-    facts = [("data", DATA), ("recipe", "`pipelines/recipes/clip`"), ("steps", steps)]
-    rows = [(f"recall: {name.replace('_', ' ')}", f"{v:.3f}") for name, v in scores.items()]
-    metadata = ModelCardData(
-        license="apache-2.0",
-        library_name="transformers",
-        pipeline_tag="zero-shot-image-classification",
-        tags=["emoji-scenes"],
+    rows = {f"recall: {name.replace('_', ' ')}": value for name, value in scores.items()}
+    write_card(
+        run,
+        "clip",
+        "transformers",
+        "zero-shot-image-classification",
+        about,
+        f"On {count} held-out scenes in their standard wording",
+        rows,
     )
-    evaluated = f"On {count} held-out scenes in their standard wording, from the saved files:"
-    parts = [about, results.table(("", ""), facts), evaluated]
-    results.write_card(folder, metadata, *parts, results.table(("what", "value"), rows))
 
 
 def starting_model(
@@ -169,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     scores = held_out_scores(best, tokenizer, held_out)
     run.log(**scores)
     results.keep_log(options)
-    write_card(best, scores, count, run)
+    describe(best, scores, count, run)
 
 
 if __name__ == "__main__":
