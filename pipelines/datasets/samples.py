@@ -152,7 +152,7 @@ def read_pictures(
     bounds = DataLimits(MOST_SAMPLES, FEWEST_SAMPLES, picture=limits)
     pairs, checked = usable_pairs(folder, bounds, within, report)
     samples = [
-        Sample(index, pair.name, pair.text, (pair.text, *pair.wordings), pair.file)
+        Sample(index, pair.name, pair.text, pair.captions, pair.file)
         for index, pair in enumerate(pairs)
     ]
     return replace(_data_set(name, samples), notes=tuple(f"{name}: {n}" for n in checked.notes))

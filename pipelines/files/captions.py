@@ -89,14 +89,11 @@ def read_captions(folder: Path, most_rows: int) -> Captions:
 
 
 def _of_pictures(rows: list[Row]) -> str:
-    """``12 captions from``, or how many of how many pictures, and what is done with them."""
+    """``12 captions from``, or how many of how many pictures."""
     count = sum(1 + len(row.wordings) for row in rows)
     if count == len(rows):
         return f"{count:,} caption{'s' if count > 1 else ''} from"
-    return (
-        f"{count:,} captions of {len(rows):,} picture{'s' if len(rows) > 1 else ''} (a fine-tune "
-        "learns the first of each, an evaluation takes all) from"
-    )
+    return f"{count:,} captions of {len(rows):,} picture{'s' if len(rows) > 1 else ''} from"
 
 
 def _columns(rows: list[Row], name: str) -> list[str]:

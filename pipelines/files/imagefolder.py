@@ -54,6 +54,11 @@ class Pair:
     text: str
     wordings: tuple[str, ...] = ()
 
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """All that are right."""
+        return self.text, *self.wordings
+
     def picture(self, limits: DataLimits) -> Image.Image:
         """Upright RGB."""
         return open_picture(self.file, limits.picture)
@@ -73,6 +78,7 @@ class DataReport:
         unlisted: pictures in the folder that have none.
         sha256: over all names, captions and pictures.
         captions: how they were taken, and where two sources of them disagree.
+        captions_each: the fewest and the most of a usable picture.
     """
 
     pictures: int
@@ -85,6 +91,7 @@ class DataReport:
     sha256: str
     least_pictures: int
     captions: tuple[str, ...] = ()
+    captions_each: tuple[int, int] = (1, 1)
 
     @property
     def usable(self) -> int:
@@ -199,7 +206,9 @@ def read_pairs(
         except InvalidValue as error:
             broken.append((row.name, str(error)))
             continue
-        digest.update(f"{row.name}\0{row.text}\0".encode() + content)
+        digest.update(
+            "".join(f"{each}\0" for each in (row.name, *pair.captions)).encode() + content
+        )
         sizes[f"{size[0]} × {size[1]}"] += 1
         total += pair.file.stat().st_size
         if not row.text.strip():
@@ -209,6 +218,7 @@ def read_pairs(
         else:
             first_with[content] = row.name
             pairs.append(pair)
+    counts = [len(pair.captions) for pair in pairs] or [1]
     return pairs, DataReport(
         len(rows),
         total,
@@ -220,6 +230,7 @@ def read_pairs(
         digest.hexdigest(),
         limits.least_pictures,
         captions.notes,
+        (min(counts), max(counts)),
     )
 
 

@@ -240,11 +240,20 @@ def _data_report(report: TextReport | DataReport, windows: str | None = None) ->
             f"{report.usable:,} usable pictures of {report.pictures:,} ({sizes}), "
             f"{mebibytes(report.bytes)}",
             _split(report.usable, held_out, "pictures"),
+            *_several(*report.captions_each),
         ]
         notes = (*report.notes, *few_notes(held_out))
     if report.problems:
         return "\n".join([lines[0], "To mend before training:", *report.problems, *notes])
     return "\n".join([*lines, *notes])
+
+
+def _several(fewest: int, most: int) -> list[str]:
+    """A line where pictures have more captions than one."""
+    if most == 1:
+        return []
+    count = f"{most}" if fewest == most else f"{fewest} to {most}"
+    return [f"{count} captions a picture, one drawn at each showing."]
 
 
 def _counted(count: int, what: str) -> str:

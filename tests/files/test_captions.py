@@ -15,7 +15,6 @@ from pipelines.files.imagefolder import DataLimits, check_imagefolder, opened, r
 from pipelines.settings import ROOT
 
 LIMITS = DataLimits(least_pictures=1)
-SEVERAL = "(a fine-tune learns the first of each, an evaluation takes all)"
 
 
 def with_pictures(folder: Path, *names: str) -> Path:
@@ -66,7 +65,7 @@ def test_a_file_beside_a_picture_has_a_caption_in_each_line(tmp_path: Path) -> N
         ("in/a.png", "a cat", ("one cat",)),
         ("other/b.jpg", "a dog", ()),
     ]
-    how = f"3 captions of 2 pictures {SEVERAL} from .caption and .txt files beside the pictures."
+    how = "3 captions of 2 pictures from .caption and .txt files beside the pictures."
     assert report.notes == [how]
 
 
@@ -89,7 +88,7 @@ def test_cocos_annotations_find_their_pictures(tmp_path: Path, name: str) -> Non
         ("b.png", "a dog", ()),
         ("val2017/a.png", "a cat", ("one cat",)),
     ]
-    how = f"3 captions of 2 pictures {SEVERAL} from COCO's annotations in {path.name}."
+    how = f"3 captions of 2 pictures from COCO's annotations in {path.name}."
     assert report.notes == [how]
 
 

@@ -53,6 +53,15 @@ def test_whole_data_have_no_problems(imagefolder: Path) -> None:
     assert report.problems == report.notes == []
 
 
+def test_further_captions_are_counted_and_are_of_the_data(imagefolder: Path) -> None:
+    plain = check_imagefolder(imagefolder, LIMITS)
+    assert plain.captions_each == (1, 1)
+    add_line(imagefolder, file_name="03.png", text="a dog")
+    told = check_imagefolder(imagefolder, LIMITS)
+    assert told.captions_each == (1, 2)
+    assert told.sha256 != plain.sha256
+
+
 @pytest.mark.parametrize("inside", ["", "my pictures/"])
 def test_a_zip_is_the_same_as_its_folder(imagefolder: Path, inside: str) -> None:
     assert check_imagefolder(zipped(imagefolder, inside), LIMITS) == check_imagefolder(

@@ -57,7 +57,7 @@ class Captioner(PictureLesson):
         """Refuses captions that are longer than the decoder's context."""
         most = getattr(self._config.decoder, "max_position_embeddings", None)
         for pair in self._pairs:
-            length = len(self._encode(pair.text))
+            length = max(len(self._encode(caption)) for caption in pair.captions)
             if most is not None and length > most:
                 raise InvalidValue(
                     f"The text of {pair.name} has {length} tokens; the base writes at most {most}. "
@@ -94,7 +94,7 @@ class Captioner(PictureLesson):
 
     def loss(self, rng: np.random.Generator) -> torch.Tensor:
         chosen = rng.integers(len(self._seen), size=self._plan.options.batch_size)
-        nats, tokens = self._nats(self.model, [self._pairs[self._seen[i]] for i in chosen])
+        nats, tokens = self._nats(self.model, self._drawn([self._seen[i] for i in chosen], rng))
         return nats.sum() / tokens.sum()
 
     def _held_out_pairs(self, most: int | None = None) -> list[Pair]:
@@ -102,13 +102,13 @@ class Captioner(PictureLesson):
 
     @torch.no_grad()
     def _scores(self, model: Any, pairs: Sequence[Pair]) -> tuple[list[float], Score]:
-        """Nats a token of each caption, and BLEU of greedy captions."""
+        """Nats a token of each picture's first caption; BLEU of greedy captions against all."""
         means: list[float] = []
         for start in range(0, len(pairs), _BATCH_SIZE):
             nats, tokens = self._nats(model.train(False), pairs[start : start + _BATCH_SIZE])
             means += (nats / tokens).tolist()
             self.on_work(len(nats))
-        return means, corpus_bleu(self._captions(model, pairs), [[pair.text] for pair in pairs])
+        return means, corpus_bleu(self._captions(model, pairs), [pair.captions for pair in pairs])
 
     def _captions(self, model: Any, pairs: Sequence[Pair]) -> list[str]:
         texts: list[str] = []

@@ -24,7 +24,7 @@ METRICS = {
     "denoising_loss": "denoising loss, fixed noise",
     "fid": "FID",
     "kid": "KID",
-    "bleu": "BLEU against one caption",
+    "bleu": "BLEU against the captions",
     "caption_loss": "caption loss, nats a token",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from peft import PeftModel
 
 from pipelines.errors import InvalidValue
-from pipelines.files.imagefolder import DataLimits, usable_pairs
+from pipelines.files.imagefolder import DataLimits, Pair, usable_pairs
 from pipelines.metrics import interval
 from pipelines.metrics.score import Score
 from pipelines.recipes import results
@@ -130,7 +131,13 @@ class PictureLesson(Lesson):
         self._seen, self._held_out = split(len(self._pairs), plan.validation, plan.options.seed)
         super().__init__(plan, family, example)
 
+    def _drawn(self, indices: Sequence[int], rng: np.random.Generator) -> list[Pair]:
+        """Pictures to learn from, each with one of its captions, drawn anew at every showing."""
+        pairs = [self._pairs[index] for index in indices]
+        return [replace(p, text=p.captions[rng.integers(len(p.captions))]) for p in pairs]
+
     def _texts(self, indices: Sequence[int]) -> list[str]:
+        """The first caption of each."""
         return [self._pairs[index].text for index in indices]
 
     def _mean(self, losses: Sequence[float], name: str) -> Score:

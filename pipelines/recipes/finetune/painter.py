@@ -159,9 +159,8 @@ class Painter(PictureLesson):
         size = self._plan.options.batch_size
         chosen = [self._seen[i] for i in rng.integers(len(self._seen), size=size)]
         drops = rng.random(size) < CAPTION_DROPOUT
-        texts = [
-            "" if drop else text for text, drop in zip(self._texts(chosen), drops, strict=True)
-        ]
+        shown = zip(self._drawn(chosen, rng), drops, strict=True)
+        texts = ["" if drop else pair.text for pair, drop in shown]
         timesteps = spread_timesteps(size, count=self._steps)
         return self._errors(self.pipeline, chosen, texts, timesteps).mean()
 

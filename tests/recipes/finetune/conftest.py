@@ -51,6 +51,16 @@ def imagefolder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def retold(imagefolder: Path) -> Path:
+    """The same with three captions a picture."""
+    path = imagefolder / "metadata.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    told = [row | {"wordings": ["a dog", f"{row['text']} again"]} for row in rows]
+    path.write_text("".join(json.dumps(row) + "\n" for row in told))
+    return imagefolder
+
+
+@pytest.fixture
 def tale(tmp_path: Path) -> Path:
     """A text file that is told over and over."""
     path = tmp_path / "tale.txt"

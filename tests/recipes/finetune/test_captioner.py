@@ -14,7 +14,7 @@ from peft import PeftModel
 from transformers import AutoModelForImageTextToText
 
 from pipelines.errors import InvalidValue
-from pipelines.files.imagefolder import DataLimits
+from pipelines.files.imagefolder import DataLimits, Pair
 from pipelines.recipes.finetune.captioner import Captioner
 from pipelines.recipes.finetune.tuning import tune
 from tests.recipes.finetune.conftest import PlanFor, train_until_killed
@@ -127,9 +127,50 @@ def test_checkpointing_keeps_the_gradients(imagefolder: Path, plan_for: PlanFor)
 
 def test_a_caption_that_would_be_cut_is_refused(imagefolder: Path, plan_for: PlanFor) -> None:
     path = imagefolder / "metadata.jsonl"
-    path.write_text(path.read_text().replace("a dog", "a " * 60 + "dog", 1))
-    with pytest.raises(InvalidValue, match=r"00\.png has \d+ tokens; the base writes at most 40"):
-        Captioner(plan_for("captioner", imagefolder), imagefolder)
+    plain = path.read_text()
+    for long in (plain.replace("a dog", "a " * 60 + "dog", 1), with_a_second(plain, "a " * 60)):
+        path.write_text(long)
+        with pytest.raises(
+            InvalidValue, match=r"00\.png has \d+ tokens; the base writes at most 40"
+        ):
+            Captioner(plan_for("captioner", imagefolder), imagefolder)
+
+
+def with_a_second(lines: str, caption: str) -> str:
+    first, rest = lines.split("\n", 1)
+    return json.dumps(json.loads(first) | {"wordings": [caption]}) + "\n" + rest
+
+
+def test_of_several_captions_one_is_drawn_at_each_showing(
+    retold: Path, plan_for: PlanFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captioner = Captioner(plan_for("captioner", retold), retold)
+    shown: list[tuple[str, str]] = []
+
+    def nats(model: Any, pairs: list[Pair]) -> tuple[torch.Tensor, torch.Tensor]:
+        shown.extend((pair.name, pair.text) for pair in pairs)
+        return torch.ones(len(pairs)), torch.ones(len(pairs))
+
+    monkeypatch.setattr(captioner, "_nats", nats)
+    for _ in range(2):
+        for seed in range(60):
+            captioner.loss(np.random.default_rng(seed))
+    half = len(shown) // 2
+    assert shown[:half] == shown[half:], "the seed says which"
+    right = {pair.name: set(pair.captions) for pair in captioner._pairs}
+    names = {name for name, _ in shown}
+    assert {name: {text for at, text in shown if at == name} for name in names} == {
+        name: right[name] for name in names
+    }
+
+
+def test_every_caption_of_a_picture_is_right_where_it_is_scored(
+    retold: Path, plan_for: PlanFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captioner = Captioner(plan_for("captioner", retold), retold)
+    seconds = [f"{pair.text} again" for pair in captioner._held_out_pairs()]
+    monkeypatch.setattr(captioner, "_captions", lambda model, pairs: seconds)
+    assert captioner.measure(captioner.model)["bleu"].value == pytest.approx(100)
 
 
 def test_another_kind_of_captioner_is_refused(imagefolder: Path, plan_for: PlanFor) -> None:

@@ -42,7 +42,7 @@ def test_where_more_is_better_a_rise_is_good() -> None:
         Comparison("bleu", base, tuned)
     )
     nothing = effect(Comparison("bleu", replace(base, value=0.0), tuned))
-    assert nothing == "BLEU against one caption: 0 before, 2.2 after."
+    assert nothing == "BLEU against the captions: 0 before, 2.2 after."
 
 
 def test_the_card_has_names_effect_and_samples(tale: Path, plan_for: PlanFor) -> None:

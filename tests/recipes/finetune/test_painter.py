@@ -186,6 +186,24 @@ def test_distances_are_told_where_an_extractor_is_at_hand(
     assert glance["held_out_kid"] == pytest.approx(scores["kid"].value)
 
 
+def test_of_several_captions_one_is_drawn_at_each_showing(
+    retold: Path, plan_for: PlanFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painter = Painter(plan_for("painter", retold), retold)
+    shown: list[str] = []
+
+    def errors(pipeline: Any, chosen: list[int], texts: list[str], steps: Any) -> torch.Tensor:
+        own = [{"", *painter._pairs[index].captions} for index in chosen]
+        assert all(text in right for text, right in zip(texts, own, strict=True))
+        shown.extend(texts)
+        return torch.ones(len(texts))
+
+    monkeypatch.setattr(painter, "_errors", errors)
+    for seed in range(60):
+        painter.loss(np.random.default_rng(seed))
+    assert set(shown) == {""} | {text for i in painter._seen for text in painter._pairs[i].captions}
+
+
 def test_another_kind_of_pipeline_is_refused(imagefolder: Path, plan_for: PlanFor) -> None:
     plan = plan_for("painter", imagefolder)
     flux = dataclasses.replace(plan, base=dataclasses.replace(plan.base, family="FluxPipeline"))

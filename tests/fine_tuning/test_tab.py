@@ -1,0 +1,39 @@
+"""What the Fine-tune tab says of data."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pipelines.fine_tuning.pipeline import check_data
+from pipelines.fine_tuning.tab import _data_report
+from pipelines.settings import Limits
+
+
+@pytest.mark.parametrize(
+    ("counts", "line"),
+    [
+        ((1, 1), None),
+        ((3, 3), "3 captions a picture, one drawn at each showing."),
+        ((1, 3), "1 to 3 captions a picture, one drawn at each showing."),
+    ],
+)
+def test_several_captions_are_said_with_what_is_done_with_them(
+    tmp_path: Path, counts: tuple[int, int], line: str | None
+) -> None:
+    archive = tmp_path / "pictures.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        rows = []
+        for number in range(10):
+            name, count = f"{number}.png", counts[number % 2]
+            Image.new("RGB", (32, 32), (number * 20, 90, 200)).save(tmp_path / name)
+            file.write(tmp_path / name, name)
+            rows += [{"file_name": name, "text": f"picture {i}"} for i in range(count)]
+        file.writestr("metadata.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    lines = _data_report(check_data("describe", (archive,), Limits())).splitlines()
+    assert lines[1] == "Enough to train: 8 pictures to train on, 2 held out."
+    assert [each for each in lines if "captions" in each] == ([line] if line else [])
