@@ -21,7 +21,7 @@ from pipelines.hub.headers import Tensor
 from pipelines.hub.own_models import CLASSES, architecture_of, is_own_part
 from pipelines.hub.packages import check_packages
 from pipelines.hub.remote import Repository, gated
-from pipelines.hub.selection import Selection, select
+from pipelines.hub.selection import Selection, select, shards_of
 from pipelines.hub.sources import Source, configuration_of, json_of
 from pipelines.tasks import TASKS, Task
 
@@ -187,30 +187,39 @@ def check_weights(source: Source, half: bool = False) -> Findings:
         ModelUnavailable: there are none, or a file is damaged, or the configuration speaks of
             more layers than there are tensors.
     """
-    selection = select(source.files, half)
+    selection = select(source, half)
+    _check_shards(source, selection)
     if not selection.weights:
+        _check_names(source)
         raise ModelUnavailable(
             f"{source.reference} has no safetensors weights. Other formats can run code when they "
             "are opened and are not loaded; convert the checkpoint and try again."
         )
-    _check_shards(source, selection)
     tensors = [t for name in selection.weights for t in source.header(name).values()]
     _check_layers(source.reference, configuration_of(source), len(tensors))
     return Findings(selection, _counted(tensors))
 
 
+def _check_names(source: Source) -> None:
+    """Refuses safetensors whose names say nothing to the libraries."""
+    found = [name for name in source.files if name.endswith(".safetensors") and "/" not in name]
+    if found and "model_index.json" not in source.files:
+        raise ModelUnavailable(
+            f"{source.reference} has safetensors ({abbreviated(found[0])}) that are none of the "
+            "files which the libraries look for: model.safetensors, or those that "
+            "model.safetensors.index.json lists. Save it with save_pretrained, or choose another."
+        )
+
+
 def _check_shards(source: Source, selection: Selection) -> None:
-    """Refuses a checkpoint one of whose shards is not there."""
-    for index in selection.others:
-        if not index.endswith(".json") or ".safetensors.index" not in index:
-            continue
-        listed = json_of(source, index).get("weight_map")
+    """Refuses a list of shards that names what is not there, or is no safetensors file."""
+    for index, listed in shards_of(source).items():
         folder = index.rpartition("/")[0]
-        for shard in sorted(set(listed.values())) if isinstance(listed, dict) else []:
+        for shard in listed if index in selection.others else ():
             if f"{folder}/{shard}".lstrip("/") not in selection.weights:
                 raise ModelUnavailable(
-                    f"{source.reference} is not whole: {abbreviated(shard)} is missing. Fetch or "
-                    "export the checkpoint again."
+                    f"{source.reference} is not whole: {index} lists {abbreviated(shard)}, which "
+                    "is no safetensors file beside it. Fetch or export the checkpoint again."
                 )
 
 

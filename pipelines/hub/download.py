@@ -38,7 +38,7 @@ def found_on_disk(
     if isinstance(source, Folder):
         return source
     folder = snapshot_folder(source.where, source.commit, settings)
-    if missing(folder, select(source.files, half).all):
+    if missing(folder, select(source, half).all):
         return source
     record(source, settings)
     return _opened(source, settings)
@@ -63,7 +63,7 @@ def fetched(
     if isinstance(source, Folder):
         return source
     folder = snapshot_folder(source.where, source.commit, settings)
-    needed = missing(folder, select(source.files, half).all)
+    needed = missing(folder, select(source, half).all)
     size = sum(needed.values())
     check_room(source.reference, size, settings)
     prune(repository_folder(source.where.repo, settings))

@@ -21,7 +21,7 @@ from pipelines.hub.offline_index import (
 )
 from pipelines.hub.references import Reference
 from pipelines.hub.remote import Repository
-from pipelines.hub.selection import select
+from pipelines.hub.selection import is_index, select, select_from, shards_of
 from pipelines.hub.sources import Folder
 from pipelines.settings import Settings
 from pipelines.tasks import Task
@@ -31,7 +31,7 @@ _MOST_NAMED = 3
 
 def record(source: Repository, settings: Settings) -> None:
     """Writes the commit of a revision and the files that it needs into the offline index."""
-    needed = select(source.files, half=True).all | select(source.files).all
+    needed = select(source, half=True).all | select(source).all
     record_commit(
         repository_folder(source.where.repo, settings),
         source.where,
@@ -124,4 +124,7 @@ def _missing(
 ) -> dict[str, int]:
     """What a commit lacks on disk in the precision of which it has more."""
     folder, files = snapshot_folder(where, commit, settings), entry["files"][commit]
-    return min((missing(folder, select(files, half).all) for half in (False, True)), key=len)
+    here = Folder(where.name, folder)
+    shards = shards_of(here) if any(map(is_index, files)) else {}
+    wanted = (select_from(files, half, shards).all for half in (False, True))
+    return min((missing(folder, each) for each in wanted), key=len)

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.device import Device, mebibytes
-from pipelines.errors import OutOfBudget, StudioError
+from pipelines.errors import ModelUnavailable, OutOfBudget, StudioError
 from pipelines.hub.checks import check_access, check_kind, check_weights
 from pipelines.hub.disk import missing, snapshot_folder
 from pipelines.hub.download import check_room
 from pipelines.hub.families import family_of, task_of_family
 from pipelines.hub.references import composed_name
 from pipelines.hub.remote import Repository
-from pipelines.hub.selection import select
+from pipelines.hub.selection import select, select_from
 from pipelines.hub.snapshots import (
     Found,
     adapters_memory,
@@ -28,7 +29,7 @@ from pipelines.hub.snapshots import (
     is_half,
     notes_on,
 )
-from pipelines.hub.sources import Folder, card_entry, configuration_of
+from pipelines.hub.sources import Folder, Source, card_entry, configuration_of
 from pipelines.settings import Settings
 from pipelines.tasks import Task
 
@@ -102,7 +103,7 @@ def _sizes(parts: Found, settings: Settings, device: Device) -> Preflight:
     """What the lists of files say."""
     base = parts.base
     adapters = [(place.reference, weight) for place, weight in parts.adapters]
-    wanted = [select(place.files, is_half(device)).all for place in parts.places]
+    wanted = [_wanted(place, is_half(device)) for place in parts.places]
     to_fetch = [
         missing(snapshot_folder(place.where, place.commit, settings), files)
         for place, files in zip(parts.places, wanted, strict=True)
@@ -121,6 +122,14 @@ def _sizes(parts: Found, settings: Settings, device: Device) -> Preflight:
         memory_budget_bytes=settings.memory_budget_bytes,
         computed_in=device.dtype_name,
     )
+
+
+def _wanted(place: Source, half: bool) -> Mapping[str, int]:
+    """The files to fetch; of a gated model, whose lists are not to be had, those by usual names."""
+    try:
+        return select(place, half).all
+    except ModelUnavailable:  # the checks that follow meet it again, and tell it
+        return select_from(place.files, half, {}).all
 
 
 def _free_disk(directory: Path) -> int:

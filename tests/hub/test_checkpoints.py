@@ -100,18 +100,12 @@ CASES = [
 
 NOT_YET = {
     "a model of text and pictures writes": [
+        Case("Qwen/Qwen3.5-0.8B", "write"),
         Case("Qwen/Qwen3.5-9B", "write"),
         Case("Qwen/Qwen2.5-VL-3B-Instruct", "write"),
         Case("google/gemma-3-4b-it", "write"),
         Case("HuggingFaceTB/SmolVLM-256M-Instruct", "write"),
         Case("HuggingFaceTB/SmolVLM2-256M-Video-Instruct", "write"),
-    ],
-    "shards are found by any name": [
-        Case("Qwen/Qwen3.5-0.8B", "write"),
-        *(
-            Case(f"Qwen/Qwen3.5-{size}B", "describe", installed=("torchvision",))
-            for size in ("0.8", "9")
-        ),
     ],
     "a quantised checkpoint names its package": [
         Case(BNB, "write", _missing("bitsandbytes")),

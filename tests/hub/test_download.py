@@ -195,8 +195,8 @@ REFUSED: dict[str, tuple[Task, type[Exception], str, Make]] = {
         "describe", ModelUnavailable, "needs the package torchvision.*pip install torchvision",
         lambda models, tmp: Repository(checkpoint(tmp, "m", VLM, "model.safetensors")),
     ),
-    "a missing shard": (
-        "write", ModelUnavailable, "ada/model has no safetensors weights",
+    "shards without their list": (
+        "write", ModelUnavailable, "that are none of the files which the libraries look for",
         lambda models, tmp: Repository(
             checkpoint(tmp, "m", LLAMA, "model-00001-of-00002.safetensors")
         ),
