@@ -40,13 +40,14 @@ class Setting:
             (that of the rule where it is None).
         about: what the API's documentation says of it.
         usual: what evaluations use where nobody chooses, and what a comparison begins with; None
-            is the request's default. A setting that is added later has none: links and cards from
-            before it mean the request's default.
+            is the request's default.
         sides: what A and B begin with, where that is something else.
         shown_as: its name in links and in the API, where it is not ``name``.
         id: the last part of its widgets' ids, where that is not ``name``.
         evaluated: ``panel`` where visitors choose it, ``card`` where cards alone can, empty where
             evaluations do not have it.
+        is_later: it was added after links, cards and stored samples were made without it. They
+            mean the request's default, so it has no ``usual``; its parameters are the API's last.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Setting:
     id: str = ""
     is_compared: bool = False
     evaluated: Literal["panel", "card", ""] = "card"
+    is_later: bool = False
 
     @property
     def field(self) -> str:
@@ -211,6 +213,19 @@ TASKS: Mapping[Task, TaskRecord] = {
                 Setting(
                     "count", "Captions", "how many captions", shown_as="captions",
                     is_compared=True, evaluated="",
+                ),
+                Setting(
+                    "no_repeat_ngram_size", "No-repeat n-gram size",
+                    "no so many tokens in a row come twice; 0 for off, -1 for the model's own",
+                    info="0: off; -1: the model's own",
+                    is_compared=True, evaluated="panel", is_later=True,
+                ),
+                Setting(
+                    "repetition_penalty", "Repetition penalty",
+                    "from 0.1 to 10; above 1 a token that came is less likely, 1 for off, -1 for "
+                    "the model's own",
+                    info="1: off; -1: the model's own",
+                    is_compared=True, evaluated="panel", is_later=True,
                 ),
             ),
             shared=("seed",),

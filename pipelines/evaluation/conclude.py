@@ -13,7 +13,7 @@ from pipelines.device import hardware
 from pipelines.errors import InvalidValue, listed
 from pipelines.evaluation.curves import read_curves
 from pipelines.evaluation.outputs import Outputs
-from pipelines.evaluation.request import EvaluationRequest
+from pipelines.evaluation.request import EvaluationRequest, stored_settings
 from pipelines.evaluation.result import (
     Comparison,
     Costs,
@@ -65,7 +65,7 @@ def pairs(request: EvaluationRequest, models: Sequence[ModelResult]) -> Iterator
             "task": request.task,
             "data": request.data.sha256,
             "seed": request.seed,
-            "settings": vars(request.settings),
+            "settings": stored_settings(request),
             "models": sorted(pair, key=str),
         }
 

@@ -17,7 +17,7 @@ from pipelines.evaluation.setup import UPLOAD, Setup
 from pipelines.hub import names_here
 from pipelines.page import ui
 from pipelines.settings import Settings
-from pipelines.sharing.settings_form import about, filled_in, offered, widget
+from pipelines.sharing.settings_form import about, filled_in, later, offered, widget
 from pipelines.tasks import TASKS, Task
 from pipelines.validation import OWN
 
@@ -25,6 +25,7 @@ _SHOWN_SAMPLES = 256
 # Painting last: the API has the settings in this order.
 _TASKS = sorted(TASKS.values(), key=lambda record: record.makes == "pictures")
 _SETTINGS = offered(_TASKS, lambda setting: setting.evaluated == "panel")
+_LATER = later(_SETTINGS)
 _USUAL_DATA = {"texts": "shakespeare", "captioned pictures": "emoji-scenes"}
 """The data set that a task begins with, by what its models learn from."""
 
@@ -36,15 +37,16 @@ PARAMETERS = {
     "sample_size": "how many samples to draw.",
     "metrics": "names of metrics of the task; none for the usual ones.",
     "seed": "of the draw and of what models draw.",
-    **{name: about(rows) for name, rows in _SETTINGS.items()},
+    **{name: about(rows) for name, rows in _SETTINGS.items() if name not in _LATER},
     "clip": "for CLIPScore and recall: a CLIP model of this page or a Hub reference; none for the "
     "embedded one.",
     "upload": "a .txt file of texts, or a .zip of pictures with their captions.",
     "extractor": 'for KID, FID and diversity: "emoji-captioner", or "InceptionV3-2015-12-05" where '
     "its weights are on this machine; none for the first.",
+    **{name: about(_SETTINGS[name]) for name in _LATER},
 }
 """What an evaluation is given, in the order of the API's parameters, and what each is."""
-OPTIONAL = ("clip", "upload", "extractor")
+OPTIONAL = ("clip", "upload", "extractor", *_LATER)
 _RESULTS = (
     "status", "verdict", "scores", "notes", "quality", "distribution", "comparisons", "costs",
     "gallery", "differing", "files", "training", "link",

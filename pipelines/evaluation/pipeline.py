@@ -33,7 +33,7 @@ from pipelines.evaluation.features import (
 )
 from pipelines.evaluation.generators import GENERATORS, OutputGenerator, Run
 from pipelines.evaluation.outputs import Array, Extractors, Outputs
-from pipelines.evaluation.request import EvaluationRequest, check_samples, checked
+from pipelines.evaluation.request import EvaluationRequest, check_samples, checked, stored_settings
 from pipelines.evaluation.result import (
     EvaluationResult,
     ModelResult,
@@ -167,6 +167,7 @@ def _planned(
 ) -> Generator[Progress, None, list[_Todo]]:
     """The work of every model. All are resolved before the first is loaded."""
     todos, met = [], Counter[object]()
+    settings = stored_settings(request)
     kinds = dict.fromkeys(METRICS[metric].reads for metric in request.metrics)
     for name in request.models:
         look_up = partial(
@@ -180,7 +181,7 @@ def _planned(
             model = {
                 "kind": generator.name,
                 "model": identity(snapshot),
-                "settings": {n: getattr(request.settings, n) for n in generator.depends_on},
+                "settings": {n: settings[n] for n in generator.depends_on if n in settings},
                 "device": _device(studio),
                 "versions": versions(),
             }

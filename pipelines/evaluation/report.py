@@ -181,7 +181,10 @@ def _made(made: Card) -> list[str]:
 
 def _asked(made: Card) -> str:
     request = made["request"]
-    settings = (f"{name} {value}" for name, value in request["settings"].items())
+    settings = (
+        f"{name} {'of each model' if value is None else value}"
+        for name, value in request["settings"].items()
+    )
     return ", ".join([f"seed {request['seed']}", *settings])
 
 

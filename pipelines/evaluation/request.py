@@ -128,6 +128,20 @@ def checked(request: EvaluationRequest, limits: Limits) -> EvaluationRequest:
     )
 
 
+def stored_settings(request: EvaluationRequest) -> dict[str, Any]:
+    """The settings of a checked request that stored samples depend on.
+
+    One that was added later is left out where it has its default: samples were stored without it.
+    """
+    later = {each.name for each in TASKS[request.task].settings if each.is_later}
+    usual = SETTINGS[request.task]()
+    return {
+        name: value
+        for name, value in vars(request.settings).items()
+        if name not in later or value != getattr(usual, name)
+    }
+
+
 def settings_from(task: Task, values: Mapping[str, Any]) -> Generation:
     """The task's settings from plain fields, as a card or a command line has them.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import gradio as gr
 from pipelines.model_comparison.pipeline import NAMES, SIDES, Side
 from pipelines.page import ui
 from pipelines.settings import Settings
-from pipelines.sharing.settings_form import about, offered, widget
+from pipelines.sharing.settings_form import about, later, offered, widget
 from pipelines.tasks import TASKS
 from pipelines.text_generation.pipeline import TextResult
 from pipelines.text_to_image.files import save_png
@@ -24,16 +25,26 @@ _OF_SIDE = {
     "model": "a model of this page or a Hub reference, for the task.",
     **{name: about(rows) for name, rows in SETTINGS.items()},
 }
+_LATER = later(SETTINGS)
+
+
+def _of_sides(names: Iterable[str]) -> dict[str, str]:
+    names = list(names)
+    of_a = {f"{name}_a": _OF_SIDE[name] for name in names}
+    return of_a | {f"{name}_b": f"as {name}_a." for name in names}
+
+
 PARAMETERS = {
     "task": '"write", "paint" or "describe"; settings of the other tasks are not read.',
     "prompt": "for write and paint.",
     "seed": "for both sides; -1 for a random one.",
     "max_new_tokens": "for write: how many tokens to add at most, on both sides.",
-    **{f"{name}_a": text for name, text in _OF_SIDE.items()},
-    **{f"{name}_b": f"as {name}_a." for name in _OF_SIDE},
+    **_of_sides(name for name in _OF_SIDE if name not in _LATER),
     "picture": "for describe: an image file.",
+    **_of_sides(_LATER),
 }
 """What a comparison is given, in the order of the API's parameters, and what each is."""
+OPTIONAL = ("picture", *_of_sides(_LATER))
 OUTPUTS = {"text": "text", "pictures": "painting", "captions": "table"}
 """The widget of each side that shows what a task makes."""
 _HIDDEN: dict[str, Any] = {"visible": False}
@@ -53,9 +64,12 @@ class Page:
     @property
     def inputs(self) -> list[Any]:
         """In the order of ``PARAMETERS``."""
-        *shared, picture = self.given.values()
-        sides = (widget for side in SIDES for widget in self.settings[side].values())
-        return [*shared, *sides, picture]
+        sides = {
+            f"{name}_{NAMES[side].lower()}": widget
+            for side, own in self.settings.items()
+            for name, widget in own.items()
+        }
+        return [(self.given | sides)[name] for name in PARAMETERS]
 
     @property
     def outputs(self) -> list[Any]:

@@ -62,7 +62,6 @@ def build(studio: Studio, compute: dict[str, Any]) -> Opening:
             compare, stop = ui.run_buttons("Compare", "compare")
             card_button = ui.card_button(elem_id="compare-open")
             given |= form.build_run(settings)
-    given["picture"] = given.pop("picture")  # the last of the API's parameters
     examples = gr.Row()
     with gr.Row(equal_height=False):
         sides = {side: form.build_settings(settings, side) for side in SIDES}
@@ -159,7 +158,7 @@ def _handler(studio: Studio, page: Page) -> Callable[..., Iterator[dict[Any, Any
             yield from _updates(page, request, events, studio.settings.temporary_dir)
 
     does = "Runs A, then B, on one input and one seed; streams both, then measures and receipt."
-    return ui.shows_errors(endpoint(run, does, form.PARAMETERS, ["picture"]))
+    return ui.shows_errors(endpoint(run, does, form.PARAMETERS, form.OPTIONAL))
 
 
 def _updates(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -12,7 +12,7 @@ from pipelines.errors import listed
 from pipelines.page import ui
 from pipelines.settings import Limits
 from pipelines.tasks import Setting, TaskRecord
-from pipelines.validation import Choice, rule_of
+from pipelines.validation import OWN, Choice, Number, rule_of
 
 _MOST_BUTTONS = 3
 """With more options a list takes their place."""
@@ -29,6 +29,11 @@ def offered(
     return found
 
 
+def later(settings: Mapping[str, Sequence[tuple[TaskRecord, Setting]]]) -> list[str]:
+    """The fields of settings that were added later, whose parameters come last."""
+    return [name for name, ((_, setting), *_) in settings.items() if setting.is_later]
+
+
 def about(rows: Iterable[tuple[TaskRecord, Setting]]) -> str:
     """What the API's documentation says of a setting, as its first task has it."""
     rows = list(rows)
@@ -36,7 +41,7 @@ def about(rows: Iterable[tuple[TaskRecord, Setting]]) -> str:
 
 
 def widget(record: TaskRecord, setting: Setting, limits: Limits, slug: str, **options: Any) -> Any:
-    """A slider, buttons or a list, as the rule of the request's field is.
+    """A slider, a number, buttons or a list, as the rule of the request's field is.
 
     Args:
         slug: the first part of its id.
@@ -52,6 +57,10 @@ def widget(record: TaskRecord, setting: Setting, limits: Limits, slug: str, **op
         return gr.Radio(list(rule.options), **shown)
     if isinstance(rule, Choice):
         return gr.Dropdown(list(rule.options), interactive=True, **shown)
+    if shown["value"] is None:
+        shown["value"] = OWN
+    if isinstance(rule, Number) and rule.or_own and rule.low > 0:  # a slider would have a gap
+        return ui.number(**shown)
     if setting.maximum is not None:
         shown["maximum"] = setting.maximum
     return ui.setting(kind("", ""), setting.name, limits, step=setting.step, **shown)

@@ -28,6 +28,7 @@ from tests.evaluation.test_setup import card_of
 LIMITS = Limits()
 OF_TASKS = [
     Describing(9, 0.3, "sampling"),
+    Describing(no_repeat_ngram_size=2, repetition_penalty=1.5),
     Writing(max_new_tokens=5, temperature=1),
     Painting(3, 2),
 ]

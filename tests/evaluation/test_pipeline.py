@@ -140,6 +140,19 @@ def test_captions_of_a_batch_are_those_of_the_slice(studio: Studio, scenes: Data
     assert [sizes[sample.index] for sample in drawn] == [1] * ALONE + [8] * 8
 
 
+def test_guards_of_captions_are_evaluated(studio: Studio, scenes: DataSet) -> None:
+    """Alone and in a batch: what came is so unlikely then that no word comes twice."""
+    settings = Describing(max_new_tokens=8, no_repeat_ngram_size=1)
+    guarded = finished(generate, studio, captioners(scenes, settings=settings))
+    free = finished(generate, studio, captioners(scenes))
+
+    def repeats(result: EvaluationResult) -> list[int]:
+        texts = [o.text.split() for o in result.models[0].outputs.by_generator["caption"]]
+        return [len(words) - len(set(words)) for words in texts]
+
+    assert max(repeats(free)) > 0 == max(repeats(guarded))
+
+
 def test_sampled_captions_have_a_seed_each(studio: Studio, scenes: DataSet) -> None:
     settings = Describing(8, 2.0, "sampling")
     result = finished(generate, studio, captioners(scenes, settings=settings, seed=5))
@@ -354,6 +367,7 @@ def test_a_draw_that_was_enlarged_after_a_look_says_so(studio: Studio, scenes: D
     "changed",
     [
         {"settings": Describing(max_new_tokens=7)},
+        {"settings": Describing(max_new_tokens=8, no_repeat_ngram_size=1)},
         {"seed": 1},
         {"models": ("other-captioner", "third-captioner")},
     ],

@@ -16,6 +16,7 @@ from pipelines.evaluation.request import (
     Writing,
     checked,
     settings_from,
+    stored_settings,
 )
 from pipelines.evaluation.scores import METRICS, metrics_of
 from pipelines.settings import Limits
@@ -44,6 +45,17 @@ def test_a_task_has_its_metrics_and_some_of_them_by_default() -> None:
         "diversity", "round_trip_cider", "round_trip_rouge_l", "round_trip_exact",
     )  # fmt: skip
     assert metrics_of("paint", defaults_only=True) == ("kid", "clip_score", "diversity")
+
+
+def test_samples_that_were_stored_before_a_setting_existed_are_found(scenes: DataSet) -> None:
+    """Their keys name the settings of then."""
+    request = checked(EvaluationRequest("describe", scenes, MODELS), LIMITS)
+    then = {"max_new_tokens": 32, "temperature": 0.7, "method": "beams"}
+    assert stored_settings(request) == then
+    guarded = replace(request, settings=Describing(repetition_penalty=2.0))
+    assert stored_settings(guarded) == then | {"repetition_penalty": 2.0}
+    painted = EvaluationRequest("paint", scenes, MODELS, settings=Painting(steps=None))
+    assert stored_settings(painted) == {"steps": None, "guidance_scale": 4.0, "scheduler": "DDIM"}
 
 
 LONG = "x" * 10_000

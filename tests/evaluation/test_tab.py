@@ -42,6 +42,8 @@ FIELDS = {
     "clip": None,
     "upload": None,
     "extractor": None,
+    "no_repeat_ngram_size": -1,
+    "repetition_penalty": -1,
 }
 OUTPUTS = (
     "status verdict scores notes quality distribution comparisons costs gallery differing files "

@@ -29,7 +29,9 @@ CAPTION = CaptionRequest("one", Image.new("RGB", (8, 8)), method="sampling", cou
 REQUESTS: dict[Task, CompareRequest] = {
     "write": CompareRequest("write", TEXT, replace(TEXT, model="ada/two", temperature=1.2)),
     "paint": CompareRequest("paint", PAINT, replace(PAINT, guidance_scale=6.0)),
-    "describe": CompareRequest("describe", CAPTION, replace(CAPTION, method="beams")),
+    "describe": CompareRequest(
+        "describe", CAPTION, replace(CAPTION, method="beams", no_repeat_ngram_size=0)
+    ),
 }
 
 
@@ -143,6 +145,7 @@ BAD_SIDES: list[tuple[str, str, Any, str]] = [
     ("paint", "scheduler", "os.system", "scheduler of B is 'os.system'"),
     ("describe", "method", "magic", "method of B is 'magic'"),
     ("describe", "captions", 0, "captions of B is 0"),
+    ("describe", "repetition_penalty", 0.05, "repetition_penalty of B is 0.05"),
     ("write", "model", None, "model of B is None"),
     ("write", "model", 7, "model of B is 7"),
     ("write", "model", "x" * 2_001, "2,001 characters"),

@@ -30,6 +30,8 @@ def built(task: Any, name: str, **options: Any) -> Any:
         ("paint", "scheduler", gr.Dropdown, "here-scheduler"),
         ("describe", "method", gr.Radio, "here-method"),
         ("describe", "count", gr.Slider, "here-captions"),
+        ("describe", "no_repeat_ngram_size", gr.Slider, "here-no_repeat_ngram_size"),
+        ("describe", "repetition_penalty", gr.Number, "here-repetition_penalty"),
     ],
 )
 def test_a_rule_decides_what_a_setting_looks_like(
@@ -44,6 +46,12 @@ def test_a_slider_has_the_range_of_the_request_and_its_own_end() -> None:
     steps, temperature = built("paint", "steps"), built("write", "temperature")
     assert (steps.minimum, steps.maximum, steps.value) == (-1, 30, 20)
     assert (temperature.minimum, temperature.maximum, temperature.step) == (0, 2, 0.05)
+
+
+def test_what_is_left_to_the_model_is_minus_one() -> None:
+    """From -1 to 0.1 a slider would offer values that are refused."""
+    size, penalty = (built("describe", n) for n in ("no_repeat_ngram_size", "repetition_penalty"))
+    assert (size.value, penalty.value) == (-1, -1)
 
 
 def test_a_setting_of_several_tasks_is_one_field_that_names_them() -> None:
