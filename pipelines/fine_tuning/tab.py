@@ -145,7 +145,8 @@ def _build_form(settings: Settings) -> tuple[_Form, gr.Textbox, gr.Button, gr.Bu
     with gr.Accordion("Settings", open=False):
         minutes = ui.slider(
             LEAST_MINUTES, 60, 5, step=0.1, label="Minutes",
-            info="Training alone; loading before it, measuring and saving after it come on top",
+            info="Training, with about 15% at most for the held-out loss; loading before it, "
+            "measuring and saving after it come on top",
         )  # fmt: skip
         rank = ui.dropdown(
             [("every weight", 0), *((f"LoRA of rank {rank}", rank) for rank in RANKS)],

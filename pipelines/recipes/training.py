@@ -175,9 +175,16 @@ class Run:
         self.optimizer.zero_grad()
         self.averaged.update_parameters(self.model)
 
-    def log(self, **values: float) -> None:
-        """Appends a line of JSON to the run's log, and prints it."""
-        line = {"step": self.step, "seconds": round(self.elapsed_seconds, 1)}
+    def log(self, step: int | None = None, /, **values: float) -> None:
+        """Appends a line of JSON to the run's log, and prints it.
+
+        Args:
+            step: the present one by default.
+        """
+        line = {
+            "step": self.step if step is None else step,
+            "seconds": round(self.elapsed_seconds, 1),
+        }
         line |= {name: round(float(value), 5) for name, value in values.items()}
         with (self.options.run_dir / LOG_FILE).open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")

@@ -22,9 +22,6 @@ from pipelines.recipes.finetune.lesson import PictureLesson
 from pipelines.recipes.finetune.plan import Plan, to_device
 from pipelines.runtime.loading import OFFLINE
 
-GLANCE = 64
-"""Held-out pictures that are scored during training."""
-
 SHOWN = 4
 _BATCH_SIZE = 16
 _IGNORED = -100
@@ -51,7 +48,7 @@ class Captioner(PictureLesson):
     def work(self) -> tuple[int, int]:
         """In pictures; most are used twice, for the loss and for a caption."""
         pictures = len(self._held_out)
-        return 2 * pictures + min(pictures, SHOWN), 2 * min(pictures, GLANCE)
+        return 2 * pictures + min(pictures, SHOWN), 2 * self.glanced
 
     def _check_lengths(self) -> None:
         """Refuses captions that are longer than the decoder's context."""
@@ -119,7 +116,7 @@ class Captioner(PictureLesson):
         return texts
 
     def glance(self, model: Any) -> dict[str, float]:
-        means, bleu = self._scores(model, self._held_out_pairs(GLANCE))
+        means, bleu = self._scores(model, self._held_out_pairs(self.glanced))
         return {"held_out_loss": float(np.mean(means)), "held_out_bleu": bleu.value}
 
     def measure(self, model: Any) -> dict[str, Score]:

@@ -21,6 +21,9 @@ from pipelines.recipes.finetune import lora
 from pipelines.recipes.finetune.plan import Plan, split, to_device
 from pipelines.runtime.loading import OFFLINE, load_model
 
+GLANCE = 64
+"""Held-out pictures, at most, that are scored during training."""
+
 
 class Lesson(ABC):
     """A base with its trainable part, the data, and how a model is measured and shown.
@@ -33,6 +36,9 @@ class Lesson(ABC):
     evaluate_every = 100
     auto_class: Any
     model: Any
+    glanced: int
+    """Held-out samples that ``glance`` is of; ``tune`` lowers it where time is short."""
+
     data_sha256: str
     data_size: str
     window: int | None = None
@@ -129,6 +135,7 @@ class PictureLesson(Lesson):
         self._pairs, report = usable_pairs(folder, DataLimits())
         self.data_sha256, self.data_size = report.sha256, f"{len(self._pairs):,} pictures"
         self._seen, self._held_out = split(len(self._pairs), plan.validation, plan.options.seed)
+        self.glanced = min(GLANCE, len(self._held_out))
         super().__init__(plan, family, example)
 
     def _drawn(self, indices: Sequence[int], rng: np.random.Generator) -> list[Pair]:

@@ -28,12 +28,9 @@ from pipelines.recipes.diffusion.model import denoising_errors, spread_timesteps
 from pipelines.recipes.emoji_scenes.data import as_images
 from pipelines.recipes.extractor import Extractor, load_extractor
 from pipelines.recipes.finetune import lora
-from pipelines.recipes.finetune.lesson import PictureLesson
+from pipelines.recipes.finetune.lesson import GLANCE, PictureLesson
 from pipelines.recipes.finetune.plan import Plan, to_device
 from pipelines.runtime.loading import OFFLINE
-
-GLANCE = 64
-"""Held-out pictures whose loss is computed during training."""
 
 PAINTED, PAINTED_IN_TRAINING = 64, 16
 """Pictures, at most, that are painted for FID and KID: at the end, and during training."""
@@ -70,8 +67,13 @@ class Painter(PictureLesson):
         painted = len(self._real) if self._has_distances else 0
         return (
             held_out + self._sampling_steps * (painted + min(held_out, SHOWN)),
-            min(held_out, GLANCE) + self._sampling_steps * min(painted, PAINTED_IN_TRAINING),
+            self.glanced + self._sampling_steps * min(painted, self._painted_at_a_glance),
         )
+
+    @property
+    def _painted_at_a_glance(self) -> int:
+        """Painting takes longer than the losses, so it is left out first."""
+        return PAINTED_IN_TRAINING if self.glanced == min(GLANCE, len(self._held_out)) else 0
 
     @property
     def _sampling_steps(self) -> int:
@@ -165,8 +167,8 @@ class Painter(PictureLesson):
         return self._errors(self.pipeline, chosen, texts, timesteps).mean()
 
     def glance(self, pipeline: Any) -> dict[str, float]:
-        loss = float(np.mean(self._held_out_errors(pipeline, GLANCE)))
-        distances = self._distances(pipeline, PAINTED_IN_TRAINING)
+        loss = float(np.mean(self._held_out_errors(pipeline, self.glanced)))
+        distances = self._distances(pipeline, self._painted_at_a_glance)
         return {
             "held_out_loss": loss,
             **{f"held_out_{name}": score.value for name, score in distances.items()},
@@ -205,10 +207,10 @@ class Painter(PictureLesson):
     def _distances(self, pipeline: Any, most: int) -> dict[str, Score]:
         """FID and KID of pictures painted from the first held-out captions to the real ones.
 
-        None without an extractor for pictures of this size, or with too few pictures.
+        None where ``most`` is 0, with too few pictures, or without an extractor for their size.
         """
         extractor, pictures = self._extractor, self._real[:most]
-        if extractor is None or not self._has_distances:
+        if extractor is None or not self._has_distances or not pictures:
             return {}
         ours = extractor.features(self._paint(pipeline, len(pictures)))
         real = extractor.features(pictures)

@@ -1,8 +1,8 @@
 """Trains the trainable weights of a model: held-out scores, early stopping, resuming.
 
 ``training.Run`` gets a module with the trainable weights alone, so that state, optimiser and
-moving average are as small as the adapter. Each evaluation is of the averaged weights; the
-best of them stay in the state and are the result of the run.
+moving average are as small as the adapter. The first evaluation is of the base, each later one of
+the averaged weights; the best of these stay in the state and are the result of the run.
 """
 
 from __future__ import annotations
@@ -23,17 +23,15 @@ from pipelines.errors import InvalidValue
 from pipelines.events import Progress, Report
 from pipelines.recipes import results, training
 from pipelines.recipes.command_line import Options
+from pipelines.recipes.finetune.schedule import Glancing, Schedule
 
 HELD_OUT = "held_out_loss"
 """The score to minimise; ``held_out`` must return it."""
 
-EVALUATIONS = 10
-"""In a run by steps, at least."""
-
 _SEED_DISTANCE = 1_000_000_007
 
 
-class Tunable(Protocol):
+class Tunable(Glancing, Protocol):
     """A model, its loss on a random batch, and its held-out scores: see ``lesson.Lesson``."""
 
     model: nn.Module
@@ -48,7 +46,8 @@ class Weights(nn.Module):
     """The trainable weights of a model, shared with it, and the best of them so far.
 
     ``best`` is no buffer, because ``training.Run`` copies buffers in every step; it is part
-    of the state all the same.
+    of the state all the same, as are the step of the latest evaluation and the number of samples
+    that each is of.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -57,6 +56,8 @@ class Weights(nn.Module):
         self.best: list[torch.Tensor] = []
         self.best_value = math.inf
         self.evaluations_since = 0
+        self.evaluated_at = -1
+        self.glanced: int | None = None
 
     def judge(self, value: float, weights: Iterable[torch.Tensor]) -> None:
         """Copies the weights if their score is the lowest so far; NaN never is."""
@@ -83,11 +84,15 @@ class Weights(nn.Module):
             self.load(own)
 
     def get_extra_state(self) -> dict[str, Any]:
-        return {"best": self.best, "value": self.best_value, "since": self.evaluations_since}
+        return {
+            "best": self.best, "value": self.best_value, "since": self.evaluations_since,
+            "evaluated_at": self.evaluated_at, "glanced": self.glanced,
+        }  # fmt: skip
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         self.best, self.best_value = state["best"], state["value"]
         self.evaluations_since = state["since"]
+        self.evaluated_at, self.glanced = state.get("evaluated_at", -1), state.get("glanced")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,18 +124,27 @@ def tune(
     weights = Weights(lesson.model)
     run = training.Run(options_of_process(options), weights)
     share_gradients(weights.trained, run.accelerator)
-    every = evaluation_interval(options, lesson.evaluate_every)
+    schedule = Schedule(options, lesson.evaluate_every)
 
-    def evaluate() -> None:
+    def measure() -> dict[str, float]:
         report(_progress("Measuring on held-out data", run))
-        averaged = run.average.trained
-        with weights.replaced_by(averaged), run.accelerator.autocast(), torch.no_grad():
+        averaged = weights.replaced_by(run.average.trained)
+        with averaged, run.accelerator.autocast(), torch.no_grad():
             lesson.model.train(False)
-            scores = lesson.held_out()
-        mean = run.accelerator.reduce(torch.tensor(scores[HELD_OUT]).to(weights.trained[0]), "mean")
-        weights.judge(float(mean), averaged)
-        run.log(**scores)
+            return lesson.held_out()
 
+    def evaluate(step: int) -> None:
+        scores = schedule.timed(measure)
+        mean = run.accelerator.reduce(torch.tensor(scores[HELD_OUT]).to(weights.trained[0]), "mean")
+        weights.judge(float(mean), run.average.trained)
+        weights.evaluated_at = step
+        run.log(step, **scores)
+
+    if run.step == 0:
+        run.log(**schedule.first(lesson, measure))
+        weights.glanced = lesson.glanced
+    elif weights.glanced is not None:
+        lesson.glanced = weights.glanced
     for rng in run.steps():
         if patience is not None and weights.evaluations_since >= patience:
             break
@@ -141,10 +155,10 @@ def tune(
         run.update(loss)
         if run.step < 10 or run.step % 10 == 0:  # a short run on a slow machine has few steps
             run.log(loss=loss.item())
-        if (run.step + 1) % every == 0:
-            evaluate()
-    if run.step % every:
-        evaluate()
+        if schedule.is_due(run.step + 1, run.progress):
+            evaluate(run.step + 1)
+    if weights.evaluated_at != run.step:
+        evaluate(run.step)
     run.save_state()
     results.draw_curves(run.options.run_dir)
     if not weights.best:
@@ -161,11 +175,6 @@ def _progress(stage: str, run: training.Run) -> Progress:
     """The share of the budget that is used, and the time left at the pace so far."""
     left = run.elapsed_seconds * (1 / run.progress - 1) if run.progress > 0 else None
     return Progress(f"{stage} · step {run.step:,}", run.progress, left)
-
-
-def evaluation_interval(options: Options, every: int) -> int:
-    """Steps between two evaluations: the mode's own, or fewer in a short run."""
-    return every if options.steps is None else max(1, min(every, options.steps // EVALUATIONS))
 
 
 def options_of_process(options: Options) -> Options:

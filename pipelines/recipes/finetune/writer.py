@@ -25,7 +25,7 @@ from pipelines.runtime.loading import OFFLINE
 from pipelines.runtime.windows import window_of
 
 GLANCE_PASSAGES = 8
-"""Held-out passages that are scored during training."""
+"""Held-out passages, at most, that are scored during training."""
 
 PROMPTS = ("Once upon a time", "The king said:", "It was late in the evening when")
 SAMPLE_TOKENS = 80
@@ -44,6 +44,7 @@ class Writer(Lesson):
         self._tokenizer: Any = AutoTokenizer.from_pretrained(plan.base.path, **OFFLINE)
         self._readers = (self._tokenizer,)
         self.texts = read_texts(plan.data, plan.validation, plan.options.seed)
+        self.glanced = min(GLANCE_PASSAGES, len(self.texts.held_out))
         self.data_sha256 = self.texts.sha256
         self.data_size = f"{self.texts.characters:,} characters"
         self.model = self._prepared(self.open_base(), "CAUSAL_LM")
@@ -52,8 +53,7 @@ class Writer(Lesson):
     @property
     def work(self) -> tuple[int, int]:
         """In passages and samples."""
-        passages = len(self.texts.held_out)
-        return passages + len(PROMPTS), min(passages, GLANCE_PASSAGES)
+        return len(self.texts.held_out) + len(PROMPTS), self.glanced
 
     @cached_property
     def _held_out(self) -> list[Tokens]:
@@ -75,7 +75,7 @@ class Writer(Lesson):
         return sum(nats) / sum(len(row) - 1 for row in rows), bits
 
     def glance(self, model: Any) -> dict[str, float]:
-        loss, bits = self._scores(model, GLANCE_PASSAGES)
+        loss, bits = self._scores(model, self.glanced)
         return {"held_out_loss": loss, "held_out_bits_per_byte": bits.value}
 
     def measure(self, model: Any) -> dict[str, Score]:

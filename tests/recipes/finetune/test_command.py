@@ -59,7 +59,7 @@ def test_a_writer_s_folder_is_ready_to_be_published(
     assert str(tmp_path) not in text
     assert "base" in (tuned / "samples.txt").read_text()
     lines = [json.loads(line) for line in (tuned / "training_log.jsonl").read_text().splitlines()]
-    assert sum("held_out_bits_per_byte" in line for line in lines) == 4
+    assert sum("held_out_bits_per_byte" in line for line in lines) == 5
 
 
 def test_a_painter_s_folder_is_ready_to_be_published(

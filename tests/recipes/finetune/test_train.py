@@ -49,7 +49,10 @@ def test_the_last_points_of_the_curves_are_the_scores_of_the_saved_files(
     assert again.keys() == NAMES[mode]
     assert again == pytest.approx({name: last[name] for name in again}, abs=1e-5)
     assert last["step"] == 6
-    assert len(curve) == 6, "the moving average at every step stands before it"
+    steps = [line["step"] for line in curve]
+    assert steps == list(range(7)), "the base, and the moving average after every step"
+    base = lesson.glance(lesson.open_base())
+    assert base == pytest.approx({name: curve[0][name] for name in base}, rel=1e-2)
 
 
 @pytest.mark.usefixtures("tiny_extractor")
@@ -67,7 +70,7 @@ def test_each_stage_says_how_far_it_is(
     stages = list(dict.fromkeys(progress.message.split(" · ")[0] for progress in told))
     base, tuned = f"Measuring tiny-{mode}", "Measuring run-out"
     assert stages == [
-        f"Loading tiny-{mode} and the data", "Training", "Measuring on held-out data", "Saving",
+        f"Loading tiny-{mode} and the data", "Measuring on held-out data", "Training", "Saving",
         base, tuned,
     ]  # fmt: skip
     steps = [each.message for each in told if each.message.startswith("Training")]
