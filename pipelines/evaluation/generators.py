@@ -131,7 +131,7 @@ def _pictures(run: Run, requests: list[Any]) -> Sequence[Any] | None:
 
 def _prompt_notes(run: Run, request: Any) -> list[str]:
     painter = under_adapters(run.loaded.model, run.loaded.snapshot.adapters)
-    return [*run.loaded.snapshot.notes, *prompt_notes(painter, with_own_values(painter, request))]
+    return [*run.loaded.snapshot.notes, *prompt_notes(painter, request)]
 
 
 def _continuations(run: Run, requests: list[Any]) -> Sequence[str] | None:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 CLASSES: Mapping[str, str] = {
+    "ConditionalVAE": "pipelines.recipes.cvae.model",
+    "ConditionalVAEPipeline": "pipelines.recipes.cvae.model",
     "FlowTransformer": "pipelines.recipes.flow_transformer.model",
     "FlowTransformerPipeline": "pipelines.recipes.flow_transformer.model",
     "PatchAutoencoder": "pipelines.recipes.patches.model",

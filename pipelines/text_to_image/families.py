@@ -38,6 +38,7 @@ class Family:
     guided_by: str | None = "guidance_scale"
     needs_range: bool = False
     tells_size: bool = False
+    takes_steps: bool = True
     steps_from: str = USUAL
     guidance_from: str = USUAL
 
@@ -57,6 +58,10 @@ def counted_steps(steps: int) -> str:
 
 _LATENT = Family(30, 7.0, takes_schedulers=True)
 _FLOW = Family(28, 4.5, multiple=16, needs_range=True)
+_ONE_PASS = Family(
+    1, 0.0, multiple=128, takes_negative_prompt=False, guided_by=None, takes_steps=False
+)
+"""Of our recipes: trained for 128 x 128 pixels, without a scheduler."""
 
 _LEARNED = "what the painters of small worlds are scored with"
 SMALL_WORLD = Family(
@@ -74,6 +79,7 @@ FAMILIES = {
     "ChromaPipeline": replace(_FLOW, steps=35, guidance_scale=5.0),
     "CogView3PlusPipeline": Family(50, 5.0, needs_range=True),
     "CogView4Pipeline": replace(_FLOW, steps=50, guidance_scale=5.0),
+    "ConditionalVAEPipeline": _ONE_PASS,
     "FlowTransformerPipeline": replace(SMALL_WORLD, takes_schedulers=False, multiple=16),
     "Flux2KleinPipeline": replace(_FLOW, steps=50, guidance_scale=4.0, takes_negative_prompt=False),
     "Flux2Pipeline": replace(_FLOW, steps=50, guidance_scale=4.0, takes_negative_prompt=False),
@@ -170,13 +176,17 @@ def call_parameters(pipeline: Any) -> dict[str, Any]:
     return {name: parameter.default for name, parameter in parameters.items()}
 
 
-def setting_notes(family: Family, guidance_scale: float | None, negative_prompt: str) -> list[str]:
+def setting_notes(
+    family: Family, steps: int | None, guidance_scale: float | None, negative_prompt: str
+) -> list[str]:
     """What of a request this kind of painter does not read.
 
     Args:
-        guidance_scale: as the visitor gave it; None for the model's own.
+        steps, guidance_scale: as the visitor gave them; None for the model's own.
     """
     notes = []
+    if not family.takes_steps and steps not in (None, family.steps):
+        notes.append("This model paints in one step; the number of steps is not read.")
     if family.guided_by is None and guidance_scale:
         notes.append("This model was trained to need no guidance; the guidance scale is not read.")
     if negative_prompt and not family.takes_negative_prompt:

@@ -169,14 +169,17 @@ def _give_lock(tokenizer: Any) -> None:
 
 
 def scheduler_for(painter: Painter, wanted: str, steps: int) -> tuple[Any, str | None]:
-    """A scheduler for one run, and a note where it is another than the one wanted.
+    """A scheduler for one run, and a note where it is another than the one wanted; None for a
+    painter that has none.
 
     Raises:
         InvalidValue: the scheduler does not fit this kind of painter.
         LoadFailed: the model's own scheduler does not run.
     """
-    shared = painter.pipeline.scheduler
+    shared = getattr(painter.pipeline, "scheduler", None)
     check_scheduler(painter.pipeline, painter.family, wanted)
+    if shared is None:
+        return None, None
     if not painter.family.takes_schedulers:
         return type(shared).from_config(shared.config), None
     return own_scheduler(shared, wanted, steps)
@@ -195,7 +198,8 @@ def own_pipeline(painter: Painter, scheduler: str, steps: int) -> Any:
     for name, part in parts.items():
         if isinstance(part, SchedulerMixin):
             parts[name] = type(part).from_config(part.config)
-    parts["scheduler"], _ = scheduler_for(painter, scheduler, steps)
+    if "scheduler" in parts:
+        parts["scheduler"], _ = scheduler_for(painter, scheduler, steps)
     for name in inspect.signature(type(shared).__init__).parameters:
         if name not in parts and name in shared.config:
             parts[name] = shared.config[name]

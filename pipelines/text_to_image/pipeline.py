@@ -207,9 +207,10 @@ def with_own_values(painter: Painter, request: PaintRequest) -> PaintRequest:
     width, height = request.width, request.height
     if not width and not height:
         width, height = own_size(painter.pipeline, family)
+    takes_own_steps = request.steps is None or not family.takes_steps
     return replace(
         request,
-        steps=family.steps if request.steps is None else request.steps,
+        steps=family.steps if takes_own_steps else request.steps,
         guidance_scale=family.guidance_scale if guidance_scale is None else guidance_scale,
         width=width,
         height=height,
@@ -233,7 +234,9 @@ def prompt_notes(painter: Painter, request: PaintRequest) -> list[str]:
             notes.append(
                 f"The {name} is too long for this model's text encoder; not read: “{dropped}”."
             )
-    notes += setting_notes(painter.family, request.guidance_scale, request.negative_prompt)
+    notes += setting_notes(
+        painter.family, request.steps, request.guidance_scale, request.negative_prompt
+    )
     steps = painter.family.steps if request.steps is None else request.steps
     _, note = scheduler_for(painter, request.scheduler, steps)
     return notes if note is None else [*notes, note]
@@ -304,7 +307,7 @@ def _callback(
     estimates = clean_estimates(pipeline.scheduler) if painter.preview is not None else None
 
     def after_step(_: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        callbacks = len(pipeline.scheduler.timesteps)
+        callbacks = len(pipeline.scheduler.timesteps) if hasattr(pipeline, "scheduler") else 1
         estimate = estimates() if estimates else None
         if estimate is not None and estimate.ndim == 3:  # FLUX.1 and its kin denoise a sequence
             size = request.height, request.width

@@ -277,7 +277,7 @@ def test_what_is_not_read_is_said(studio: Studio) -> None:
     assert "Without guidance" in note
     assert paint(studio, "xl", steps=1, negative_prompt="a dog").notes == []
     quick = FAMILIES["FluxPipeline"]
-    assert setting_notes(quick, None, "") == []
+    assert setting_notes(quick, None, None, "") == []
 
 
 def test_words_that_no_encoder_reads_are_named(studio: Studio) -> None:

@@ -84,15 +84,20 @@ def sample_sheet(pipeline: DiffusionPipeline, path: Path, steps: int = small_wor
     results.sheet(paint(pipeline, SHEET_PROMPTS, steps), columns=4).save(path)
 
 
-def save(pipeline: Pipeline, world: World, preview: dict[str, object], output: Path) -> Pipeline:
+def save(
+    pipeline: Pipeline, world: World, preview: dict[str, object] | None, output: Path
+) -> Pipeline:
     """Writes the pipeline and ``world.json``; returns the pipeline as it loads, in float32.
 
-    ``world.json`` has the words that the painter knows, those near to them, and the preview's map.
+    ``world.json`` has the words that the painter knows, those near to them, and the preview's map,
+    if there is one.
     """
     pipeline.tokenizer("", padding="max_length")  # the last padding used is saved
     saved = results.save(pipeline, output)
     saved.set_progress_bar_config(disable=True)
-    known = {"schema": 1, "preview": preview, **words_of(world.emoji)}
+    known = {"schema": 1, **words_of(world.emoji)}
+    if preview is not None:
+        known["preview"] = preview
     (output / "world.json").write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
     return saved
 
