@@ -15,7 +15,7 @@ from pipelines.hub.adapters import (
     named_base,
 )
 from pipelines.hub.families import family_of, task_of_family
-from pipelines.hub.sources import Folder
+from pipelines.hub.sources import Folder, stamps_below
 from pipelines.settings import Settings
 from pipelines.tasks import Task
 
@@ -96,20 +96,17 @@ def what_is_allowed(task: Task, settings: Settings) -> str:
     return f"choose one that is here ({names}){hub}."
 
 
-def content_hash(path: Path) -> str:
-    """The commit of a local folder: a hash of all its files but those that end in ``.md``."""
-    files = sorted(f for f in path.rglob("*") if f.is_file() and f.suffix != ".md")
-    stamps = tuple(
-        (str(f.relative_to(path)), f.stat().st_size, f.stat().st_mtime_ns) for f in files
-    )
-    return _hash_files(path, stamps)
+def local_folder(name: str, path: Path) -> Folder:
+    """The model of this name, with a hash of all its files but those that end in ``.md`` for its
+    commit; the same object, with what was read of it, until the size or time of a file changes."""
+    return _folder(name, path, tuple(stamps_below(path).items()))
 
 
 @lru_cache(maxsize=64)
-def _hash_files(path: Path, stamps: tuple[tuple[str, int, int], ...]) -> str:
-    """SHA-256 over names and contents; read again only when a size or time has changed."""
+def _folder(name: str, path: Path, stamps: tuple[tuple[str, tuple[int, int]], ...]) -> Folder:
     digest = hashlib.sha256()
-    for name, size, _ in stamps:
-        digest.update(f"{name}\0{size}\0".encode())
-        digest.update((path / name).read_bytes())
-    return digest.hexdigest()[:40]
+    for file, (size, _) in stamps:
+        if not file.endswith(".md"):
+            digest.update(f"{file}\0{size}\0".encode())
+            digest.update((path / file).read_bytes())
+    return Folder(name, path, digest.hexdigest()[:40])

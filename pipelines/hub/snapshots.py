@@ -25,7 +25,7 @@ from pipelines.hub.adapters import (
 )
 from pipelines.hub.checks import Findings, check_access, check_kind, check_memory, check_weights
 from pipelines.hub.download import fetched, found_on_disk
-from pipelines.hub.local import content_hash, local_models, what_is_allowed
+from pipelines.hub.local import local_folder, local_models, what_is_allowed
 from pipelines.hub.offline import offline_folder
 from pipelines.hub.references import Part, composed_name, parse_composition, parse_reference
 from pipelines.hub.remote import OutOfReach, Repository, look_up
@@ -166,19 +166,19 @@ def find_parts(reference: object, task: Task, settings: Settings, tell: Report) 
             f"The model is {abbreviated(reference)}; {what_is_allowed(task, settings)}"
         )
     text = reference.strip()
-    is_local = text in local_models(settings)  # whatever is in it, it is one part
-    first, *rest = [Part(text)] if is_local else parse_composition(text)
-    base = _find(first.text, task, settings, tell)
+    here = local_models(settings)
+    first, *rest = [Part(text)] if text in here else parse_composition(text)  # a name is one part
+    base = _find(first.text, task, settings, here, tell)
     if is_adapter(base):
         rest = [first, *rest]
-        base = _find(_base_named_by(base), task, settings, tell)
+        base = _find(_base_named_by(base), task, settings, here, tell)
     elif first.weight is not None:
         raise ModelUnavailable(
             f"{base.reference} is a whole model; only the adapters after it have a weight."
         )
     adapters: list[tuple[Folder | Repository, float]] = []
     for part in rest:
-        found = _find(part.text, task, settings, tell)
+        found = _find(part.text, task, settings, here, tell)
         if found.reference in [source.reference for source, _ in adapters]:
             raise ModelUnavailable(
                 f"{found.reference} is given twice. Give it once, with the weight that you want."
@@ -198,10 +198,13 @@ def _base_named_by(adapter: Folder | Repository) -> str:
     return base
 
 
-def _find(name: str, task: Task, settings: Settings, tell: Report) -> Folder | Repository:
-    path = local_models(settings).get(name)
+def _find(
+    name: str, task: Task, settings: Settings, here: dict[str, Path], tell: Report
+) -> Folder | Repository:
+    """``here`` are the local models."""
+    path = here.get(name)
     if path is not None:
-        return Folder(name, path, content_hash(path))
+        return local_folder(name, path)
     found = parse_reference(name)
     if found is None:
         raise ModelUnavailable(

@@ -6,7 +6,8 @@ written against this, so that they give the same answer before and after a downl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -49,14 +50,36 @@ class Folder:
 
     @cached_property
     def files(self) -> dict[str, int]:
-        found = sorted(f for f in self.path.rglob("*") if f.is_file())
-        return {f.relative_to(self.path).as_posix(): f.stat().st_size for f in found}
+        return {name: size for name, (size, _) in stamps_below(self.path).items()}
+
+    @cached_property
+    def _contents(self) -> dict[str, bytes]:
+        return {}
 
     def read(self, name: str) -> bytes:
-        return (self.path / name).read_bytes()
+        if name not in self._contents:
+            self._contents[name] = (self.path / name).read_bytes()
+        return self._contents[name]
 
     def header(self, name: str) -> dict[str, Tensor]:
         return read_header(self.path / name)
+
+
+def stamps_below(path: Path) -> dict[str, tuple[int, int]]:
+    """Size in bytes and time in nanoseconds of all files in a folder and below it, by their
+    relative names in the order of paths."""
+    found = dict(_scanned(path, "") if path.is_dir() else ())
+    return {name: found[name] for name in sorted(found, key=lambda name: name.split("/"))}
+
+
+def _scanned(folder: Path | str, before: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _scanned(entry.path, f"{before}{entry.name}/")
+            elif entry.is_file():
+                stat = entry.stat()
+                yield f"{before}{entry.name}", (stat.st_size, stat.st_mtime_ns)
 
 
 def json_of(source: Source, name: str) -> dict[str, Any]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import torch
 
 FEWEST_BEAMS = 4
+_EVERY_SECONDS = 0.02
+"""Between two reports of progress: each wakes the thread that reads them."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,20 @@ class TokenClock:
         self._emit = emit
         self._max_new_tokens = max_new_tokens
         self._began = time.perf_counter()
+        self._reported = 0.0
         self.tokens = 0
         self.first_token_seconds = 0.0
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         self.tokens += 1
+        now = time.perf_counter()
         if self.tokens == 1:
-            self.first_token_seconds = time.perf_counter() - self._began
-        self._emit(Progress("Describing", min(1.0, self.tokens / self._max_new_tokens)))
+            self.first_token_seconds = now - self._began
+        is_due = now - self._reported >= _EVERY_SECONDS
+        if is_due:
+            self._reported = now
+        fraction = min(1.0, self.tokens / self._max_new_tokens)
+        self._emit(Progress("Describing", fraction) if is_due else None)
         return scores
 
 
@@ -138,10 +146,8 @@ def _log_probabilities(found: Any, tokens: torch.Tensor) -> torch.Tensor:
     columns = []
     for step, logits in enumerate(found.logits[:steps]):
         rows = torch.arange(count) if beams is None else beams[:, step].clamp(min=0)
-        chosen = logits[rows]
-        logs = chosen.gather(1, tokens[:, step : step + 1]) - chosen.logsumexp(1, keepdim=True)
-        columns.append(logs)
-    return torch.cat(columns, dim=1)
+        columns.append(logits[rows, tokens[:, step]] - logits.logsumexp(1)[rows])
+    return torch.stack(columns, dim=1)
 
 
 def _end_tokens(decoder: Any) -> frozenset[int]:

@@ -59,7 +59,8 @@ class _Worker(threading.Thread):
 
 
 def stream(work: Callable[[Emit], Result], may_go_on: bool = False) -> Generator[Any, None, Result]:
-    """Yields what ``work`` emits and returns what it returns.
+    """Yields what ``work`` emits and returns what it returns. To emit None is to ask only whether
+    the work has been cancelled.
 
     Closing the generator waits until the work has stopped, so that what it borrowed is
     free again; work that ``may_go_on`` alone, such as a download, is left to itself, and its
@@ -71,7 +72,8 @@ def stream(work: Callable[[Emit], Result], may_go_on: bool = False) -> Generator
     def emit(event: Any) -> None:
         if is_closed.is_set():
             raise Cancelled
-        events.put(("event", event))
+        if event is not None:
+            events.put(("event", event))
 
     def run() -> Callable[[], None]:
         outcome: tuple[str, Any]

@@ -11,6 +11,8 @@ import pytest
 
 from pipelines.errors import ModelUnavailable, WrongTask
 from pipelines.hub import local_models, local_names, resolve
+from pipelines.hub.local import local_folder
+from pipelines.hub.sources import Folder
 from pipelines.settings import Settings
 from pipelines.tasks import Task
 from tests.hub.checkpoints import LLAMA, checkpoint
@@ -61,6 +63,37 @@ def test_the_content_hash_follows_the_contents_and_not_the_card(
     changed[-1] ^= 1
     weights.write_bytes(changed)
     assert resolve("tiny-writer", "write", own).commit != commit
+
+
+def test_a_model_that_has_not_changed_is_the_same_folder_and_one_that_has_is_read_again(
+    settings: Settings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "tiny-writer"
+    shutil.copytree(settings.models_dir / "tiny-writer", folder)
+    first = local_folder("tiny-writer", folder)
+    assert local_folder("tiny-writer", folder) is first
+    assert first.read("config.json") == (folder / "config.json").read_bytes()
+    (folder / "config.json").write_text("{}")
+    second = local_folder("tiny-writer", folder)
+    assert second.commit != first.commit
+    assert second.read("config.json") == b"{}"
+
+
+def test_files_come_in_the_order_of_paths_with_links_that_lead_to_a_file(tmp_path: Path) -> None:
+    """The order is part of the hash, by which receipts name a folder's contents."""
+    for name in ("b/z.json", "b-c/a.json", "B.json"):
+        (tmp_path / "model" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "model" / name).write_text("{}")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/inner.json").write_text("[1]")
+    (tmp_path / "model/link.json").symlink_to(tmp_path / "elsewhere/inner.json")
+    (tmp_path / "model/nowhere.json").symlink_to(tmp_path / "missing")
+    (tmp_path / "model/far").symlink_to(tmp_path / "elsewhere")
+    files = Folder("model", tmp_path / "model").files
+    assert list(files.items()) == [
+        ("B.json", 2), ("b/z.json", 2), ("b-c/a.json", 2), ("link.json", 3)
+    ]  # fmt: skip
+    assert Folder("model", tmp_path / "missing").files == {}
 
 
 def test_the_owners_directory_adds_names_and_takes_none_away(

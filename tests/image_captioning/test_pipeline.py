@@ -15,6 +15,7 @@ from PIL import Image
 
 from pipelines.errors import InvalidValue, LoadFailed, ModelUnavailable, WrongTask
 from pipelines.events import Progress, with_result
+from pipelines.image_captioning import search
 from pipelines.image_captioning.batch import caption_batch
 from pipelines.image_captioning.pipeline import CaptionRequest, CaptionResult, generate
 from pipelines.recipes.captioner.model import NO_REPEAT
@@ -104,7 +105,14 @@ def test_captions_follow_the_picture(studio: Studio) -> None:
     assert describe(studio).captions != describe(studio, picture=WHITE).captions
 
 
-def test_progress_goes_from_the_first_token_to_the_end(studio: Studio) -> None:
+def test_progress_goes_from_the_first_token_to_the_end_at_a_pace(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_EVERY_SECONDS", 1000.0)
+    *events, _ = with_result(generate(studio, REQUEST))
+    parts = [event.fraction for event in events if event.message == "Describing"]
+    assert parts == [pytest.approx(1 / 6)], "each report wakes a thread"
+    monkeypatch.setattr(search, "_EVERY_SECONDS", 0.0)
     *events, _ = with_result(generate(studio, REQUEST))
     assert all(isinstance(event, Progress) for event in events)
     parts = [event.fraction for event in events if event.message == "Describing"]

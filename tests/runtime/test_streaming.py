@@ -75,6 +75,25 @@ def test_closing_stops_the_work_at_its_next_emit_and_waits_for_it() -> None:
     assert len(emitted) == after
 
 
+def test_to_emit_nothing_reaches_no_reader_and_still_stops_cancelled_work() -> None:
+    ended: list[BaseException] = []
+
+    def work(emit: Emit) -> None:
+        emit(None)
+        emit(1)
+        try:
+            while True:
+                emit(None)
+        except BaseException as error:
+            ended.append(error)
+            raise
+
+    run = stream(work)
+    assert next(run) == 1
+    run.close()
+    assert isinstance(ended[0], Cancelled)
+
+
 def test_closing_one_stream_leaves_the_others_running() -> None:
     def work(emit: Emit) -> int:
         for number in range(20):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -181,7 +182,8 @@ def flatness(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def _flatness(levels: _Levels) -> float:
-    """Of one picture ``(3, N)`` from 0 to 255, in numpy: faster than torch for small arrays."""
+    """Of one picture ``(3, N)`` from 0 to 255, in numpy: faster than torch for small arrays, above
+    all channel by channel, in pieces that are given out again without a new page of memory."""
     objects = levels.compress(_distance(levels) > _STANDS_OUT, axis=1)
     if objects.shape[1] < _LEAST_OBJECT * levels.shape[1]:
         return 1.0
@@ -193,10 +195,11 @@ def _distance(levels: _Levels) -> _Levels:
 
     That colour is the mean of the pixels in the fullest of the cubes of eight levels.
     """
-    red, green, blue = np.rint(levels / 8).astype(np.int32)
+    red, green, blue = (np.rint(level / 8).astype(np.int32) for level in levels)
     cubes = (red * 33 + green) * 33 + blue
-    commonest = levels.compress(cubes == np.bincount(cubes).argmax(), axis=1).mean(axis=1)
-    return np.asarray(np.abs(levels - commonest[:, None]).max(axis=0))
+    is_commonest = cubes == np.bincount(cubes).argmax()
+    differences = (np.abs(level - level[is_commonest].mean()) for level in levels)
+    return np.asarray(reduce(np.maximum, differences))
 
 
 @dataclass(frozen=True)
