@@ -1,6 +1,6 @@
 """Trains a BERT on masked words of tales that a grammar writes.
 
-    python -m pipelines.recipes.bert.train --steps 5000
+    python -m pipelines.recipes.bert.train --steps 3800
 
 The state stays in ``--run-dir``; the finished checkpoint goes to ``--output``.
 """

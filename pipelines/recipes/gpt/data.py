@@ -7,7 +7,7 @@ and scoring read texts; nothing that serves imports this module.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,10 +70,15 @@ def split_into_tales(text: str) -> list[str]:
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Tokens:
     """All tales as one row of tokens ``(N,)``, with end-of-text before each and at the end."""
+    return row_of(tokenizer, (tale for text in texts for tale in split_into_tales(text)))
+
+
+def row_of(tokenizer: PreTrainedTokenizerBase, documents: Iterable[str]) -> Tokens:
+    """The documents as one row of tokens, with end-of-text before each and at the end."""
     end = tokenizer.eos_token_id
     row: list[int] = [end]
-    for tale in (tale for text in texts for tale in split_into_tales(text)):
-        row += [*tokenizer.encode(tale, verbose=False), end]
+    for document in documents:
+        row += [*tokenizer.encode(document, verbose=False), end]
     return np.asarray(row, dtype=np.int64)
 
 
@@ -81,7 +86,11 @@ def passage(
     tokenizer: PreTrainedTokenizerBase, text: str, characters: int | None = None
 ) -> Passage:
     """The text, or its first ``characters``, ready to be scored."""
-    tokens = encode(tokenizer, [text[:characters]])
+    return sized(tokenizer, encode(tokenizer, [text[:characters]]))
+
+
+def sized(tokenizer: PreTrainedTokenizerBase, tokens: Tokens) -> Passage:
+    """A row of tokens with the bytes of each; an end-of-text has none."""
     pieces = tokenizer.convert_ids_to_tokens(tokens.tolist())
     ends = tokens == tokenizer.eos_token_id
     # A byte-level piece is written with one character for each byte.

@@ -63,17 +63,21 @@ def build(
 
 
 def train_tokenizer(
-    texts: Iterable[str], size: int = VOCABULARY_SIZE, special_tokens: Sequence[str] = ()
+    texts: Iterable[str],
+    size: int = VOCABULARY_SIZE,
+    special_tokens: Sequence[str] = (),
+    words: str = _WORDS,
 ) -> PreTrainedTokenizerFast:
     """Byte-pair encoding over bytes (Sennrich et al., 2015, arXiv:1508.07909).
 
     Every byte is a piece, so any text is decoded exactly. Little text gives fewer than
-    ``size`` pieces. Encoding adds no special token.
+    ``size`` pieces. Encoding adds no special token. No piece goes beyond a match of the
+    expression ``words``.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(_WORDS), behavior="isolated"),
+            pre_tokenizers.Split(Regex(words), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

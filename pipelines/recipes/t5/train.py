@@ -1,6 +1,6 @@
 """Trains a T5 on five tasks over tales that a grammar writes.
 
-    python -m pipelines.recipes.t5.train --steps 5000
+    python -m pipelines.recipes.t5.train --steps 5500
 
 The state stays in ``--run-dir``; the finished checkpoint goes to ``--output``.
 """
@@ -24,6 +24,7 @@ from pipelines.recipes.t5.scores import scores
 from pipelines.recipes.tales import grammar
 
 HELD_OUT_SEED = 4321
+SAMPLE_TOKENS = 160
 
 ABOUT = """\
 Five tasks on tales of the emoji world, as texts to read and to write. A prompt begins with the
@@ -189,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measured = held_out_scores(best, tokenizer, held_out_examples(count))
     run.log(**measured)
     results.keep_log(options)
-    text = samples(best, tokenizer, 4 if options.smoke else CONTEXT - 1)
+    text = samples(best, tokenizer, 4 if options.smoke else SAMPLE_TOKENS)
     (options.run_dir / "samples.txt").write_text(text, encoding="utf-8")
     write_card(best, measured, count, run)
 
