@@ -5,6 +5,7 @@ Painters of other kinds are sampled from and saved by the same functions.
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,13 +14,13 @@ from typing import Any, TypeVar
 import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from PIL import Image
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerFast
 
 from pipelines import small_world
 from pipelines.recipes import results
 from pipelines.recipes.autoencoders import Autoencoder
 from pipelines.recipes.diffusion.model import Painter, build_scheduler
-from pipelines.recipes.emoji_scenes.data import World, plural
+from pipelines.recipes.emoji_scenes.data import World, plural, scene_words
 from pipelines.recipes.emoji_scenes.vocabulary import COLOURS, Emoji, near_words
 
 Pipeline = TypeVar("Pipeline", bound=Any)
@@ -35,6 +36,35 @@ SHEET_PROMPTS = (
     "a robot above a pizza on a green background",
     "two cherries on a gray background",
 )
+
+
+def add_words_option(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--words``, for ``text_parts``."""
+    parser.add_argument(
+        "--words",
+        type=Path,
+        default=Path("assets/models/emoji-painter"),
+        help="a painter whose tokenizer and text encoder to use",
+    )
+
+
+def text_parts(folder: Path, world: World) -> tuple[Any, Any]:
+    """Tokenizer and text encoder of a painter, for painters of other kinds.
+
+    Raises:
+        SystemExit: there is none, or it does not know the world's words.
+    """
+    if not (folder / "text_encoder").is_dir():
+        raise SystemExit(f"--words: {folder} has no text_encoder; train a painter first")
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    unknown = sorted(scene_words(world) - tokenizer.get_vocab().keys())
+    if unknown:
+        raise SystemExit(
+            f"--words: {folder} does not know {len(unknown)} words of this world, such as "
+            f"{unknown[0]!r}; give a painter of the same world"
+        )
+    encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
+    return tokenizer, encoder
 
 
 def assemble(

@@ -191,17 +191,17 @@ def parse_options(
         help="the trained autoencoder",
     )
     parser.add_argument("--scenes", type=int, default=16_000, help="scenes to draw and encode")
+    return parse(parser, arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = command_line.parser(__doc__ or "", "diffusion", "emoji-painter", 32, 7e-4)
     parser.add_argument(
         "--word-steps",
         type=int,
         default=1500,
         help="steps that first train the text encoder alone; none with --init-from",
     )
-    return parse(parser, arguments)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = command_line.parser(__doc__ or "", "diffusion", "emoji-painter", 32, 7e-4)
     parsed, options, world = parse_options(parser, arguments)
     tokenizer = build_tokenizer(scene_words(world))
     vae = load_autoencoder(parsed.vae)

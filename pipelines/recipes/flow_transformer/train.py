@@ -5,20 +5,24 @@ python -m pipelines.recipes.flow_transformer.train --steps 15000
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 import torch
-from huggingface_hub import ModelCardData
 from PIL import Image
-from transformers import PreTrainedTokenizerFast
+from transformers import CLIPTextModel, PreTrainedTokenizerFast
 
 from pipelines.recipes import command_line, results, training
 from pipelines.recipes.autoencoders import Autoencoder, load_autoencoder
-from pipelines.recipes.diffusion.checkpoint import paint, sample_sheet, save
+from pipelines.recipes.diffusion.checkpoint import (
+    add_words_option,
+    paint,
+    sample_sheet,
+    save,
+    text_parts,
+)
 from pipelines.recipes.diffusion.data import LatentScenes
-from pipelines.recipes.diffusion.model import build_text_encoder, build_tokenizer
 from pipelines.recipes.diffusion.preview import SCENES, fit_preview
 from pipelines.recipes.diffusion.train import (
     COVERED_WEIGHT,
@@ -31,8 +35,8 @@ from pipelines.recipes.diffusion.train import (
     parse_options,
     pick,
 )
-from pipelines.recipes.diffusion.words import teach_words
-from pipelines.recipes.emoji_scenes.data import EDGE, World, plain_caption, scene_words
+from pipelines.recipes.emoji_scenes.card import write_card
+from pipelines.recipes.emoji_scenes.data import EDGE, World, plain_caption
 from pipelines.recipes.extractor import Extractor, load_extractor
 from pipelines.recipes.flow_transformer.model import (
     FlowPainter,
@@ -47,23 +51,25 @@ OUTER_LAYERS = ("transformer.cells_in", "transformer.cells_out")
 """Left to AdamW: they read the latents and write the velocity."""
 ABOUT = """\
 Paints emoji scenes of 128 x 128 pixels from captions, by a transformer over latent cells that \
-was trained with rectified flow: {steps} Euler steps lead from noise to a picture. Its class is \
+was trained with rectified flow: 20 Euler steps lead from noise to a picture. Its class is \
 `FlowTransformerPipeline` of this repository."""
 
 
 def starting_painter(
-    options: command_line.Options, tokenizer: PreTrainedTokenizerFast, latent_channels: int
+    options: command_line.Options,
+    tokenizer: PreTrainedTokenizerFast,
+    text_encoder: CLIPTextModel,
+    latent_channels: int,
 ) -> FlowPainter:
-    """A new painter or that of ``--init-from``.
+    """A new transformer with this text encoder, or the painter of ``--init-from``.
 
     Raises:
         SystemExit: the checkpoint of ``--init-from`` has another vocabulary.
     """
-    width, layers = (32, 1) if options.smoke else (192, 3)
     small = {"width": 32, "layers": 2, "heads": 2, "hidden": 64} if options.smoke else {}
 
     def untrained() -> FlowPainter:
-        text_encoder = build_text_encoder(len(tokenizer), width, layers)
+        width = text_encoder.config.hidden_size
         return FlowPainter(text_encoder, FlowTransformer(latent_channels, width, **small))
 
     painter = training.starting_model(options, FlowPainter, untrained, tokenizer)
@@ -114,48 +120,16 @@ def held_out_scores(
     return {"held_out_loss": float(errors.mean())} | held_out_kid(world, pictures, extractor)
 
 
-def write_card(
-    pipeline: FlowTransformerPipeline, scores: Mapping[str, float], run: training.Run
-) -> None:
-    """``README.md`` of the checkpoint, with the scores of its saved files."""
-    millions = {
-        name: f"{sum(p.numel() for p in part.parameters()) / 1e6:.1f}M"
-        for name, part in pipeline.components.items()
-        if isinstance(part, torch.nn.Module)
-    }
-    facts = [
-        ("parts", ", ".join(f"{name} {count}" for name, count in millions.items())),
-        ("recipe", "`pipelines/recipes/flow_transformer`"),
-        ("steps", f"{run.step:,}"),
-    ]
-    metadata = ModelCardData(
-        license="apache-2.0",
-        library_name="diffusers",
-        pipeline_tag="text-to-image",
-        tags=["emoji-scenes", "rectified-flow"],
-    )
-    rows = [(name, f"{value:.4f}") for name, value in scores.items()]
-    parts = [ABOUT.format(steps=20), results.table(("", ""), facts)]
-    measured = "Measured with the saved files:"
-    results.write_card(
-        run.options.output, metadata, *parts, measured, results.table(("what", "value"), rows)
-    )
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command_line.parser(__doc__ or "", "flow_transformer", "emoji-flow", 32, 1e-3)
+    add_words_option(parser)
     parsed, options, world = parse_options(parser, arguments)
-    tokenizer = build_tokenizer(scene_words(world))
+    tokenizer, text_encoder = text_parts(parsed.words, world)
     vae = load_autoencoder(parsed.vae)
-    painter = starting_painter(options, tokenizer, vae.config.latent_channels)
+    painter = starting_painter(options, tokenizer, text_encoder, vae.config.latent_channels)
     run = training.Run(options, painter, optimizer=partial(muon_or_adamw, for_adamw=OUTER_LAYERS))
     vae.to(run.device)
 
-    if run.step == 0 and options.init_from is None:
-        steps = 2 if options.smoke else parsed.word_steps
-        learned = teach_words(painter.text_encoder, tokenizer, vae, world, steps, options.seed)
-        run.averaged.module.load_state_dict(painter.state_dict())
-        run.log(words_right=learned)
     count = 16 if options.smoke else parsed.scenes
     scenes, windows, held_out = encoded_data(options, count, vae, world)
     painted, painted_at_the_end = (4, 8) if options.smoke else (PAINTED, PAINTED_AT_THE_END)
@@ -194,7 +168,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     scores["colour_right"] = colour_right(pictures, to_paint)
     run.log(**scores)
     results.keep_log(options)
-    write_card(saved, scores, run)
+    count = f"On {len(pictures)} held-out scenes (KID on {painted})"
+    write_card(run, "flow_transformer", "diffusers", "text-to-image", ABOUT, count, scores)
 
 
 if __name__ == "__main__":
