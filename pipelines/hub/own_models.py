@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 CLASSES: Mapping[str, str] = {
+    "ConditionalGANPipeline": "pipelines.recipes.gan.model",
     "ConditionalVAE": "pipelines.recipes.cvae.model",
     "ConditionalVAEPipeline": "pipelines.recipes.cvae.model",
     "FlowTransformer": "pipelines.recipes.flow_transformer.model",
     "FlowTransformerPipeline": "pipelines.recipes.flow_transformer.model",
+    "GANGenerator": "pipelines.recipes.gan.model",
     "PatchAutoencoder": "pipelines.recipes.patches.model",
     "ShowAttendTell": "pipelines.recipes.show_attend_tell.model",
 }

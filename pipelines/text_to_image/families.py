@@ -79,6 +79,7 @@ FAMILIES = {
     "ChromaPipeline": replace(_FLOW, steps=35, guidance_scale=5.0),
     "CogView3PlusPipeline": Family(50, 5.0, needs_range=True),
     "CogView4Pipeline": replace(_FLOW, steps=50, guidance_scale=5.0),
+    "ConditionalGANPipeline": _ONE_PASS,
     "ConditionalVAEPipeline": _ONE_PASS,
     "FlowTransformerPipeline": replace(SMALL_WORLD, takes_schedulers=False, multiple=16),
     "Flux2KleinPipeline": replace(_FLOW, steps=50, guidance_scale=4.0, takes_negative_prompt=False),
