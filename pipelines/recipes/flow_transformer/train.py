@@ -1,6 +1,6 @@
 """Trains the flow transformer on latents of emoji scenes, after an autoencoder.
 
-python -m pipelines.recipes.flow_transformer.train --steps 15000
+python -m pipelines.recipes.flow_transformer.train --steps 30000
 """
 
 from __future__ import annotations

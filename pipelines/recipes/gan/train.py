@@ -1,6 +1,6 @@
 """Trains the conditional GAN on emoji scenes.
 
-python -m pipelines.recipes.gan.train --steps 8000
+python -m pipelines.recipes.gan.train --steps 10000
 """
 
 from __future__ import annotations
