@@ -179,7 +179,7 @@ def _build_view() -> tuple[_View, gr.Button]:
         label="The base above, the fine-tune below", visible=False, elem_id="tune-picture",
         **ui.PICTURES,
     )  # fmt: skip
-    card = gr.Markdown(label="Card", elem_id="tune-card", elem_classes="card")
+    card = gr.Markdown(label="Card", elem_id="tune-card")
     notes = ui.notes_box()
     watch = gr.Button("Watch the latest fine-tune", elem_id="tune-watch", size="sm")
     return _View(status, curve, text, picture, card, notes), watch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ from tests.page.visit import expect_status, field, fill, open_settings, open_tab
 
 LOG = Path(__file__).parents[1] / "data/training-log.jsonl"
 """Of a fine-tune by the page: 30 lines of the training loss, 5 of the held-out loss."""
+
+CARD = LOG.with_name("fine-tune-card.md")
+"""Of a fine-tune by the page on a ship's log."""
 
 
 @pytest.fixture
@@ -46,6 +50,20 @@ def running_job(data: Path, name: str) -> Iterator[Path]:
         yield folder
     finally:
         os.killpg(pid, signal.SIGKILL)
+
+
+def write_finished(data: Path, name: str) -> None:
+    """A fine-tune that is done, with its log and its card."""
+    folder = data / "fine-tunes" / name
+    (folder / "run").mkdir(parents=True)
+    shutil.copyfile(LOG, folder / "run/log.jsonl")
+    (folder / "settled").touch()
+    fields = {"name": name, "task": "write", "base": "fairytale-gpt", "minutes": 5.0, "pid": 9}
+    record = fields | {"number": 1, "result": name}
+    (folder / "job.json").write_text(json.dumps(record), encoding="utf-8")
+    model = data / "models" / name
+    model.mkdir(parents=True)
+    shutil.copyfile(CARD, model / "README.md")
 
 
 def labels(page: Page, axis: str) -> list[float]:
@@ -93,6 +111,55 @@ def test_the_curve_is_drawn_while_it_trains_and_after_a_reload(
         open_tab(page, "Fine-tune")
         page.locator("#tune-watch").click()
         expect_curve(page)
+
+
+def test_a_finished_fine_tune_is_there_after_a_reload_and_after_a_refused_start(
+    browser: Browser, own_server: Server, data: Path
+) -> None:
+    write_finished(data, "ship-log")
+    with visiting(browser, own_server.url) as page:
+        for _ in range(2):
+            open_tab(page, "Fine-tune")
+            page.locator("#tune-watch").click()
+            expect_status(page, "Done: ship-log")
+            expect(page.locator("#tune-card")).to_contain_text("bits per byte:")
+            expect_curve(page)
+            page.reload()
+            page.get_by_role("tab", name="Write").wait_for()
+        open_tab(page, "Fine-tune")
+        page.locator("#tune-watch").click()
+        expect_status(page, "Done: ship-log")
+        page.locator("#tune-name").locator("input, textarea").fill("Ship Log")
+        page.locator("#tune-run").click()
+        expect(page.get_by_test_id("toast-body")).to_contain_text("There is a ship-log already")
+        expect(page.locator("#tune-card")).to_contain_text("bits per byte:")
+        expect_curve(page)
+
+
+WIDE = f"\n\n|{' wide |' * 14}\n|{' --- |' * 14}\n|{' 0.123456 |' * 14}\n"
+
+
+def test_tables_of_a_card_stay_in_its_box_on_a_phone(
+    browser: Browser, own_server: Server, data: Path
+) -> None:
+    write_finished(data, "ship-log")
+    with (data / "models/ship-log/README.md").open("a", encoding="utf-8") as card:
+        card.write(WIDE)
+    phone = {"width": 400, "height": 800}
+    with visiting(browser, own_server.url, viewport=phone) as page:
+        open_tab(page, "Fine-tune")
+        page.locator("#tune-watch").click()
+        expect_status(page, "Done: ship-log")
+        *whole, wide = page.locator("#tune-card table").evaluate_all(
+            "tables => tables.map(each => [each.getBoundingClientRect().right, "
+            "each.scrollWidth - each.clientWidth, getComputedStyle(each).overflowX])"
+        )
+        assert len(whole) == 3
+        assert all(right <= 400 and hidden <= 0 for right, hidden, _ in whole), whole
+        right, hidden, overflow = wide
+        assert right <= 400
+        assert hidden > 0, "what does not fit"
+        assert overflow == "auto", "can be scrolled to"
 
 
 def test_the_report_counts_windows_as_the_window_is_changed(page: Page, tmp_path: Path) -> None:
