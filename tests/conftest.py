@@ -22,12 +22,17 @@ from tests import tiny_models
 
 _SLOW_PLACES = {
     "page", "recipes", "fine_tuning", "test_app.py", "test_tab.py", "test_ood.py",
-    "test_ratings.py",
+    "test_ratings.py", "test_every_type.py",
     "test_set_tests.py", "test_earlier_versions.py", "test_command_line.py",
 }  # fmt: skip
 """Where a browser or the page is started, or something is trained or simulated."""
 _SLOW_FIXTURES = {"models_dir", "studio", "hub"}
 """What makes models, or serves them as the Hub does."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    about = "every type of language model in test_every_type.py; else two dozen"
+    parser.addoption("--every-type", action="store_true", help=about)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

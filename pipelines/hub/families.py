@@ -19,12 +19,14 @@ _SEQ2SEQ = frozenset(
     """
     bart bigbird_pegasus blenderbot blenderbot-small encoder-decoder fsmt led longt5 m2m_100
     marian mbart mt5 mvp nllb-moe pegasus pegasus_x plbart prophetnet switch_transformers t5
-    t5gemma umt5
+    t5gemma t5gemma2 umt5
     """.split()
 )
 _SEQ2SEQ_CLASSES = (
     "ForConditionalGeneration", "EncoderDecoderModel", "MTModel", "WithLMHeadModel"
 )  # fmt: skip
+_CAUSAL_CLASSES = ("ForCausalLM", "LMHeadModel", "ModelWithLMHead", "BertGenerationDecoder")
+_FILLS_UNLESS_CAUSAL = ("XLMWithLMHeadModel", "FlaubertWithLMHeadModel")
 _CAPTIONERS = {
     "BlipForConditionalGeneration": "blip",
     "Blip2ForConditionalGeneration": "blip-2",
@@ -59,9 +61,9 @@ def _transformers_family(name: str, config: dict[str, Any]) -> str | None:
         return "image-text-to-text"
     if str(config.get("model_type")) in _SEQ2SEQ and name.endswith(_SEQ2SEQ_CLASSES):
         return "seq2seq"
-    if name.endswith("ForMaskedLM"):
+    if name.endswith("ForMaskedLM") or (name in _FILLS_UNLESS_CAUSAL and not config.get("causal")):
         return "fill-mask"
-    return "causal" if name.endswith(("ForCausalLM", "LMHeadModel")) else None
+    return "causal" if name.endswith(_CAUSAL_CLASSES) else None
 
 
 def task_of_family(family: str | None) -> Task | None:

@@ -54,7 +54,7 @@ def load_writer(snapshot: Snapshot, device: Device) -> Writer:
 
     auto_class = getattr(transformers, FAMILIES[snapshot.family])
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(snapshot.path), **OFFLINE)
-    model = load_model(auto_class, snapshot, device, attn_implementation="sdpa")
+    model = load_model(auto_class, snapshot, device)
     context = min(*_position_limits(model), tokenizer.model_max_length)
     return Writer(model, tokenizer, context, snapshot.family)
 
@@ -67,7 +67,9 @@ def _position_limits(model: Any) -> list[int]:
     ]
     names = ("max_position_embeddings", "n_positions")
     limits = [getattr(config, name, None) for config in configs for name in names]
-    return [int(limit) - _reserved_places(model) for limit in limits if limit] or [_NO_LIMIT]
+    return [int(limit) - _reserved_places(model) for limit in limits if limit and limit > 0] or [
+        _NO_LIMIT
+    ]
 
 
 _NO_LIMIT = 10**9

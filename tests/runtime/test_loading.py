@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -28,3 +29,25 @@ def test_a_checkpoint_that_lacks_weights_is_refused(settings: Settings, tmp_path
     with pytest.raises(LoadFailed, match=f"1 of its weights are missing, {lost}"):
         finished(generate, studio, TextRequest("half-writer", "Once", 4))
     assert finished(generate, studio, TextRequest("tiny-writer", "Once", 4)).new_tokens > 0
+
+
+def test_a_configuration_chooses_no_kernel_and_no_other_file(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """It could name code on the Hub for its attention, and weights that nobody had looked at."""
+    folder = tmp_path / "extra" / "writer"
+    shutil.copytree(settings.models_dir / "tiny-writer", folder)
+    config = json.loads((folder / "config.json").read_text())
+    wishes = {
+        "attn_implementation": "eve/kernel",
+        "_attn_implementation": "eve/kernel",
+        "_attn_implementation_internal": "eve/kernel",
+        "experts_implementation": "eve/kernel",
+        "transformers_weights": "other.safetensors",
+    }
+    (folder / "config.json").write_text(json.dumps({**config, **wishes}))
+    (folder / "other.safetensors").write_bytes(b"no weights")
+    studio = Studio(replace(settings, extra_models_dir=folder.parent))
+    request = TextRequest("writer", "Once", 4, seed=0)
+    same = replace(request, model="tiny-writer")
+    assert finished(generate, studio, request).text == finished(generate, studio, same).text

@@ -87,6 +87,15 @@ def make_roberta(path: Path) -> Path:
     return _saved(RobertaForMaskedLM, config, tokenizer, path)
 
 
+def tokenizer(family: str) -> PreTrainedTokenizerFast:
+    """Words for a writer of any type: ``<s>`` is 0, ``<pad>`` 1, ``</s>`` 2, ``<mask>`` 4."""
+    special = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+    template = "<s> $A" if family == "causal" else "<s> $A </s>"
+    return _tokenizer(
+        special, template, limit=64, bos="<s>", pad="<pad>", eos="</s>", mask="<mask>"
+    )
+
+
 def _narrow() -> dict[str, Any]:
     return {
         "hidden_size": 16,
