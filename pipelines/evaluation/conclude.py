@@ -26,6 +26,7 @@ from pipelines.events import Progress, Report
 from pipelines.hub import Snapshot
 from pipelines.metrics import paired
 from pipelines.metrics.features import directions
+from pipelines.metrics.interval import FEWEST
 from pipelines.metrics.score import Score
 from pipelines.runtime.receipts import identity, versions
 
@@ -95,6 +96,7 @@ def concluded(
         versions=versions() | {name: metadata.version(name) for name in _LIBRARIES},
         notes=(
             *request.data.notes,
+            *_too_few(len(samples)),
             *_enlarged(enlarged_from, len(samples)),
             *_timed_earlier(models),
             *_notes(models),
@@ -185,6 +187,12 @@ def _differing(
     return by, tuple(
         Differing(samples[place], int(place), tuple(columns[:, place].tolist())) for place in order
     )
+
+
+def _too_few(samples: int) -> list[str]:
+    if samples >= FEWEST:
+        return []
+    return [f"{samples} samples are too few for intervals and tests; {FEWEST} are the fewest."]
 
 
 def _enlarged(seen: Sequence[int], samples: int) -> list[str]:

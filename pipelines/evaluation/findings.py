@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 RULE = (
     "An effect is the difference over the standard deviation of the samples' differences: small "
     "from 0.2, medium from 0.5, large from 0.8 (Cohen, 1988). Numbers of samples are for a chance "
-    f"of {POWER:.0%} to show a difference at {LEVEL:.0%}, before correction."
+    f"of {POWER:.0%} to show a difference at {LEVEL:.0%}, after correction."
 )
 _EFFECTS = ((0.8, "a large effect"), (0.5, "a medium effect"), (0.2, "a small effect"))
 
@@ -33,9 +33,13 @@ def verdict(found: Sequence[Comparison]) -> str:
         labels = [METRICS[each.metric].label for each in same]
         where = "" if len(same) == len(found) else f", and so the same {listed(labels)}"
         parts.append(f"{same[0].why_not}{where}")
-    if not tested and not same:
-        reasons = dict.fromkeys(each.why_not for each in found)
-        parts.append(f"no difference was tested: {next(iter(reasons))}")
+    reasons: dict[str, list[str]] = {}
+    for each in found:
+        if each.difference is None and not each.is_identical:
+            reasons.setdefault(each.why_not, []).append(METRICS[each.metric].label)
+    for why_not, labels in reasons.items():
+        where = "" if len(labels) == len(found) else f" in {listed(labels)}"
+        parts.append(f"no difference was tested{where}: {why_not}")
     return "; ".join(part.removesuffix(".") for part in parts)
 
 
@@ -45,7 +49,7 @@ def size(comparison: Comparison) -> str:
     if difference is None:
         return ""
     if not difference.is_shown:
-        return _could_be_shown(difference)
+        return _could_be_shown(comparison, difference)
     parts = [_relative(difference)]
     if comparison.better_in is not None and comparison.worse_in is not None:
         is_better = comparison.better_in >= comparison.worse_in
@@ -69,15 +73,28 @@ def _shown(comparison: Comparison) -> str:
     )
 
 
-def _could_be_shown(difference: Difference) -> str:
+def _could_be_shown(comparison: Comparison, difference: Difference) -> str:
     if difference.detectable is None:
-        return "the same on every sample" if difference.difference == 0 else ""
+        return _alike(comparison, difference)
     needed = difference.needed
     wanted = f"more than {MOST_NEEDED:,}" if needed is None else f"about {needed:,}"
+    if abs(difference.difference) >= difference.detectable:
+        return f"{wanted} samples mostly show one as large as this, but these vary too unevenly"
     return (
         f"{difference.samples} samples show {difference.detectable:.2g} or more, "
         f"{wanted} one as large as this"
     )
+
+
+def _alike(comparison: Comparison, difference: Difference) -> str:
+    """Of samples that do not vary: nothing tells their spread, but so large a part of all samples
+    may differ and not be among them with a chance of ``LEVEL``."""
+    if difference.difference != 0:
+        return ""
+    if comparison.better_in is None:
+        return "the same score"
+    missed = 1 - LEVEL ** (1 / difference.samples)
+    return f"the same on all {difference.samples} samples; up to {missed:.0%} of others may differ"
 
 
 def _relative(difference: Difference) -> str:

@@ -6,6 +6,7 @@ All are recomputed for each set, by ``paired.compared_sets``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +83,9 @@ def recall_test(
     order = canonical_order(ours, theirs, asked)
     both = np.concatenate([ours[order], theirs[order]])
     score = recall_of_sets(asked[order], both, is_right[np.ix_(order, order)])
-    return compared_sets(len(order), score, seed)
+    found = compared_sets(len(order), score, seed)
+    low, high = np.clip([found.low, found.high], -1, 1).tolist()  # of shares
+    return replace(found, low=low, high=high)
 
 
 def texts_test(

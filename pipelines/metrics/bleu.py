@@ -52,7 +52,7 @@ def corpus_bleu(
     if tokenize == "ptb":
         signature = signature.replace("|tok:none|", f"|tok:{ptb.NAME}|")
     rows = _statistics(metric, hypotheses, references)
-    low, high = interval.bootstrap(rows, bleu_of_sums, seed)
+    low, high = interval.bootstrap(rows, bleu_of_sums, seed, 0.0, 100.0)
     return Score(
         value,
         low,

@@ -44,7 +44,7 @@ def corpus_chrf(
     counts = {len(answers) for answers in references}
     metric = CHRF()
     metric.num_refs = counts.pop() if len(counts) == 1 else -1
-    low, high = interval.bootstrap(statistics, chrf_of_sums, seed)
+    low, high = interval.bootstrap(statistics, chrf_of_sums, seed, 0.0, 100.0)
     return Score(
         float(chrf_of_sums(statistics.sum(axis=0))),
         low,

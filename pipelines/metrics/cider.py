@@ -45,7 +45,7 @@ def cider(hypotheses: Sequence[str], references: Sequence[Sequence[str]], seed: 
     signature = (
         f"CIDEr-D|sentences:{len(values)}|n:{LONGEST}|sigma:{SIGMA:g}|df:references|tok:{ptb.NAME}"
     )
-    return replace(mean_score(values, signature, seed), warning=None if is_weighed else ALIKE)
+    return replace(mean_score(values, 10.0, signature, seed), warning=None if is_weighed else ALIKE)
 
 
 def cider_of_each(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> interval.Array:

@@ -39,7 +39,7 @@ def clip_score(
     """
     values = clip_score_of_each(pictures, texts)
     model = name_and_hash("model", model)
-    return mean_score(values, f"CLIPScore({model})|n:{len(values)}|w:{WEIGHT}", seed)
+    return mean_score(values, WEIGHT, f"CLIPScore({model})|n:{len(values)}|w:{WEIGHT}", seed)
 
 
 def clip_score_of_each(pictures: npt.NDArray[Any], texts: npt.NDArray[Any]) -> Array:

@@ -25,7 +25,7 @@ FEWEST = 8
 """With fewer samples there is no interval and no p-value. Below it intervals of skewed scores held
 the truth in 91 to 93% of cases, and no exchange of 5 samples has a p-value below 0.06."""
 RESAMPLES = 1000
-NORMAL_QUANTILE = 1.959964
+NORMAL_QUANTILE = 1.959963984540054
 """97.5% of a standard normal distribution lie below it."""
 NONE: Interval = (math.nan, math.nan)
 """Where there is no interval; in cards null."""
@@ -38,7 +38,10 @@ _DRAWS_AT_ONCE = 2**20
 """Samples drawn in one go; bounds the memory to some tens of megabytes."""
 
 
-def bootstrap(statistics: Array, score: ScoreOfSums, seed: int) -> Interval:
+def bootstrap(
+    statistics: Array, score: ScoreOfSums, seed: int,
+    least: float = -math.inf, most: float = math.inf,
+) -> Interval:  # fmt: skip
     """The bootstrap-t interval of a score of summed statistics.
 
     The order of the samples does not matter: they are sorted before they are drawn from.
@@ -46,6 +49,7 @@ def bootstrap(statistics: Array, score: ScoreOfSums, seed: int) -> Interval:
     Args:
         statistics: one row a sample, ``(n, k)``.
         score: of the sums over samples.
+        least, most: what such a score can be; the interval does not reach beyond.
 
     Returns:
         ``NONE`` for fewer than ``FEWEST`` samples, and where they do not vary.
@@ -55,18 +59,13 @@ def bootstrap(statistics: Array, score: ScoreOfSums, seed: int) -> Interval:
     rows = statistics[np.lexsort(statistics.T)]
     error = standard_error(influences(rows, score))
     drawn = studentised(rows, score, error, np.random.default_rng(seed), RESAMPLES)
-    return between(float(score(rows.sum(axis=0))), error, drawn)
+    low, high = between(float(score(rows.sum(axis=0))), error, drawn)
+    return (low, high) if math.isnan(low) else (max(least, low), min(most, high))
 
 
 def named(seed: int) -> str:
     """``bootstrap`` with this seed, as signatures name it."""
     return f"bootstrap-t-{RESAMPLES}|seed:{seed}"
-
-
-def mean(values: Array, seed: int) -> tuple[float, Interval]:
-    """The mean of ``(n,)`` values, and its bootstrap-t interval."""
-    rows = np.column_stack([values, np.ones(len(values))])
-    return math.fsum(values) / len(values), bootstrap(rows, ratio, seed)
 
 
 def ratio(sums: Array) -> Array:

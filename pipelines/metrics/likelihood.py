@@ -115,7 +115,7 @@ def perplexity(
     _check(nats, token_counts, "token_counts")
 
     rows = np.column_stack([nats, token_counts]).astype(np.float64)
-    low, high = interval.bootstrap(rows, interval.ratio, seed)
+    low, high = interval.bootstrap(rows, interval.ratio, seed, least=0.0)
     total = int(sum(token_counts))
     with np.errstate(over="ignore"):  # a broken model is infinitely perplexed
         value = float(np.exp(math.fsum(nats) / total))
@@ -158,7 +158,8 @@ def bits_per_byte(
     text, seed = name_and_hash("text", text), whole_number("seed", seed, 0, MAX_SEED)
     _check(nats, byte_counts, "byte_counts")
     bits = np.asarray(nats, np.float64) / math.log(2)
-    low, high = interval.bootstrap(np.column_stack([bits, byte_counts]), interval.ratio, seed)
+    rows = np.column_stack([bits, byte_counts])
+    low, high = interval.bootstrap(rows, interval.ratio, seed, least=0.0)
     total = int(sum(byte_counts))
     return Score(
         math.fsum(nats) / math.log(2) / total,

@@ -35,10 +35,8 @@ RESAMPLES = 10_000
 SET_RESAMPLES = 1_500
 """Of scores that are computed anew for each. So many that a difference can be shown after the
 correction for seven models in ten metrics, the most of one evaluation."""
-_QUANTILE = NormalDist().inv_cdf(1 - LEVEL / 2)
 _POWERED = NormalDist().inv_cdf(POWER)
-_REACH = _QUANTILE + _POWERED
-"""Standard errors from 0 of a difference that is shown with power ``POWER``."""
+"""So many standard errors beyond what shows a difference it is shown with power ``POWER``."""
 _DRAWS_AT_ONCE = 2**20
 """Samples drawn in one go; bounds the memory to some tens of megabytes."""
 _SETS_AT_ONCE = 32
@@ -62,8 +60,8 @@ class Difference:
 
     ``effect`` is the difference over the standard deviation of the samples' differences (Cohen's
     d of pairs). With power ``POWER``, so many samples would show a difference ``detectable`` or
-    larger, and ``needed`` samples one as large as this; None where samples do not vary, or where
-    it is above ``MOST_NEEDED``.
+    larger, and ``needed`` samples one as large as this, corrected as this one is; None where
+    samples do not vary, or where it is above ``MOST_NEEDED``.
     """
 
     first: float
@@ -121,7 +119,11 @@ def compared(
     error, rng = interval.standard_error(moved), np.random.default_rng((seed, 0))
     drawn = interval.studentised(rows, differing, error, rng, resamples)
     swapped = _randomised(rows, score, np.random.default_rng((seed, 1)), resamples)
-    return _concluded(values, moved, drawn, swapped, seed)
+    concluded = _concluded(values, moved, drawn, swapped, seed)
+    if not np.isin(rows, (0, 1)).all():
+        return concluded
+    low, high = _of_hits(rows[:, 0] - rows[:, half])
+    return replace(concluded, low=low, high=high)
 
 
 def compared_sets(
@@ -172,10 +174,14 @@ def of_values(values: npt.NDArray[Any] | Sequence[float]) -> Array:
 
 
 def corrected(differences: Mapping[Key, Difference]) -> dict[Key, Difference]:
-    """The same comparisons, each with its p-value corrected for their number."""
-    adjusted = holm([max(d.randomisation_p, d.bootstrap_p) for d in differences.values()])
+    """The same comparisons, each with its p-value corrected for their number, and the samples that
+    it would need at the level that this leaves to it."""
+    p_values = {key: max(d.randomisation_p, d.bootstrap_p) for key, d in differences.items()}
+    adjusted = holm([*p_values.values()])
+    order = sorted(p_values, key=lambda key: p_values[key])
+    level = {key: LEVEL / (len(order) - rank) for rank, key in enumerate(order)}
     return {
-        key: replace(each, corrected_p=p)
+        key: replace(_at_level(each, level[key]), corrected_p=p)
         for (key, each), p in zip(differences.items(), adjusted, strict=True)
     }
 
@@ -240,7 +246,7 @@ def _check_size(found: float, moved: Array) -> None:
     """Refuses so few samples that neither an interval nor a p-value says anything."""
     if len(moved) >= FEWEST:
         return
-    needed = samples_needed(found, moved)
+    needed = samples_needed(found, interval.standard_error(moved) * math.sqrt(len(moved)))
     raise InvalidValue(
         f"n = {len(moved)} is too small to show anything; "
         + (f"at least {FEWEST} are needed" if needed is None else f"about {needed:,} would be "
@@ -248,21 +254,42 @@ def _check_size(found: float, moved: Array) -> None:
     )  # fmt: skip
 
 
-def samples_needed(found: float, moved: Array) -> int | None:
+def samples_needed(found: float, spread: float, level: float = LEVEL) -> int | None:
     """About how many samples of this spread show such a difference with power ``POWER``.
 
-    The normal approximation with Guenther's correction (1981, The American Statistician 35:243).
+    The normal approximation with Guenther's correction (1981, The American Statistician 35:243);
+    and so many that an exchange of all can have a p-value below the level.
 
     Args:
-        moved: the difference's influences, ``(n,)``.
+        spread: the standard deviation of the samples' differences.
 
     Returns:
         None where the samples do not vary, or for more than ``MOST_NEEDED``.
     """
-    spread = interval.standard_error(moved) * math.sqrt(len(moved))
-    if spread == 0 or abs(found) * math.sqrt(MOST_NEEDED) <= _REACH * spread:
+    quantile = NormalDist().inv_cdf(1 - level / 2)
+    reach = quantile + _POWERED
+    if spread == 0 or abs(found) * math.sqrt(MOST_NEEDED) <= reach * spread:
         return None
-    return max(FEWEST, math.ceil((_REACH * spread / found) ** 2 + _QUANTILE**2 / 2))
+    fewest = max(FEWEST, math.ceil(1 - math.log2(level)))
+    return max(fewest, math.ceil((reach * spread / found) ** 2 + quantile**2 / 2))
+
+
+def _detectable(error: float, samples: int, level: float = LEVEL) -> float:
+    """The smallest difference that so many samples show with power ``POWER``."""
+    return error * (interval.student_quantile(1 - level / 2, samples - 1) + _POWERED)
+
+
+def _at_level(found: Difference, level: float) -> Difference:
+    """The same difference with the numbers of a test at another level than ``LEVEL``."""
+    if found.detectable is None:
+        return found
+    error = found.detectable / _detectable(1.0, found.samples)
+    spread = error * math.sqrt(found.samples)
+    return replace(
+        found,
+        detectable=_detectable(error, found.samples, level),
+        needed=samples_needed(found.difference, spread, level),
+    )
 
 
 def _concluded(values: Array, moved: Array, drawn: Array, swapped: Array, seed: int) -> Difference:
@@ -278,8 +305,7 @@ def _concluded(values: Array, moved: Array, drawn: Array, swapped: Array, seed: 
     side = min(int((drawn >= place - 1e-9).sum()), int((drawn <= place + 1e-9).sum()))
     by_exchange = (extreme + 1) / (len(swapped) + 1)
     by_draw = min(1.0, 2 * (side + 1) / (len(drawn) + 1))
-    low, high = _of_hits(found, moved) or interval.between(found, error, drawn)
-    reach = interval.student_quantile(1 - LEVEL / 2, n - 1) + _POWERED
+    low, high = interval.between(found, error, drawn)
     return Difference(
         first=float(values[0]),
         second=float(values[1]),
@@ -295,20 +321,17 @@ def _concluded(values: Array, moved: Array, drawn: Array, swapped: Array, seed: 
             f"|numpy:{np.__version__}"
         ),
         effect=found / (error * math.sqrt(n)) if error > 0 else None,
-        detectable=reach * error if error > 0 else None,
-        needed=samples_needed(found, moved),
+        detectable=_detectable(error, n) if error > 0 else None,
+        needed=samples_needed(found, error * math.sqrt(n)),
     )
 
 
-def _of_hits(found: float, moved: Array) -> interval.Interval | None:
+def _of_hits(differences: Array) -> interval.Interval:
     """The interval of a difference of shares, by one more hit for each (Bonett and Price, 2012,
-    Psychological Methods 17:177); None where samples differ by other than -1, 0 and 1.
+    Psychological Methods 17:177).
 
     Where one system alone hits every sample, none of the others sees how far from certain that is.
     """
-    differences = (found + moved - moved.mean()).round(9)
-    if not np.isin(differences, (-1, 0, 1)).all():
-        return None
     counted = np.append(differences, (-1, 1))
     centre = float(counted.mean())
     reach = interval.NORMAL_QUANTILE * float(counted.std()) / math.sqrt(len(counted))

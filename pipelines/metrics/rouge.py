@@ -30,7 +30,7 @@ def rouge_l(hypotheses: Sequence[str], references: Sequence[Sequence[str]], seed
     """
     values = rouge_l_of_each(hypotheses, references)
     signature = f"ROUGE-L|sentences:{len(values)}|beta:{BETA}|tok:{ptb.NAME}"
-    return mean_score(values, signature, seed)
+    return mean_score(values, 1.0, signature, seed)
 
 
 def rouge_l_of_each(

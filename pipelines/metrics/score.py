@@ -6,6 +6,7 @@ and reads no file.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -37,11 +38,11 @@ class Score:
     warning: str | None = None
 
 
-def mean_score(values: interval.Array, signature: str, seed: int) -> Score:
+def mean_score(values: interval.Array, most: float, signature: str, seed: int) -> Score:
     """The mean of values of which more is better; the interval resamples them.
 
     Args:
-        values: one for each sample, ``(n,)``.
+        values: one for each sample, ``(n,)``, from 0 to ``most``.
         signature: its beginning; interval, seed and version are added.
         seed: of the resampling, from 0 to 2^63 - 1.
 
@@ -49,7 +50,9 @@ def mean_score(values: interval.Array, signature: str, seed: int) -> Score:
         InvalidValue: the seed is out of range.
     """
     seed = whole_number("seed", seed, 0, MAX_SEED)
-    value, (low, high) = interval.mean(values, seed)
+    value = math.fsum(values) / len(values)
+    rows = np.column_stack([values, np.ones(len(values))])
+    low, high = interval.bootstrap(rows, interval.ratio, seed, 0.0, most)
     signature = f"{signature}|ci:{interval.named(seed)}|numpy:{np.__version__}"
     return Score(value, low, high, len(values), signature, higher_is_better=True)
 

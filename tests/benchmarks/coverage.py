@@ -81,7 +81,7 @@ def coverage(population: Population, n: int, simulations: int) -> tuple[float, f
     hits, percentile = [], []
     for seed in range(simulations):
         values = population.draw(rng, n)
-        _, (low, high) = interval.mean(values, seed)
+        low, high = interval.bootstrap(of_values(values), interval.ratio, seed)
         if np.isnan(low):
             continue
         hits.append(low <= population.mean <= high)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +55,37 @@ def test_outputs_that_are_the_same_are_said_to_be_so() -> None:
     assert verdict([other, same]).endswith(
         "; the same outputs on all 20 samples, and so the same ROUGE-L"
     )
+
+
+def test_a_difference_that_samples_mostly_show_and_these_do_not_is_said_to_be_so() -> None:
+    """8 samples were said to show 0.065 or more, and did not show 0.12."""
+    found = comparison(BASE[:9] + np.array([0.1] * 8 + [0.9]), BASE[:9])
+    difference = found.difference
+    assert difference is not None and difference.detectable is not None
+    unshown = replace(difference, corrected_p=0.07, detectable=0.1, needed=8)
+    assert size(replace(found, difference=unshown)) == (
+        "about 8 samples mostly show one as large as this, but these vary too unevenly"
+    )
+
+
+def test_the_same_on_every_sample_is_not_the_same_on_all_others() -> None:
+    found = comparison(BASE[:9], BASE[:9], better_in=0, worse_in=0)
+    assert found.difference is not None and math.isnan(found.difference.low)
+    assert size(found) == "the same on all 9 samples; up to 28% of others may differ"
+    of_sets = Comparison("distinct_2", "tune", found.difference)
+    assert size(of_sets) == "the same score", "in which samples do not stand alone"
+
+
+def test_each_metric_has_its_own_reason_why_nothing_was_tested() -> None:
+    """Two models of one tokeniser were said to need 20 samples, and only bits per byte did."""
+    reasons = {"bits_per_byte": "about 20", "perplexity": "about 8", "chrf": "about 8"}
+    few = [Comparison(metric, "b", None, reason) for metric, reason in reasons.items()]
+    assert verdict(few) == (
+        "no difference was tested in Bits per byte: about 20; no difference was tested in "
+        "Perplexity and chrF: about 8"
+    )
+    tested = comparison(BASE + RNG.normal(0.01, 0.2, 64), BASE)
+    assert verdict([tested, few[1]]).endswith("); no difference was tested in Perplexity: about 8")
 
 
 def test_where_nothing_was_tested_the_reason_is_told() -> None:

@@ -361,6 +361,7 @@ def test_a_draw_that_was_enlarged_after_a_look_says_so(studio: Studio, scenes: D
     for other in ({"seed": 1}, {"models": request.models[:1]}, {"sample_size": 6}):
         unseen = finished(generate, studio, replace(swapped, **other))
         assert unseen.enlarged_from == (), other
+    assert "6 samples are too few for intervals and tests; 8 are the fewest." in unseen.notes
 
 
 @pytest.mark.parametrize(

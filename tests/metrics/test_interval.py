@@ -9,6 +9,8 @@ import pytest
 from scipy import stats
 
 from pipelines.metrics import interval
+from pipelines.metrics.chrf import corpus_chrf
+from pipelines.metrics.likelihood import bits_per_byte
 from tests.benchmarks.coverage import POPULATIONS, coverage, coverage_of_bits, coverage_of_shares
 
 
@@ -55,6 +57,19 @@ def test_too_few_samples_and_equal_ones_have_no_interval() -> None:
     assert interval.in_words(*interval.NONE) == interval.in_words(None, None) == "–"
     low, high = interval.bootstrap(rows(np.append(few, 2.5)), interval.ratio, 0)
     assert low < few.mean() < high
+
+
+@pytest.mark.parametrize("task", ["chrf", "bits"])
+def test_an_interval_does_not_reach_beyond_what_a_score_can_be(task: str) -> None:
+    """chrF of nine short texts was 9.26, and its interval began at -0.34."""
+    if task == "chrf":
+        texts = ["a", "the cat sat on the mat", *(f"{n}" for n in range(7))]
+        score = corpus_chrf(texts, [["the cat sat on a mat, and the dog sat on the cat"]] * 9)
+    else:
+        score = bits_per_byte([1e-9, *[0.01] * 7, 300.0], [1] * 8 + [400], "t@01234567")
+    statistics = np.array([[value, 1.0] for value in (0.0,) * 8 + (9.0,)])
+    assert interval.bootstrap(statistics, interval.ratio, 0)[0] < 0
+    assert 0 <= score.low < score.value < score.high
 
 
 def test_one_value_apart_from_many_equal_ones_gives_a_wide_interval_and_an_end() -> None:

@@ -23,6 +23,7 @@ from pipelines.metrics.paired import (
     corrected,
     holm,
     of_values,
+    samples_needed,
 )
 from tests.benchmarks.coverage import PAIRS, false_alarms
 
@@ -62,6 +63,27 @@ def test_a_perfect_record_of_hits_leaves_room_on_both_sides() -> None:
     assert found.is_shown
     none = of_means(np.ones(20), np.ones(20))
     assert none.low == -none.high == pytest.approx(-0.126, abs=0.01)
+
+
+def test_scores_that_are_alike_are_no_hits() -> None:
+    """Two sets of texts of the same Distinct-2 differed by -0.28 to 0.28."""
+    found = compared_sets(9, lambda is_in: np.ones(len(is_in)))
+    assert (found.difference, found.detectable) == (0, None)
+    assert math.isnan(found.low) and math.isnan(found.high)
+
+
+def test_a_correction_takes_more_samples() -> None:
+    """Eight samples were said to show a difference as large as one that they did not."""
+    rng = np.random.default_rng(1)
+    many = {n: of_means(rng.normal(0.6, 1, 12), np.zeros(12)) for n in range(9)}
+    least = min(many, key=lambda n: max(many[n].bootstrap_p, many[n].randomisation_p))
+    found, alone = corrected(many)[least], many[least]
+    assert None not in (found.needed, alone.needed, found.detectable, alone.detectable)
+    assert found.needed > alone.needed and found.detectable > alone.detectable  # type: ignore[operator]
+    assert found.corrected_p == pytest.approx(9 * alone.corrected_p)
+    (only,) = corrected({0: alone}).values()
+    assert only.needed == alone.needed
+    assert samples_needed(9.0, 0.1, 0.05 / 9) == 9, "no exchange of 8 has so small a p-value"
 
 
 def test_differences_that_do_not_vary_have_no_interval() -> None:
