@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, fields
 from typing import Any
 
+from pipelines import small_world
 from pipelines.datasets.samples import Sample
 from pipelines.errors import NotFinite
 from pipelines.evaluation.likelihoods import likelihoods
@@ -26,6 +27,7 @@ from pipelines.text_generation.batch import write_batch
 from pipelines.text_to_image import batch as pictures
 from pipelines.text_to_image.painter import under_adapters
 from pipelines.text_to_image.pipeline import prompt_notes, with_own_values
+from pipelines.text_to_image.schedulers import OWN_SCHEDULER
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def _of_slice(
     """Makes texts or pictures with the pipeline and the batches of the task's slice.
 
     Args:
-        given: the fields of the slice's request that come from a sample.
+        given: the fields of the slice's request that come from a sample or from the model.
         value_of: the text or the picture in a result of the slice.
         together: those of several requests; None where this model takes one at a time.
         notes: remarks on one of several requests; None where remarks are left out.
@@ -79,7 +81,7 @@ def _of_slice(
     def request(run: Run, sample: Sample, seed: int) -> Any:
         own = {each: getattr(run.settings, each) for each in settings}
         kind = TASKS[task].pipeline.Request
-        return kind(model=run.model, seed=seed, **given(run, sample), **own)
+        return kind(model=run.model, seed=seed, **{**own, **given(run, sample)})
 
     def output(run: Run, value: Any, remarks: list[str], seconds: float, batch: int) -> Output:
         is_text = isinstance(value, str)
@@ -92,7 +94,7 @@ def _of_slice(
             for result in events:  # noqa: B007 - the last is the result
                 run.wait()
         assert result is not None
-        remarks = [] if notes is None else result.notes
+        remarks = [] if notes is None else [*result.notes, *_sampler_note(run)]
         return output(run, value_of(result), remarks, result.seconds, 1)
 
     def several(run: Run, samples: Sequence[Sample], seeds: Sequence[int]) -> list[Output] | None:
@@ -131,7 +133,25 @@ def _pictures(run: Run, requests: list[Any]) -> Sequence[Any] | None:
 
 def _prompt_notes(run: Run, request: Any) -> list[str]:
     painter = under_adapters(run.loaded.model, run.loaded.snapshot.adapters)
-    return [*run.loaded.snapshot.notes, *prompt_notes(painter, request)]
+    said = [*run.loaded.snapshot.notes, *prompt_notes(painter, request)]
+    return [*said, *_sampler_note(run)]
+
+
+def _samples_its_own_way(run: Run) -> bool:
+    """Whether a painter takes no scheduler, and the evaluation has none but the usual one."""
+    is_usual = getattr(run.settings, "scheduler", None) == small_world.SCHEDULER
+    return is_usual and not run.loaded.model.family.takes_schedulers
+
+
+def _sampler(run: Run) -> dict[str, str]:
+    return {"scheduler": OWN_SCHEDULER} if _samples_its_own_way(run) else {}
+
+
+def _sampler_note(run: Run) -> list[str]:
+    if not _samples_its_own_way(run):
+        return []
+    usual = small_world.SCHEDULER
+    return [f"This model denoises in a way of its own; {usual}, usual in evaluations, is not used."]
 
 
 def _continuations(run: Run, requests: list[Any]) -> Sequence[str] | None:
@@ -170,7 +190,7 @@ GENERATORS: Mapping[str, OutputGenerator] = {
             lambda result: result.captions[0].text, _captions,
         ),
         _of_slice(
-            "picture", "paint", 8, lambda run, sample: {"prompt": sample.text},
+            "picture", "paint", 8, lambda run, sample: {"prompt": sample.text, **_sampler(run)},
             lambda result: result.pictures[0], _pictures, _prompt_notes,
         ),
     )

@@ -53,6 +53,7 @@ from pipelines.text_to_image.pipeline import PaintRequest
 from tests.evaluation.conftest import make_scenes
 from tests.hub.lora_files import WRITER_LAYER, peft_lora
 from tests.running import finished
+from tests.text_to_image.tiny_families import make
 
 TEXTS = b"\n".join(
     f"Once upon a time {n} kings lived by the sea and had {n} daughters".encode() for n in range(9)
@@ -810,3 +811,19 @@ def test_what_a_running_evaluation_is_still_to_load_stays_on_disk(
         assert studio.residency.residents() == [], "none is in memory yet"
         assert studio.residency.commits() == {"c" * 40, *needed}
     assert studio.residency.commits() == set()
+
+
+def test_painters_that_denoise_in_their_own_way_are_compared_with_those_that_do_not(
+    studio: Studio, scenes: DataSet, tmp_path: Path
+) -> None:
+    """DDIM, the usual scheduler, was refused by every kind of painter but Stable Diffusion's."""
+    make("sd3", tmp_path / "more" / "flowing")
+    studio = Studio(replace(studio.settings, extra_models_dir=tmp_path / "more"))
+    painted = finished(generate, studio, painters(scenes, models=("painter-a", "flowing")))
+    usual, own = painted.models
+    for place in range(7):
+        assert "denoises in a way of its own" in own.output_of(place).notes[-1]
+        assert "of its own" not in "".join(usual.output_of(place).notes)
+    refused = painters(scenes, models=("flowing",), settings=Painting(1, scheduler="Euler"))
+    with pytest.raises(InvalidValue, match="takes none but"):
+        finished(generate, studio, refused)

@@ -1,6 +1,6 @@
 """Trains the conditional variational autoencoder on emoji scenes that are drawn for every step.
 
-python -m pipelines.recipes.cvae.train --steps 6000
+python -m pipelines.recipes.cvae.train --steps 10000
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def sample_sheet(pipeline: ConditionalVAEPipeline, held_out: HeldOut) -> Image.I
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = command_line.parser(__doc__ or "", "cvae", "emoji-cvae", 32, 1e-3)
+    parser = command_line.parser(__doc__ or "", "cvae", "emoji-cvae", 16, 1e-3)
     parser.add_argument(
         "--word-steps", type=int, default=1500, help="steps that first train the text encoder alone"
     )
@@ -229,7 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sample_sheet(pipeline, held_out).save(samples)
         return held_out_scores(pipeline, held_out, oracle)
 
-    run.train(step, evaluate, 500)
+    run.train(step, evaluate, 1000)
 
     saved = save(assemble(run.average, tokenizer), world, None, options.output).to(run.device)
     sample_sheet(saved, held_out).save(samples)
