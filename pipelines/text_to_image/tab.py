@@ -25,10 +25,10 @@ from pipelines.text_to_image.schedulers import OWN_SCHEDULER, SCHEDULERS
 from pipelines.validation import OWN
 
 EXAMPLES = [
-    ["a red apple on a white background"],
-    ["a cat face to the left of a rose on a yellow background"],
+    ["a fox face to the left of a mushroom on a green background"],
+    ["a rainbow above a tree on a white background"],
     ["a small rocket above a big moon on a black background"],
-    ["a castle next to a tree on a cyan background"],
+    ["a panda on a cyan background"],
 ]
 _SMALL_WORLD = small_world.STEPS, small_world.GUIDANCE_SCALE, small_world.SCHEDULER
 _OWN = OWN, OWN, OWN_SCHEDULER

@@ -6,6 +6,7 @@ import pytest
 
 from pipelines.settings import Settings
 from pipelines.text_to_image import palette_form
+from pipelines.text_to_image.tab import EXAMPLES
 from pipelines.text_to_image.world import World
 
 
@@ -94,6 +95,12 @@ def test_words_that_only_look_alike_come_second(world: World) -> None:
         "umbrela": "umbrella",
     }
     assert {word: world.nearest(word) for word in typed} == {w: [name] for w, name in typed.items()}
+
+
+def test_the_examples_ask_for_nothing_that_the_painter_cannot_do(world: World) -> None:
+    for (prompt,) in EXAMPLES:
+        assert palette_form.hint_on(world, prompt) == ""
+        assert world.notes("prompt", prompt) == []
 
 
 def test_plurals_of_every_name_are_known(world: World) -> None:
