@@ -68,7 +68,7 @@ def open_picture(path: Path, limits: Limits) -> Image.Image:
 @cache
 def add_heif() -> None:
     """Teaches Pillow to read HEIF, by a library that takes a while to import."""
-    from pillow_heif import register_heif_opener
+    from pi_heif import register_heif_opener  # type: ignore[import-untyped]
 
     register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 

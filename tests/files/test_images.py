@@ -16,11 +16,11 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw, PngImagePlugin
 
 from pipelines.errors import InvalidValue
-from pipelines.files import images
 from pipelines.files.images import FORMATS, check_pixels, on_white, open_picture
 from pipelines.settings import ROOT, Limits
+from tests.heif_writer import add_heif_writer
 
-images.add_heif()  # the tests write HEIC as well
+add_heif_writer()
 LIMITS = Limits()
 MIB = 1024**2
 
@@ -210,6 +210,14 @@ def test_every_format_of_the_list_opens(tmp_path: Path, kind: str) -> None:
     assert opened.size == (32, 16)
     assert red > 230
     assert max(green, blue) < 30
+
+
+def test_the_library_that_reads_heif_has_no_encoder() -> None:
+    """That of pillow-heif is x265, under the GPL."""
+    import pi_heif  # type: ignore[import-untyped]
+
+    assert "x265" not in str(pi_heif.libheif_info())
+    assert Image.OPEN["HEIF"][0].__module__.startswith("pi_heif")
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "CMYK", "I;16", "P"])

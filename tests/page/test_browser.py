@@ -16,8 +16,8 @@ from pipelines.datasets.samples import DataSet
 from pipelines.evaluation.link import encode
 from pipelines.evaluation.request import EvaluationRequest, Painting
 from pipelines.evaluation.setup import named_setup
-from pipelines.files.images import add_heif
 from pipelines.settings import Limits
+from tests.heif_writer import add_heif_writer
 from tests.page.conftest import ROOT, Server
 from tests.page.visit import expect_status, fix_seed, open_tab
 
@@ -135,7 +135,7 @@ def test_describe_captions_an_uploaded_picture(page: Page) -> None:
 
 def test_a_phones_picture_is_shown_and_described(page: Page, tmp_path: Path) -> None:
     """No browser here draws HEIC: it was a broken picture."""
-    add_heif()
+    add_heif_writer()
     with Image.open(ROOT / "assets/examples/2-big-pizza.png") as picture:
         picture.convert("RGB").save(tmp_path / "IMG_0001.heic", quality=90)
     open_tab(page, "Describe")

@@ -15,10 +15,10 @@ from PIL import Image
 
 from pipelines.errors import InvalidValue
 from pipelines.events import Progress
-from pipelines.files.images import add_heif
 from pipelines.page import fields, status, ui
 from pipelines.settings import Limits, Settings
 from pipelines.text_to_image.pipeline import PaintRequest
+from tests.heif_writer import add_heif_writer
 
 
 def test_an_error_of_ours_is_shown_as_it_reads() -> None:
@@ -147,7 +147,7 @@ def test_our_components_are_drawn_as_gradios_own() -> None:
 def test_a_picture_that_browsers_do_not_draw_is_shown_as_one_that_they_do(
     tmp_path: Path, kind: str, is_drawn: bool
 ) -> None:
-    add_heif()
+    add_heif_writer()
     path = tmp_path / f"IMG_0001.{kind}"
     Image.new("RGB", (32, 16), "red").save(path)
     shown = fields.drawable(str(path))
