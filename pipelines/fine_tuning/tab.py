@@ -331,17 +331,16 @@ def _watcher(studio: Studio, view: _View) -> Callable[..., Iterator[dict[Any, An
 
 
 def _updates(view: _View, events: Iterator[Any]) -> Iterator[dict[Any, Any]]:
-    """What was shown of another fine-tune stays until this one has been started."""
-    drawn = None
+    """What was shown of another fine-tune stays until this one has a curve."""
+    drawn = 0
     for event in events:
         if isinstance(event, Progress):
             yield {view.status: ui.progress_bar(event)}
         elif isinstance(event, Learning):
             points = sum(map(len, event.curves.values()))
-            update = _cleared(view) if drawn is None else {}
-            update[view.status] = ui.progress_bar(event.progress)
-            if points != drawn:
-                update[view.curve] = _frame(event.curves)
+            update = {view.status: ui.progress_bar(event.progress)}
+            if points > drawn:
+                update |= {view.curve: _frame(event.curves)} | ({} if drawn else _cleared(view))
                 drawn = points
             yield update
         else:

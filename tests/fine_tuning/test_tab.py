@@ -1,4 +1,4 @@
-"""What the Fine-tune tab says of data."""
+"""What the Fine-tune tab says of data, and what it shows while a model is trained."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import json
 import zipfile
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from PIL import Image
 
-from pipelines.fine_tuning.pipeline import check_data
-from pipelines.fine_tuning.tab import _data_report
+from pipelines.events import Progress
+from pipelines.fine_tuning.pipeline import Learning, check_data
+from pipelines.fine_tuning.tab import _build_view, _data_report, _updates
 from pipelines.settings import Limits
 
 
@@ -37,3 +39,19 @@ def test_several_captions_are_said_with_what_is_done_with_them(
     lines = _data_report(check_data("describe", (archive,), Limits())).splitlines()
     assert lines[1] == "Enough to train: 8 pictures to train on, 2 held out."
     assert [each for each in lines if "captions" in each] == ([line] if line else [])
+
+
+def test_a_start_that_fails_before_it_trains_leaves_the_finished_card() -> None:
+    with gr.Blocks():
+        view, _ = _build_view()
+    loading = Learning(Progress("Loading the base"), {})
+    first, second = ({"loss": [(step, 3.0) for step in range(count)]} for count in (1, 2))
+    updates = list(
+        _updates(
+            view, iter([loading, *(Learning(Progress("Training"), c) for c in (first, second))])
+        )
+    )
+    assert set(updates[0]) == {view.status}
+    assert updates[1][view.card] == ""
+    assert len(updates[1][view.curve]) == 2
+    assert set(updates[2]) == {view.status, view.curve}

@@ -31,7 +31,10 @@ class Glancing(Protocol):
 
 
 class Schedule:
-    """A run by steps is measured every so many; one by time also as the time allows."""
+    """A run by steps is measured every so many; one by time also as the time allows.
+
+    ``latest`` is how many seconds the latest measurement took.
+    """
 
     def __init__(self, options: Options, every: int) -> None:
         """
@@ -41,7 +44,7 @@ class Schedule:
         steps, minutes = options.steps, options.minutes
         self.every = every if steps is None else max(1, min(every, steps // EVALUATIONS))
         self._budget = None if minutes is None else 60 * minutes
-        self._spent = self._latest = 0.0
+        self._spent = self.latest = 0.0
         self._part = 0
 
     def is_due(self, step: int, progress: float) -> bool:
@@ -51,14 +54,14 @@ class Schedule:
             return is_full
         part, self._part = self._part, min(int(progress * PARTS), PARTS - 1)
         allowed = SHARE * progress * self._budget
-        return self._part > part or (is_full and self._spent + 2 * self._latest <= allowed)
+        return self._part > part or (is_full and self._spent + 2 * self.latest <= allowed)
 
     def timed(self, measure: Callable[[], Scores]) -> Scores:
         """Measures, and keeps how long it took."""
         began = time.monotonic()
         scores = measure()
-        self._latest = time.monotonic() - began
-        self._spent += self._latest
+        self.latest = time.monotonic() - began
+        self._spent += self.latest
         return scores
 
     def first(self, lesson: Glancing, measure: Callable[[], Scores]) -> Scores:
@@ -75,6 +78,6 @@ class Schedule:
         while True:
             scores, fewer, work = self.timed(measure), lesson.glanced, lesson.work[1]
             lesson.glanced = min(most, 2 * fewer)
-            if fewer == most or self._latest * lesson.work[1] > allowed * work:
+            if fewer == most or self.latest * lesson.work[1] > allowed * work:
                 lesson.glanced = fewer
                 return scores

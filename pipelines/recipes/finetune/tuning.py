@@ -127,7 +127,7 @@ def tune(
     schedule = Schedule(options, lesson.evaluate_every)
 
     def measure() -> dict[str, float]:
-        report(_progress("Measuring on held-out data", run))
+        report(_progress("Measuring on held-out data", run, schedule.latest))
         averaged = weights.replaced_by(run.average.trained)
         with averaged, run.accelerator.autocast(), torch.no_grad():
             lesson.model.train(False)
@@ -171,10 +171,16 @@ def tune(
     return Tuned(run.step, run.elapsed_seconds, is_early, weights.best_value, trained, run.log)
 
 
-def _progress(stage: str, run: training.Run) -> Progress:
-    """The share of the budget that is used, and the time left at the pace so far."""
+def _progress(stage: str, run: training.Run, least: float = 0.0) -> Progress:
+    """The share of the budget that is used, and the seconds left at the pace so far.
+
+    Args:
+        least: seconds that this stage takes itself, also beyond the budget.
+    """
     left = run.elapsed_seconds * (1 / run.progress - 1) if run.progress > 0 else None
-    return Progress(f"{stage} · step {run.step:,}", run.progress, left)
+    return Progress(
+        f"{stage} · step {run.step:,}", run.progress, None if left is None else max(left, least)
+    )
 
 
 def options_of_process(options: Options) -> Options:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.events import Progress
 from pipelines.recipes.command_line import Options
 from pipelines.recipes.finetune.painter import Painter
 from pipelines.recipes.finetune.schedule import SHARE, Schedule
@@ -65,7 +66,10 @@ def test_a_run_by_time_is_measured_at_the_start_in_between_and_at_the_end(
     options: Options, monkeypatch: pytest.MonkeyPatch, step: float, sample: float, glanced: int
 ) -> None:
     lesson = Slow(Clock(monkeypatch), step, sample)
-    tuned = tune(lesson, options, None)
+    told: list[Progress] = []
+    tuned = tune(lesson, options, None, told.append)
+    assert told[-1].message.startswith("Measuring")
+    assert told[-1].seconds_left == pytest.approx(sample * glanced), "beyond the minutes"
     lines = map(json.loads, (options.run_dir / "log.jsonl").read_text().splitlines())
     steps = [line["step"] for line in lines if HELD_OUT in line]
     assert steps == sorted(set(steps))
