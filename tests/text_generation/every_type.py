@@ -99,8 +99,8 @@ def make(kind: str, family: str, path: Path) -> Path:
     return path
 
 
-def _small(name: str, usual: int) -> int:
-    return next((small for rule, small in _SMALL if re.fullmatch(rule, name)), usual)
+def _small(name: str) -> dict[str, int]:
+    return next(({name: small} for rule, small in _SMALL if re.fullmatch(rule, name)), {})
 
 
 def _changes(config_class: Any, words: int) -> dict[str, Any]:
@@ -110,12 +110,12 @@ def _changes(config_class: Any, words: int) -> dict[str, Any]:
         part = config_class.sub_configs.get(name)
         if part is not None and isinstance(value, PretrainedConfig):
             changes[name] = _changes(type(value), words) | {"model_type": value.model_type}
-        elif "vocab_size" in name:
+        elif "vocab_size" in name and isinstance(value, int):
             changes[name] = words
         elif re.fullmatch(r"(bos|eos|pad|decoder_start|sep|unk)_token_id", name):
             changes[name] = {"pad_token_id": 1, "eos_token_id": 2}.get(name, 0)
         elif isinstance(value, int) and not isinstance(value, bool):
-            changes[name] = _small(name, value)
+            changes |= _small(name)
     if "qk_rope_head_dim" in changes:
         changes.pop("head_dim", None)
         changes["num_key_value_heads"] = 4
