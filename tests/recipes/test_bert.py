@@ -153,13 +153,18 @@ def test_pseudo_perplexity_is_that_of_each_token_masked_by_itself(
 # Training
 
 
-def test_the_loss_is_the_librarys(tokenizer: PreTrainedTokenizerBase) -> None:
+def test_what_is_named_costs_what_the_library_says(tokenizer: PreTrainedTokenizerBase) -> None:
     model = build(tokenizer, 32, 1)
     shown = _batch(tokenizer, 3)
-    loss, _ = train.masked_loss(model, shown)
+    nats, _ = train.named(model, shown)
     expected = model(input_ids=shown.tokens, attention_mask=shown.is_text, labels=shown.labels).loss
-    torch.testing.assert_close(loss, expected)
-    assert loss.item() == pytest.approx(math.log(len(tokenizer)), abs=0.2)
+    torch.testing.assert_close(nats.mean(), expected)
+    assert expected.item() == pytest.approx(math.log(len(tokenizer)), abs=0.2)
+
+
+def test_what_can_be_copied_weighs_three_times() -> None:
+    loss = train.weighted_mean(torch.tensor([1.0, 3.0, 1.0]), torch.tensor([False, True, False]))
+    assert loss.item() == pytest.approx((1 + 9 + 1) / 5)
 
 
 def test_the_bert_overfits_one_batch(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -168,11 +173,11 @@ def test_the_bert_overfits_one_batch(tokenizer: PreTrainedTokenizerBase) -> None
     shown = _batch(tokenizer, 4)
     optimizer = muon_or_adamw(model, 5e-3, 0.0, ["cls.predictions.decoder"])
     for _ in range(80):
-        loss, is_right = train.masked_loss(model, shown)
-        loss.backward()
+        nats, is_right = train.named(model, shown)
+        nats.mean().backward()
         optimizer.step()
         optimizer.zero_grad()
-    assert loss.item() < 0.1
+    assert nats.mean().item() < 0.1
     assert set(train.shares_right(shown, is_right).values()) == {1.0}
 
 

@@ -24,6 +24,8 @@ from pipelines.recipes.muon import muon_or_adamw
 from pipelines.recipes.tales import grammar
 
 HELD_OUT_SEED = 4321
+COPIED_WEIGHT = 3.0
+"""In the loss, of names that stand elsewhere in the text, as the teller's."""
 
 ABOUT = """\
 Fills the gaps of texts of the emoji world, `[MASK]` for each: "There was a fox named Mila. [MASK]
@@ -42,15 +44,26 @@ MEASURES = {
 }
 
 
-def masked_loss(model: BertForMaskedLM, shown: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """The mean cross-entropy of the tokens to be named in nats, and which of them the model
-    names right ``(N,)``. Only they pass the output layer."""
+def named(model: BertForMaskedLM, shown: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of the tokens to be named ``-log p`` in nats, and whether the model names them right: both
+    ``(N,)``, row by row. Only these tokens pass the output layer."""
     chosen = (shown.labels != IGNORED).to(model.device)
     hidden = model.bert(
         input_ids=shown.tokens.to(model.device), attention_mask=shown.is_text.to(model.device)
     ).last_hidden_state
     logits, labels = model.cls(hidden[chosen]).float(), shown.labels.to(model.device)[chosen]
-    return functional.cross_entropy(logits, labels), logits.argmax(-1) == labels
+    return functional.cross_entropy(logits, labels, reduction="none"), logits.argmax(-1) == labels
+
+
+def copied_of(shown: Batch, device: torch.device) -> torch.Tensor:
+    """Which of the tokens to be named can be copied from elsewhere: ``(N,)``."""
+    return shown.copied[shown.labels != IGNORED].to(device)
+
+
+def weighted_mean(nats: torch.Tensor, copied: torch.Tensor) -> torch.Tensor:
+    """The mean of the nats, in which what can be copied has ``COPIED_WEIGHT``."""
+    weights = torch.where(copied, COPIED_WEIGHT, 1.0)
+    return (nats * weights).sum() / weights.sum()
 
 
 def shares_right(shown: Batch, is_right: torch.Tensor) -> dict[str, float]:
@@ -82,8 +95,8 @@ def held_out_scores(model: BertForMaskedLM, shown: Sequence[Batch]) -> dict[str,
     model.train(False)
     measured = []
     for each in shown:
-        loss, is_right = masked_loss(model, each)
-        measured.append({"held_out_loss": loss.item(), **shares_right(each, is_right)})
+        nats, is_right = named(model, each)
+        measured.append({"held_out_loss": nats.mean().item(), **shares_right(each, is_right)})
     return {name: float(np.nanmean([m[name] for m in measured])) for name in measured[0]}
 
 
@@ -196,8 +209,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     def step(rng: np.random.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         texts = [random_text(rng) for _ in range(options.batch_size)]
-        loss, is_right = masked_loss(model, batch(tokenizer, texts, rng))
-        return loss, {"loss": loss, "right": is_right.float().mean()}
+        shown = batch(tokenizer, texts, rng)
+        nats, is_right = named(model, shown)
+        copied = copied_of(shown, run.device)
+        loss = weighted_mean(nats, copied)
+        right = is_right.float().mean()
+        return loss, {"loss": loss, "copied": nats.detach()[copied].mean(), "right": right}
 
     run.train(
         step, lambda: held_out_scores(run.average, held_out[:4]), evaluate_every=250, log_every=25
