@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pipelines.recipes import command_line
 from pipelines.recipes.diffusion.model import build_text_encoder, build_tokenizer
 from pipelines.recipes.flow_transformer import train
 from pipelines.recipes.flow_transformer.model import (
+    SHIFT,
     FlowPainter,
     FlowTransformer,
     FlowTransformerPipeline,
@@ -128,12 +130,12 @@ def test_a_window_stands_where_the_middle_of_a_picture_does() -> None:
     assert positions(8, 6, 32).shape == (8, 6, 32)
 
 
-def test_times_are_logit_normal() -> None:
+def test_times_are_logit_normal_around_that_of_the_shift() -> None:
     times = spread_times(1000, torch.Generator().manual_seed(0))
     assert times.min() > 0
     assert times.max() < 1
     logits = times.logit()
-    assert logits.mean().item() == pytest.approx(0, abs=0.02)
+    assert logits.mean().item() == pytest.approx(math.log(SHIFT), abs=0.02)
     assert logits.std().item() == pytest.approx(1, abs=0.02)
 
 
@@ -158,6 +160,7 @@ def test_a_smoke_run_saves_half_precision_and_the_scores_of_the_saved_files(trai
     assert all(t.dtype == torch.float16 for file in files for t in load_file(file).values())
     pipeline = FlowTransformerPipeline.from_pretrained(trained / "flow", dtype=torch.float32)
     assert type(pipeline.scheduler).__name__ == "FlowMatchEulerDiscreteScheduler"
+    assert pipeline.scheduler.config.shift == SHIFT
     log = (trained / "flow/training_log.jsonl").read_text().splitlines()
     assert {"held_out_loss", "colour_right"} <= json.loads(log[-1]).keys()
     assert "rectified flow" in (trained / "flow/README.md").read_text()

@@ -8,6 +8,7 @@ feed-forward's layers stands a convolution for each channel (Xie et al., 2024, a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,10 @@ from transformers import CLIPTextModel
 
 TIMESTEPS = 1000
 """What pure noise is to the transformer and the scheduler."""
+SHIFT = 2.0
+"""Moves the times of training and sampling towards noise (Esser et al., 2024, arXiv:2403.03206,
+equation 23): a background of one colour shows through much of it, so that little is left to learn
+in the middle of the line."""
 _PARTS = 6
 """Shift, scale and gate of the attention, and of the feed-forward."""
 
@@ -191,16 +196,16 @@ class FlowPainter(nn.Module):
 
 
 def spread_times(size: int, generator: torch.Generator | None = None) -> torch.Tensor:
-    """Random times ``(size,)`` in (0, 1), logit-normal (Esser et al., 2024, arXiv:2403.03206,
-    equation 19), one in each of ``size`` intervals that are as likely as each other."""
+    """Random times ``(size,)`` in (0, 1), logit-normal (equation 19 there) and shifted, one in
+    each of ``size`` intervals that are as likely as each other."""
     even = (torch.arange(size) + torch.rand(size, generator=generator)) / size
     normal: torch.Tensor = torch.special.ndtri(even.clamp(1e-5, 1 - 1e-5))
-    return normal.sigmoid()
+    return (normal + math.log(SHIFT)).sigmoid()
 
 
 def build_scheduler() -> FlowMatchEulerDiscreteScheduler:
     """The sampler of the checkpoint."""
-    return FlowMatchEulerDiscreteScheduler(num_train_timesteps=TIMESTEPS)
+    return FlowMatchEulerDiscreteScheduler(num_train_timesteps=TIMESTEPS, shift=SHIFT)
 
 
 class FlowTransformerPipeline(DiffusionPipeline):  # type: ignore[misc]
