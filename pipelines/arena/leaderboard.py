@@ -9,17 +9,24 @@ drawn by the vote's own hash. Where the odds of a choice do not depend on what e
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
 
 from pipelines.arena.ballot import ALL_BAD, PLACES, TIE, Ballot, Contender
+from pipelines.metrics.interval import NORMAL_QUANTILE
+from pipelines.metrics.paired import MOST_NEEDED, POWER
 from pipelines.metrics.ratings import Rating, Vote, bradley_terry
 
 FEWEST_PAIRS = 10
 """With fewer pairs in the ratings, a model's interval is too rough to compare it."""
 
-NO_DIFFERENCE, TOO_FEW = "no difference shown", "too few votes"
+NO_DIFFERENCE = "no difference shown"
+TOO_FEW = f"too few votes, {FEWEST_PAIRS} are the fewest"
+_POWERED = 1 + NormalDist().inv_cdf(POWER) / NORMAL_QUANTILE
 _SHORT_COMMIT = 7
 
 
@@ -32,6 +39,10 @@ class Standing:
     ``better_than`` and ``worse_than`` name the models whose intervals lie wholly below and
     wholly above, of those that it met, if only by way of others. ``not_met`` names the
     other rated ones.
+
+    ``nearest`` is the one of those met, with votes enough, that is nearest to being shown to
+    differ. So many votes show a distance of ``detectable`` points from it with power ``POWER``,
+    and ``needed`` votes one as large as this; None for more than ``MOST_NEEDED``.
     """
 
     key: str
@@ -44,6 +55,9 @@ class Standing:
     better_than: tuple[str, ...]
     worse_than: tuple[str, ...]
     not_met: tuple[str, ...] = ()
+    nearest: str | None = None
+    detectable: float = 0.0
+    needed: int | None = None
 
     @property
     def verdict(self) -> str:
@@ -55,10 +69,19 @@ class Standing:
             for word, names in (("better", self.better_than), ("worse", self.worse_than))
             if names
         ]
-        parts = parts or [NO_DIFFERENCE]
+        parts = parts or [NO_DIFFERENCE + self._could_be_shown()]
         if self.not_met:
             parts.append(f"has not met {', '.join(self.not_met)}")
         return "; ".join(parts)
+
+    def _could_be_shown(self) -> str:
+        if self.rating is None or self.nearest is None:
+            return ""
+        needed = f"more than {MOST_NEEDED:,}" if self.needed is None else f"about {self.needed:,}"
+        return (
+            f" ({_pairs(self.rating)} votes show a distance of {self.detectable:.0f} points or "
+            f"more, {needed} one as large as from {self.nearest})"
+        )
 
 
 @dataclass(frozen=True)
@@ -125,7 +148,31 @@ def _pair(ballot: Ballot, names: Mapping[str, str]) -> Vote:
 
 
 def _is_compared(rating: Rating | None) -> bool:
-    return rating is not None and rating.wins + rating.losses + rating.ties >= FEWEST_PAIRS
+    return rating is not None and _pairs(rating) >= FEWEST_PAIRS
+
+
+def _pairs(rating: Rating) -> int:
+    return rating.wins + rating.losses + rating.ties
+
+
+def _shortfall(own: Rating, others: Sequence[Rating]) -> dict[str, Any]:
+    """The fields of a standing that say how far it is from a difference that is shown."""
+
+    def detectable(other: Rating) -> float:
+        """A lead at which the intervals' facing parts would not meet, four times of five."""
+        upper, lower = (own, other) if own.points >= other.points else (other, own)
+        return (upper.points - upper.low + lower.high - lower.points) * _POWERED
+
+    def lead(other: Rating) -> float:
+        return abs(own.points - other.points)
+
+    nearest = max(others, key=lambda other: lead(other) / detectable(other), default=None)
+    if nearest is None:
+        return {}
+    least, pairs = detectable(nearest), _pairs(own)
+    is_hopeless = lead(nearest) * math.sqrt(MOST_NEEDED) <= least * math.sqrt(pairs)
+    needed = None if is_hopeless else math.ceil(pairs * (least / lead(nearest)) ** 2)
+    return {"nearest": nearest.name, "detectable": least, "needed": needed}
 
 
 def _tally(ballots: Iterable[Ballot]) -> Counter[tuple[str, str]]:
@@ -147,12 +194,14 @@ def _standing(
 ) -> Standing:
     own = ratings.get(name)
     better, worse, apart = [], [], []
+    shortfall: dict[str, Any] = {}
     if own is not None and _is_compared(own):
         apart = [rating.name for rating in ratings.values() if rating.group != own.group]
         met = [rating for rating in ratings.values() if rating.group == own.group]
         compared = [rating for rating in met if _is_compared(rating)]
         better = [rating.name for rating in compared if rating.high < own.low]
         worse = [rating.name for rating in compared if rating.low > own.high]
+        shortfall = _shortfall(own, [rating for rating in compared if rating is not own])
     return Standing(
         key=key,
         model=name,
@@ -164,4 +213,5 @@ def _standing(
         better_than=tuple(better),
         worse_than=tuple(worse),
         not_met=tuple(apart),
+        **shortfall,
     )

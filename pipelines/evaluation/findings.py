@@ -39,7 +39,8 @@ def verdict(found: Sequence[Comparison]) -> str:
             reasons.setdefault(each.why_not, []).append(METRICS[each.metric].label)
     for why_not, labels in reasons.items():
         where = "" if len(labels) == len(found) else f" in {listed(labels)}"
-        parts.append(f"no difference was tested{where}: {why_not}")
+        start = "no difference was tested" if why_not == next(iter(reasons)) else "nor"
+        parts.append(f"{start}{where}: {why_not}")
     return "; ".join(part.removesuffix(".") for part in parts)
 
 

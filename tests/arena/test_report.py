@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pipelines.arena.ballot import ALL_BAD, AdapterUse
-from pipelines.arena.leaderboard import leaderboard
+from pipelines.arena.leaderboard import TOO_FEW, leaderboard
 from pipelines.arena.report import (
     BOARD_HEADERS,
     NAMES_HEADERS,
@@ -28,7 +28,7 @@ def test_the_board_has_a_row_for_each_model() -> None:
         "50", "40", "4", "1", "better than y",
     ]  # fmt: skip
     assert second[0] == "y" and second[-1] == "worse than x"
-    assert third == ["z", "–", "–", "1", "0", "0", "1", "too few votes"]
+    assert third == ["z", "–", "–", "1", "0", "0", "1", TOO_FEW]
     assert {len(first), len(second), len(third)} == {len(BOARD_HEADERS)}
 
 

@@ -81,8 +81,7 @@ def test_each_metric_has_its_own_reason_why_nothing_was_tested() -> None:
     reasons = {"bits_per_byte": "about 20", "perplexity": "about 8", "chrf": "about 8"}
     few = [Comparison(metric, "b", None, reason) for metric, reason in reasons.items()]
     assert verdict(few) == (
-        "no difference was tested in Bits per byte: about 20; no difference was tested in "
-        "Perplexity and chrF: about 8"
+        "no difference was tested in Bits per byte: about 20; nor in Perplexity and chrF: about 8"
     )
     tested = comparison(BASE + RNG.normal(0.01, 0.2, 64), BASE)
     assert verdict([tested, few[1]]).endswith("); no difference was tested in Perplexity: about 8")
