@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from pipelines.recipes import training
 
@@ -28,7 +29,7 @@ class MuonWithAdamW:
     def __init__(
         self,
         model: nn.Module,
-        layers: Iterable[nn.Linear | nn.Conv2d],
+        layers: Iterable[nn.Linear | nn.Conv2d | Conv1D],
         learning_rate: float,
         weight_decay: float,
     ) -> None:
@@ -92,7 +93,7 @@ def muon_or_adamw(
     layers = [
         layer
         for name, layer in model.named_modules()
-        if isinstance(layer, nn.Linear | nn.Conv2d) and name not in for_adamw
+        if isinstance(layer, nn.Linear | nn.Conv2d | Conv1D) and name not in for_adamw
     ]
     return MuonWithAdamW(model, layers, learning_rate, weight_decay)
 
