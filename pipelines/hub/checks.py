@@ -6,7 +6,7 @@ In this order: access, task, whether the libraries can load it, completeness, me
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from pipelines import libraries
 from pipelines.device import Device, mebibytes
 from pipelines.errors import ModelUnavailable, OutOfBudget, WrongTask, abbreviated
 from pipelines.hub.adapters import is_adapter
-from pipelines.hub.families import family_of, task_of_family
+from pipelines.hub.families import family_of, tasks_of_family
 from pipelines.hub.headers import Tensor
 from pipelines.hub.own_models import CLASSES, architecture_of, is_own_part
 from pipelines.hub.packages import check_packages
@@ -74,7 +74,7 @@ def check_kind(source: Source, task: Task) -> str:
         _check_whole(source)
     if "auto_map" in config:
         _check_code(name, config)
-    check_task(name, task_of_family(family), task)
+    check_task(name, tasks_of_family(family), task)
     assert family is not None
     _check_whole(source)
     _check_parts(name, json_of(source, "model_index.json"))
@@ -97,19 +97,18 @@ def _check_whole(source: Source) -> None:
         )
 
 
-def check_task(name: str, does: Task | None, task: Task) -> None:
-    """Refuses a checkpoint that is for another task, or for none.
+def check_task(name: str, does: Sequence[Task], task: Task) -> None:
+    """Refuses a checkpoint that can do other tasks alone, or none.
 
     Raises:
         WrongTask: naming what it does, if that is known.
     """
-    if does is None:
+    if not does:
         nothing = " nor ".join(task.does for task in TASKS.values())
         raise WrongTask(f"{name} is of no kind that this page knows: it neither {nothing}.")
-    if does != task:
-        raise WrongTask(
-            f"{name} {TASKS[does].does}; here a model is needed that {TASKS[task].does}."
-        )
+    if task not in does:
+        others = " and ".join(TASKS[each].does for each in does)
+        raise WrongTask(f"{name} {others}; here a model is needed that {TASKS[task].does}.")
 
 
 def _check_parts(name: str, index: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What a checkpoint is, read from its configuration: its family, and the task it is for.
+"""What a checkpoint is, read from its configuration: its family, and the tasks it can do.
 
 A family is what has to be known to load and use it: which class, which inputs. Each slice has
 the table of its families in ``families.py``; what is in none of them is not opened. Nothing here
@@ -66,9 +66,9 @@ def _transformers_family(name: str, config: dict[str, Any]) -> str | None:
     return "causal" if name.endswith(_CAUSAL_CLASSES) else None
 
 
-def task_of_family(family: str | None) -> Task | None:
-    """The task that a family is for."""
-    return next((name for name, task in TASKS.items() if family in task.families), None)
+def tasks_of_family(family: str | None) -> tuple[Task, ...]:
+    """The tasks that a family can do: those of the slices that have it in their tables."""
+    return tuple(name for name, task in TASKS.items() if family in task.families)
 
 
 def configuration(folder: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pipelines.hub.adapters import (
     is_adapter_of,
     named_base,
 )
-from pipelines.hub.families import family_of, task_of_family
+from pipelines.hub.families import family_of, tasks_of_family
 from pipelines.hub.sources import Folder, stamps_below
 from pipelines.settings import Settings
 from pipelines.tasks import Task
@@ -48,19 +48,19 @@ def local_names(settings: Settings, task: Task) -> list[str]:
 
 def names_of(models: dict[str, Path], task: Task, settings: Settings) -> list[str]:
     """Those of a task among models and their folders; adapters come last."""
-    names = [name for name, path in models.items() if _shown_task(path, settings) == task]
+    names = [name for name, path in models.items() if task in _shown_tasks(path, settings)]
     return sorted(names, key=lambda name: _is_adapter(models[name]))
 
 
-def _shown_task(path: Path, settings: Settings) -> Task | None:
+def _shown_tasks(path: Path, settings: Settings) -> tuple[Task, ...]:
     try:
-        return task_of(path, settings)
+        return tasks_of(path, settings)
     except ModelUnavailable:
-        return None
+        return ()
 
 
-def task_of(path: Path, settings: Settings | None = None) -> Task | None:
-    """What the checkpoint in this folder does, read from its configuration.
+def tasks_of(path: Path, settings: Settings | None = None) -> tuple[Task, ...]:
+    """What the checkpoint in this folder can do, read from its configuration.
 
     An adapter does what its base does, where that is among the local models of the settings;
     else what its own files name.
@@ -69,12 +69,13 @@ def task_of(path: Path, settings: Settings | None = None) -> Task | None:
         ModelUnavailable: the configuration is not a JSON object.
     """
     if not _is_adapter(path):
-        return task_of_family(family_of(path))
+        return tasks_of_family(family_of(path))
     folder = Folder(path.name, path)
     base = local_models(settings).get(named_base(folder) or "") if settings is not None else None
     if base is None or _is_adapter(base):
-        return declared_task(folder)
-    return task_of_family(family_of(base))
+        declared = declared_task(folder)
+        return () if declared is None else (declared,)
+    return tasks_of_family(family_of(base))
 
 
 def _is_adapter(path: Path) -> bool:

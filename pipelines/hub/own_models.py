@@ -18,8 +18,12 @@ CLASSES: Mapping[str, str] = {
     "FlowTransformer": "pipelines.recipes.flow_transformer.model",
     "FlowTransformerPipeline": "pipelines.recipes.flow_transformer.model",
     "GANGenerator": "pipelines.recipes.gan.model",
+    "ImageGPTPipeline": "pipelines.recipes.image_gpt.model",
     "PatchAutoencoder": "pipelines.recipes.patches.model",
+    "PictureGPT": "pipelines.recipes.image_gpt.model",
+    "PictureTokenizer": "pipelines.recipes.image_gpt.model",
     "ShowAttendTell": "pipelines.recipes.show_attend_tell.model",
+    "TokenSampler": "pipelines.recipes.image_gpt.model",
 }
 """By module: pipelines (``_class_name``), their parts, and models (``architectures``)."""
 

@@ -17,7 +17,7 @@ from pipelines.errors import ModelUnavailable, OutOfBudget, StudioError
 from pipelines.hub.checks import check_access, check_kind, check_weights
 from pipelines.hub.disk import missing, snapshot_folder
 from pipelines.hub.download import check_room
-from pipelines.hub.families import family_of, task_of_family
+from pipelines.hub.families import family_of, tasks_of_family
 from pipelines.hub.references import composed_name
 from pipelines.hub.remote import Repository
 from pipelines.hub.selection import select, select_from
@@ -57,7 +57,7 @@ class Preflight:
     memory_budget_bytes: int
     computed_in: str
     family: str | None = None
-    does: Task | None = None
+    does: tuple[Task, ...] = ()
     parameters: int = 0
     stored_as: str = ""
     expected_memory_bytes: int = 0
@@ -79,7 +79,7 @@ def preflight(reference: object, task: Task, settings: Settings, device: Device)
     try:
         check_access(base)
         family = family_of(configuration_of(base))
-        found = replace(found, family=family, does=task_of_family(family))
+        found = replace(found, family=family, does=tasks_of_family(family))
         check_kind(base, task)
         findings = check_weights(base, is_half(device))
         found = replace(

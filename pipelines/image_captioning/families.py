@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.runtime.loading import OFFLINE
@@ -47,12 +48,14 @@ class Family:
 
     ``readers`` loads a folder's processor and tokenizer; ``decoder`` is the part of a model
     whose ``generate`` decodes in the end; ``prepare`` gets model, processor, picture, prompt.
+    ``folder`` is where a checkpoint has the model, if that is one part of it.
     """
 
     takes_prompt: bool
     readers: Callable[[str], Readers]
     decoder: Callable[[Any], Any]
     prepare: Prepare
+    folder: str = ""
 
 
 def _read_apart(path: str) -> Readers:
@@ -69,6 +72,15 @@ def _read_together(path: str) -> Readers:
 
     processor = AutoProcessor.from_pretrained(path, **OFFLINE)
     return processor, processor.tokenizer
+
+
+def _read_image_gpt(path: str) -> Readers:
+    from transformers import AutoTokenizer
+
+    from pipelines.recipes.image_gpt.model import PictureReader
+
+    reader = PictureReader.from_pretrained(Path(path), local_files_only=True)
+    return reader, AutoTokenizer.from_pretrained(f"{path}/tokenizer", **OFFLINE)
 
 
 def _itself(model: Any) -> Any:
@@ -88,6 +100,13 @@ def _encoded(model: Any, processor: Any, picture: Image.Image, prompt: str) -> P
     pixels = processor(images=picture, return_tensors="pt")["pixel_values"]
     cells = model.get_encoder()(pixels.to(model.device, model.dtype)).last_hidden_state
     return Prepared({"encoder_outputs": BaseModelOutput(last_hidden_state=cells)}, 1, cells, pixels)
+
+
+def _codes(model: Any, processor: Any, picture: Image.Image, prompt: str) -> Prepared:
+    """The caption follows on the picture's codes."""
+    rows = model.picture_rows(processor([picture]).to(model.device))
+    arguments = {"input_ids": rows.ids, "attention_mask": rows.mask}
+    return Prepared(arguments, rows.ids.shape[1])
 
 
 def _blip(model: Any, processor: Any, picture: Image.Image, prompt: str) -> Prepared:
@@ -162,6 +181,7 @@ def control_tokens(processor: Any, tokenizer: Any) -> set[str]:
 FAMILIES = {
     "vision-encoder-decoder": Family(False, _read_apart, _itself, _encoded),
     "show-attend-tell": Family(False, _read_apart, _itself, _encoded),
+    "ImageGPTPipeline": Family(False, _read_image_gpt, _itself, _codes, folder="gpt"),
     "blip": Family(True, _read_together, _blip_decoder, _blip),
     "blip-2": Family(True, _read_together, lambda model: model.language_model, _blip2),
     "git": Family(True, _read_together, _itself, _git),

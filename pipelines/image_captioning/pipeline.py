@@ -177,7 +177,8 @@ def load_captioner(snapshot: Snapshot, device: Device) -> Captioner:
 
     family = FAMILIES[str(snapshot.family)]
     processor, tokenizer = family.readers(str(snapshot.path))
-    model = load_model(AutoModelForImageTextToText, snapshot, device)
+    part = replace(snapshot, path=snapshot.path / family.folder)
+    model = load_model(AutoModelForImageTextToText, part, device)
     decoder = family.decoder(model)
     decoder.generation_config.max_length = None  # each request says how many tokens it wants
     known = read_json(snapshot.path / "world.json").get("familiarity")

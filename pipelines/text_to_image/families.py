@@ -87,6 +87,9 @@ FAMILIES = {
     "FluxPipeline": replace(_FLOW, guidance_scale=3.5, takes_negative_prompt=False),
     "HunyuanDiTPipeline": Family(50, 5.0, takes_schedulers=True),
     "IFPipeline": Family(100, 7.0),
+    "ImageGPTPipeline": Family(
+        16, 3.0, multiple=128, takes_steps=False, steps_from="one for each row of the picture"
+    ),
     "Kandinsky3Pipeline": Family(25, 3.0, multiple=64),
     "KandinskyCombinedPipeline": Family(100, 4.0, multiple=64),
     "KandinskyV22CombinedPipeline": Family(50, 4.0, multiple=64),
@@ -187,7 +190,8 @@ def setting_notes(
     """
     notes = []
     if not family.takes_steps and steps not in (None, family.steps):
-        notes.append("This model paints in one step; the number of steps is not read.")
+        own = counted_steps(family.steps)
+        notes.append(f"This model paints in {own}; the number of steps is not read.")
     if family.guided_by is None and guidance_scale:
         notes.append("This model was trained to need no guidance; the guidance scale is not read.")
     if negative_prompt and not family.takes_negative_prompt:

@@ -15,7 +15,7 @@ from pipelines.device import Device
 from pipelines.errors import ModelUnavailable, WrongTask
 from pipelines.events import with_result
 from pipelines.hub import local_names, resolve
-from pipelines.hub.local import task_of
+from pipelines.hub.local import tasks_of
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.tasks import Task
@@ -127,8 +127,8 @@ def test_pickers_show_adapters_after_whole_models(own: Settings) -> None:
 
 def test_an_adapter_does_what_its_base_does(own: Settings) -> None:
     folder = peft_lora(directory(own) / "c", FITS, base="tiny-captioner", task_type=None)
-    assert task_of(folder, own) == "describe"
-    assert task_of(folder) is None
+    assert tasks_of(folder, own) == ("describe",)
+    assert tasks_of(folder) == ()
 
 
 def test_several_compositions_share_one_base_in_memory(own: Settings) -> None:

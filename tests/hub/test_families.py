@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelines.hub import resolve
-from pipelines.hub.families import family_of
-from pipelines.hub.local import task_of
+from pipelines.errors import WrongTask
+from pipelines.hub import local_names, resolve
+from pipelines.hub.families import family_of, tasks_of_family
+from pipelines.hub.local import tasks_of
 from pipelines.hub.own_models import own_class
 from pipelines.settings import Settings
 from pipelines.tasks import TASKS, Task
@@ -56,7 +58,7 @@ def test_the_family_and_its_task_are_read_from_the_configuration(
     config = {"model_type": model_type, "architectures": [architecture], **more}
     assert family_of(config) == family
     folder = checkpoint(tmp_path, "model", config)
-    assert (family_of(folder), task_of(folder)) == (family, task)
+    assert (family_of(folder), tasks_of(folder)) == (family, () if task is None else (task,))
 
 
 def test_every_painter_is_a_pipeline_of_diffusers_or_of_ours() -> None:
@@ -70,9 +72,20 @@ def test_every_painter_is_a_pipeline_of_diffusers_or_of_ours() -> None:
     assert family_of({"_class_name": ["StableDiffusionPipeline"]}) is None
 
 
-def test_a_family_is_of_one_task() -> None:
+def test_a_family_can_be_of_two_tasks(tmp_path: Path, settings: Settings) -> None:
+    """Its checkpoints are opened for both, and refused for a third with what they do."""
     families = [name for task in TASKS.values() for name in task.families]
-    assert len(families) == len(set(families))
+    assert {name for name in families if families.count(name) > 1} == {"ImageGPTPipeline"}
+    assert tasks_of_family("ImageGPTPipeline") == ("paint", "describe")
+    folder = checkpoint(tmp_path, "both-ways", {"_class_name": "ImageGPTPipeline"})
+    (folder / "config.json").rename(folder / "model_index.json")
+    own = replace(settings, extra_models_dir=tmp_path)
+    assert [task for task in TASKS if "both-ways" in local_names(own, task)] == [
+        "paint",
+        "describe",
+    ]
+    with pytest.raises(WrongTask, match="both-ways paints pictures and describes pictures; here a"):
+        resolve("both-ways", "write", own)
 
 
 def test_the_snapshot_knows_its_family(settings: Settings) -> None:

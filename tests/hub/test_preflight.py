@@ -68,7 +68,7 @@ def test_no_byte_of_weights_is_fetched(online: Settings, hub: Hub) -> None:
 
     size = sum(f.stat().st_size for f in writer.iterdir())
     assert (found.reference, found.commit, found.licence) == ("ada/writer", MAIN, "mit")
-    assert (found.family, found.does, found.stored_as) == ("causal", "write", "F32")
+    assert (found.family, found.does, found.stored_as) == ("causal", ("write",), "F32")
     assert (found.bytes_total, found.bytes_to_fetch) == (size, size)
     assert found.parameters == resolve("tiny-writer", "write", online).parameters
     assert found.computed_in == "float32"
@@ -158,7 +158,7 @@ def test_a_gated_model_is_told_of_as_far_as_it_can_be_seen(online: Settings, hub
 
 def test_a_wrong_task_and_pickles_are_verdicts(online: Settings, hub: Hub, tmp_path: Path) -> None:
     found = preflight("tiny-painter", "write", online, CPU)
-    assert (found.does, found.family, found.fits) == ("paint", "StableDiffusionPipeline", False)
+    assert (found.does, found.family, found.fits) == (("paint",), "StableDiffusionPipeline", False)
     assert found.verdict.startswith("tiny-painter paints pictures; here a model is needed")
     hub.repositories["ada/old"] = Repository(checkpoint(tmp_path, "m", LLAMA, "a.bin"))
     found = preflight("ada/old", "write", online, CPU)

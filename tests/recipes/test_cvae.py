@@ -203,7 +203,7 @@ def test_what_it_does_not_read_is_said_and_what_it_cannot_do_is_refused(checkpoi
     request = PaintRequest("emoji-cvae", "a dog", steps=20, guidance_scale=4.0, seed=0)
     painted = finished(generate, studio, request)
     assert [note.split(";")[0] for note in painted.notes] == [
-        "This model paints in one step",
+        "This model paints in 1 step",
         "This model was trained to need no guidance",
     ]
     assert painted.receipt["request"]["steps"] == 1

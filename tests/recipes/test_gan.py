@@ -213,7 +213,7 @@ def test_the_page_paints_with_it_as_with_any_model_and_repeats_it(studio: Studio
 def test_what_one_step_cannot_take_is_said(studio: Studio) -> None:
     plain = pixels(paint(studio, OWN))
     for change, said in (
-        ({"steps": 9}, "paints in one step"),
+        ({"steps": 9}, "paints in 1 step"),
         ({"guidance_scale": 3.0}, "no guidance"),
         ({"negative_prompt": "a rose"}, "no negative prompt"),
         ({"width": 256, "height": 256}, "painted 128 × 128"),

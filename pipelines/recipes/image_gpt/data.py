@@ -99,7 +99,7 @@ def rows_of(gpt: PictureGPT, batch: Batch) -> Rows:
     pictures = gpt.picture_rows(batch.codes)
     codes = Rows(*(part[:, 2:-1] for part in (pictures.ids, pictures.mask, pictures.positions)))
     place = torch.arange(batch.words.shape[1], device=batch.words.device)
-    is_word = (batch.words != gpt.config.pad_token_id).long()
+    is_word = batch.words.ne(padding_of(gpt)).long()
     positions = (place + pictures.ids.shape[1]).expand_as(batch.words)
     words = Rows(batch.words, is_word, positions)
     painted, described = _joined(batch.prompts, codes), _joined(pictures, words)
@@ -114,6 +114,13 @@ def rows_of(gpt: PictureGPT, batch: Batch) -> Rows:
             )
         )
     )
+
+
+def padding_of(gpt: PictureGPT) -> int:
+    """The token that stands for no word."""
+    padding = gpt.config.pad_token_id
+    assert padding is not None
+    return padding
 
 
 def _joined(left: Rows, right: Rows) -> Rows:

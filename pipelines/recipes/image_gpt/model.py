@@ -25,7 +25,7 @@ from transformers import (
     DynamicCache,
     GPT2Config,
     GPT2LMHeadModel,
-    PreTrainedModel,  # noqa: F401: diffusers loads a part by a base class that its module names
+    PreTrainedModel,  # noqa: F401 - diffusers wants its parts' base classes named here
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
@@ -73,8 +73,8 @@ class PictureTokenizer(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def fit(self, pictures: torch.Tensor, generator: torch.Generator) -> None:
         """Sets components and centroids to those of the pictures' patches.
 
-        k-means begins at patches that differ, frequent ones rarer than they are: most of a
-        picture is bare, and that needs no more than one code a colour.
+        k-means begins at the most frequent patches, the backgrounds, so that each has a code of
+        its own, and at others that differ.
 
         Args:
             pictures: ``(N, 3, 128, 128)`` in [-1, 1], ``N`` of some hundreds.
@@ -86,7 +86,9 @@ class PictureTokenizer(ModelMixin, ConfigMixin):  # type: ignore[misc]
         codes = len(self.codebook)
         if len(points) < codes:
             raise ValueError(f"{len(points)} different patches are fewer than {codes} codes")
-        centroids = points[torch.multinomial(counts.sqrt(), codes, generator=generator)]
+        rarity = torch.rand(len(points), generator=generator) / counts.sqrt()
+        rarity[counts.topk(codes // 4).indices] = 0.0
+        centroids = points[rarity.topk(codes, largest=False).indices]
         for _ in range(_ROUNDS):
             distances, nearest = _nearest(points, centroids)
             weights = torch.zeros(codes).index_add_(0, nearest, counts)
@@ -118,7 +120,8 @@ class PictureTokenizer(ModelMixin, ConfigMixin):  # type: ignore[misc]
         """The mean colour of each code's patch, before the decoder mends it: ``(codes, 3)``."""
         linear = self.autoencoder.to_pixels
         assert linear.bias is not None
-        return self.codebook @ linear.weight.mean(dim=(2, 3)) + linear.bias
+        colours: torch.Tensor = self.codebook @ linear.weight.mean(dim=(2, 3)) + linear.bias
+        return colours
 
 
 def _nearest(points: torch.Tensor, centroids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -201,13 +204,15 @@ def build(
 ) -> PictureGPT:
     """An untrained model: 4.5 million parameters at the standard sizes."""
     special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id")}
-    config = GPT2Config(
+    kind: Any = GPT2Config  # keeps further values, too
+    config = kind(
         vocab_size=len(tokenizer) + 1 + codes,
         n_positions=_BEFORE_WORDS + LONGEST_CAPTION,
         n_embd=width,
         n_layer=layers,
         n_head=max(1, width // 64),
         n_inner=3 * width,
+        activation_function="gelu_pytorch_tanh",
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
@@ -236,7 +241,9 @@ class TokenSampler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     """Chooses the next code of a picture, as a scheduler does the next latents.
 
     Its timesteps are a picture's rows. Of the likeliest codes that together have ``top_p`` of
-    the probability (Holtzman et al., 2019, arXiv:1904.09751) one is drawn.
+    the probability (Holtzman et al., 2019, arXiv:1904.09751) one is drawn. Guidance (Ho and
+    Salimans, 2022, arXiv:2207.12598) chooses among these alone: of codes that are all but
+    impossible the ratio to an empty caption's probability says nothing, and may be huge.
     """
 
     @register_to_config  # type: ignore[untyped-decorator]
@@ -249,6 +256,8 @@ class TokenSampler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         timestep: int,
         tokens: torch.Tensor,
         generators: Sequence[torch.Generator | None],
+        other_logits: torch.Tensor | None = None,
+        guidance_scale: float = 1.0,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """One more code for each picture.
 
@@ -256,6 +265,7 @@ class TokenSampler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
             logits: of the next code, ``(B, K)``.
             tokens: the codes so far, ``(B, n)``.
             generators: one a picture, on the processor.
+            other_logits: those behind the caption to move away from, ``(B, K)``.
 
         Returns:
             The codes ``(B, n + 1)``, and as the estimate of the picture each cell's code as one
@@ -266,13 +276,17 @@ class TokenSampler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         """
         if not torch.isfinite(logits).all():
             raise NotFinite("The GPT gave numbers that are not finite. The weights may be damaged.")
-        logits = logits.float().cpu() / self.config.temperature
-        ordered, order = logits.softmax(dim=-1).sort(dim=-1, descending=True)
-        is_kept = ordered.cumsum(dim=-1) - ordered < self.config.top_p
-        uniform = torch.stack([torch.rand(logits.shape[-1], generator=g) for g in generators])
+        logs = (logits.float().cpu() / self.config.temperature).log_softmax(dim=-1)
+        ordered, order = logs.exp().sort(dim=-1, descending=True)
+        is_likely = ordered.cumsum(dim=-1) - ordered < self.config.top_p
+        is_likely = torch.zeros_like(is_likely).scatter(-1, order, is_likely)
+        if other_logits is not None:
+            other = (other_logits.float().cpu() / self.config.temperature).log_softmax(dim=-1)
+            logs = other + guidance_scale * (logs - other)
+        uniform = torch.stack([torch.rand(logs.shape[-1], generator=g) for g in generators])
         noise = -(-uniform.clamp(min=1e-20).log()).log()  # Gumbel's: the maximum is a draw
-        chosen = (ordered.log() + noise).masked_fill(~is_kept, -torch.inf).argmax(-1, keepdim=True)
-        tokens = torch.cat([tokens, order.gather(-1, chosen).to(tokens)], dim=1)
+        chosen = (logs + noise).masked_fill(~is_likely, -torch.inf).argmax(dim=-1, keepdim=True)
+        tokens = torch.cat([tokens, chosen.to(tokens)], dim=1)
         rows = self.config.rows
         estimate = torch.zeros(len(tokens), logits.shape[-1], rows * rows)
         estimate.scatter_(1, tokens.cpu()[:, None], 1.0)
@@ -280,11 +294,8 @@ class TokenSampler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
 
 
 class ImageGPTPipeline(DiffusionPipeline):  # type: ignore[misc]
-    """Paints from a caption, code after code, row after row.
-
-    Classifier-free guidance as for diffusion (Ho and Salimans, 2022, arXiv:2207.12598), on the
-    logits: away from those behind an empty caption, or a negative prompt.
-    """
+    """Paints from a caption, code after code, row after row; with guidance, away from what an
+    empty caption or a negative prompt makes likely."""
 
     def __init__(
         self,
@@ -320,20 +331,19 @@ class ImageGPTPipeline(DiffusionPipeline):  # type: ignore[misc]
             width, height: not read.
             callback_on_step_end: called with pipeline, row, row and ``{}`` after each row.
         """
-        count, is_guided = len(prompt), guidance_scale > 1
-        captions = list(prompt)
-        if is_guided:
+        count, captions = len(prompt), list(prompt)
+        generators = [None] * count if generator is None else generator
+        if guidance_scale > 1:
             captions += [""] * count if negative_prompt is None else negative_prompt
         rows = prompt_rows(self.tokenizer, captions).to(self.gpt.device)
         cache = DynamicCache(config=self.gpt.config)
         tokens = rows.ids.new_zeros(count, 0)
         for place in range(CELLS):
-            logits = self.gpt.code_logits(self.gpt.states(rows, cache)[:, -1]).float()
-            if is_guided:
-                wanted, other = logits.log_softmax(dim=-1).split(count)
-                logits = other + guidance_scale * (wanted - other)
+            logits, *others = self.gpt.code_logits(self.gpt.states(rows, cache)[:, -1]).split(count)
             row = place // EDGE
-            tokens, _ = self.scheduler.step(logits, row, tokens, generator or [None] * count)
+            tokens, _ = self.scheduler.step(
+                logits, row, tokens, generators, *others, guidance_scale=guidance_scale
+            )
             rows = _following(rows, tokens[:, -1:] + self.gpt.first_code, _BEFORE_CODES + place)
             if callback_on_step_end is not None and place % EDGE == EDGE - 1:
                 callback_on_step_end(self, row, row, {})
