@@ -72,6 +72,7 @@ from pipelines.arena import tab as votes_tab  # noqa: E402
 from pipelines.arena.replay import VOTES  # noqa: E402
 from pipelines.evaluation import tab as evaluation_tab  # noqa: E402
 from pipelines.evaluation.replay import EVALUATION  # noqa: E402
+from pipelines.fine_tuning import jobs  # noqa: E402
 from pipelines.fine_tuning import tab as fine_tune_tab  # noqa: E402
 from pipelines.image_captioning import tab as describe_tab  # noqa: E402
 from pipelines.model_comparison import tab as sides_tab  # noqa: E402
@@ -213,6 +214,7 @@ def _wire_load(
 
     def welcome(request: gr.Request) -> dict[Any, Any]:
         given = request.query_params
+        jobs.settle_all(studio.settings)
         return {
             device_line: _welcome(studio),
             first: ui.local_choices(studio.settings, "write"),
@@ -256,6 +258,7 @@ def _keep_pickers_fresh(studio: Studio, page: gr.Blocks, made: list[Any]) -> Non
     def offer(*chosen: Task) -> dict[Any, Any]:
         tasks: dict[str, Task] = {task: task for task in TASKS}
         tasks |= zip(choosers, chosen, strict=True)
+        jobs.settle_all(studio.settings)
         choices = {task: ui.local_choices(studio.settings, task) for task in set(tasks.values())}
         return {named[picker]: choices[tasks[chooser]] for picker, chooser in pickers.items()}
 

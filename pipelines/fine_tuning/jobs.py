@@ -112,7 +112,7 @@ def starting(settings: Settings) -> Iterator[None]:
                 raise InvalidValue(
                     f"{job.name} is being trained; wait until it is done, or stop it."
                 )
-            settle(job, settings)  # one that nobody watched to its end
+        settle_all(settings)
         yield
 
 
@@ -273,6 +273,12 @@ def settle(job: Job, settings: Settings) -> Path | None:
             (job.folder / "settled").touch()
             job.output.rename(target)
     return target if target.exists() else None
+
+
+def settle_all(settings: Settings) -> None:
+    """Does so with every job that has finished, also where nobody watched it to its end."""
+    for job in jobs(settings):
+        settle(job, settings)
 
 
 def curves(job: Job) -> dict[str, list[tuple[int, float]]]:

@@ -270,6 +270,19 @@ def test_a_record_of_an_earlier_version_opens_and_its_pid_means_nothing(settings
     assert jobs.state(job) == "finished"
 
 
+def test_a_fine_tune_that_nobody_watched_is_in_the_pickers_all_the_same(settings: Settings) -> None:
+    """Its page was closed; later somebody opens the page, or a tab of it."""
+    folder = write_job(settings, "unwatched", result="unwatched")
+    make_writer(folder / "unwatched")
+    (folder / "unwatched/README.md").write_text("---\n---\n# unwatched\n")
+    handlers = build_app(settings).fns.values()
+    fresh = next(each for each in handlers if getattr(each.fn, "__module__", "") == "app")
+    assert fresh.name == "offer"
+    pickers = fresh.fn(*["write"] * len(fresh.inputs))  # type: ignore[misc]
+    listed = {block.elem_id: update["choices"] for block, update in pickers.items()}
+    assert listed["write-model"] == ["tiny", "unwatched"]
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"name": "torn"}', '{"name": 3, "pid": "x"}'])
 def test_a_broken_record_is_named_and_stops_nobody(
     settings: Settings, request_: FineTuneRequest, text: str

@@ -60,6 +60,7 @@ def save_and_compare(plan: Plan, lesson: Lesson, tuned: Tuned, report: Report) -
     model = lesson.open_tuned(base, output)
     after, shown_after = lesson.measure(model), lesson.show(model)
     tuned.log(**lesson.glance(model))
+    report(Progress("Writing the card"))
     samples = lesson.write_samples(shown_before, shown_after, output)
     results.keep_log(plan.options)
     comparisons = [Comparison(name, before[name], after[name]) for name in after]

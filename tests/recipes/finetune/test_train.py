@@ -71,7 +71,7 @@ def test_each_stage_says_how_far_it_is(
     base, tuned = f"Measuring tiny-{mode}", "Measuring run-out"
     assert stages == [
         f"Loading tiny-{mode} and the data", "Measuring on held-out data", "Training", "Saving",
-        base, tuned,
+        base, tuned, "Writing the card",
     ]  # fmt: skip
     steps = [each.message for each in told if each.message.startswith("Training")]
     assert steps == [f"Training · step {step}" for step in range(3)]
