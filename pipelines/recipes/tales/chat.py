@@ -29,6 +29,8 @@ class Conversation:
 
     turns: tuple[Turn, ...]
     entities: frozenset[str] = frozenset()
+    also_right: frozenset[str] = frozenset()
+    """Other wordings in which the last answer would be right."""
 
 
 Intent = Callable[[np.random.Generator, bool], Conversation]
@@ -82,11 +84,14 @@ def go_on(rng: np.random.Generator, held_out: bool) -> Conversation:
     return _exchange(say("go on", rng, beginning=beginning), remaining, tale.entities)
 
 
-def _questions(tale: Tale, rng: np.random.Generator) -> list[Turn]:
-    """One to three questions on the tale with their answers, and now and then its title."""
+def _questions(tale: Tale, rng: np.random.Generator) -> tuple[list[Turn], frozenset[str]]:
+    """One to three questions on the tale with their answers, and now and then its title; and
+    every wording in which the last answer is right."""
     turns: list[Turn] = []
     for _ in range(int(rng.integers(1, 4))):
-        question, answer = tale.questions[int(rng.integers(len(tale.questions)))]
+        number = int(rng.integers(len(tale.questions)))
+        question, answer = tale.questions[number]
+        right = tale.right_answers(number)
         if tale.truths and rng.random() < 0.35:
             true, false = tale.truths[int(rng.integers(len(tale.truths)))]
             stated, word = (true, "Yes") if rng.random() < 0.5 else (false, "No")
@@ -94,10 +99,12 @@ def _questions(tale: Tale, rng: np.random.Generator) -> list[Turn]:
             question = say("true or false", rng, statement=inner)
             question = question[0].upper() + question[1:]
             answer = f"{word}, {_inside(true)}"
+            right = frozenset({answer})
         turns += [("user", question), ("assistant", answer)]
     if rng.random() < 0.25:
         turns += [("user", say("title", rng)), ("assistant", tale.title)]
-    return turns
+        right = tale.right_titles()
+    return turns, right
 
 
 def _inside(sentence: str) -> str:
@@ -109,12 +116,12 @@ def _inside(sentence: str) -> str:
 def ask_about_tale(rng: np.random.Generator, held_out: bool) -> Conversation:
     """Questions on a tale that was told, or that the first question brings along."""
     tale, turns = _told(rng, held_out)
-    questions = _questions(tale, rng)
+    questions, right = _questions(tale, rng)
     if rng.random() < 0.3:
         (_, question), *rest = questions
         turns = (("user", say("read", rng, text=tale.text) + f"\n\n{question}"),)
         questions = rest
-    return Conversation((*turns, *questions), tale.entities)
+    return Conversation((*turns, *questions), tale.entities, right)
 
 
 def edit(rng: np.random.Generator, held_out: bool) -> Conversation:

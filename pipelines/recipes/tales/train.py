@@ -102,7 +102,8 @@ def answers_right(
 ) -> dict[str, float]:
     """Of each intent in ``ASKED``, the share of last answers that are the grammar's.
 
-    A caption is right if it speaks of all that was asked for; a refusal, if it is one.
+    Every wording that the grammar has for an answer or a title is right. A caption is right if
+    it speaks of all that was asked for; a refusal, if it is one.
     """
     intents = {name: intent for name, (intent, _) in chat.INTENTS.items()} | {"drill": chat.drill}
     rng = np.random.default_rng(HELD_OUT_SEED)
@@ -127,7 +128,7 @@ def _is_right(intent: str, talk: Conversation, answer: str) -> bool:
         return any(answer.startswith(refusal.partition("[")[0]) for refusal in wordings("refusal"))
     if intent == "caption":
         return bool(answer) and all(name in answer for name in talk.entities)
-    return answer == wanted
+    return answer == wanted or answer in talk.also_right
 
 
 def write_samples(
