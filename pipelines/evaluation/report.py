@@ -23,8 +23,8 @@ from pipelines.tasks import TASKS
 
 HOW_TO_READ = (
     "Intervals are of 95%, by the bootstrap-t, or by Student's t of a jackknife or Wilson's method "
-    "where signatures say so; fewer than 8 samples have none. A value with (!) has too few samples "
-    "to be compared."
+    "where signatures say so; fewer than 8 samples have none. A value with (!) must not be "
+    "compared; the notes say why."
 )
 HOW_TO_READ_DIFFERENCES = (
     "Differences are against the first model, on the same samples. Both tests, a studentised "
@@ -180,10 +180,9 @@ def _made(made: Card) -> list[str]:
 
 
 def _asked(made: Card) -> str:
-    request = made["request"]
+    request, own = made["request"], "each model's own"
     settings = (
-        f"{name} {'of each model' if value is None else value}"
-        for name, value in request["settings"].items()
+        f"{name} {own if value is None else value}" for name, value in request["settings"].items()
     )
     return ", ".join([f"seed {request['seed']}", *settings])
 

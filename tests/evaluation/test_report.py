@@ -229,6 +229,7 @@ def test_a_table_to_paste_has_intervals_and_says_of_what(described: EvaluationRe
     assert f"`{described.models[0].scores['cider'].signature}`" in text
     assert "2 models on 9 samples" in text
     assert "seed 0" in text
+    assert r"repetition\_penalty each model's own" in text
     evil = card(with_evil_text(described))
     evil["models"][0]["scores"]["cider"]["signature"] = "a`<b>`"
     text = pasted(evil)
