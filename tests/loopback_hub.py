@@ -42,6 +42,8 @@ class Repository:
     the README's front matter says, and ``facts`` what a search tells beside it; ``weights`` is
     how the names of files end that downloads of weights are of.
 
+    ``pulls`` are open pull requests by number, each with its title and its files.
+
     A data set goes by ``datasets/owner/name``.
     """
 
@@ -54,10 +56,13 @@ class Repository:
     slow: float = 0.0
     commit: str = MAIN
     card: dict[str, Any] = field(default_factory=dict)
+    pulls: dict[int, tuple[str, Path]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     weights: str = ".safetensors"
 
     def folder(self, commit: str) -> Path:
+        if commit.startswith("refs/pr/"):
+            return self.pulls[int(commit.removeprefix("refs/pr/"))][1]
         return self.v1 if commit == V1 and self.v1 is not None else self.main
 
 
@@ -99,6 +104,7 @@ def build(hub: Hub) -> FastAPI:
         if repository is None or repository.private not in (None, bearer):
             return refusal(401, "RepoNotFound", "Repository not found")
         own = {"main": repository.commit, repository.commit: repository.commit}
+        own |= {f"refs/pr/{number}": f"refs/pr/{number}" for number in repository.pulls}
         commit = own.get(revision) or _REVISIONS.get(revision)
         if commit is None:
             return refusal(404, "RevisionNotFound", f"Invalid rev id: {revision}")
@@ -134,6 +140,18 @@ def build(hub: Hub) -> FastAPI:
             "tags": [],
         }
         return JSONResponse(value)
+
+    @app.get("/api/models/{owner}/{name}/discussions")
+    async def discussions(owner: str, name: str) -> Response:
+        rows = [
+            {
+                "title": title, "num": number, "author": {"name": "bot"}, "status": "open",
+                "createdAt": "2026-01-01T00:00:00.000Z", "isPullRequest": True,
+                "repo": {"name": f"{owner}/{name}", "type": "model"},
+            }
+            for number, (title, _) in hub.repositories[f"{owner}/{name}"].pulls.items()
+        ]  # fmt: skip
+        return JSONResponse({"discussions": rows, "count": len(rows), "start": 0})
 
     @app.get("/api/models/{owner}/{name}/tree/{revision}")
     async def tree(request: Request, owner: str, name: str, revision: str) -> Response:

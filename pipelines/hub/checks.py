@@ -17,10 +17,11 @@ from pipelines.device import Device, mebibytes
 from pipelines.errors import ModelUnavailable, OutOfBudget, WrongTask, abbreviated
 from pipelines.hub.adapters import is_adapter
 from pipelines.hub.families import family_of, tasks_of_family
+from pipelines.hub.formats import check_mlx, foreign_file, without_safetensors
 from pipelines.hub.headers import Tensor
 from pipelines.hub.own_models import CLASSES, architecture_of, is_own_part
 from pipelines.hub.packages import check_packages
-from pipelines.hub.remote import Repository, gated
+from pipelines.hub.remote import Repository, converted_revision, gated
 from pipelines.hub.selection import Selection, select, shards_of
 from pipelines.hub.sources import Source, configuration_of, json_of
 from pipelines.tasks import TASKS, Task
@@ -74,6 +75,9 @@ def check_kind(source: Source, task: Task) -> str:
         _check_whole(source)
     if "auto_map" in config:
         _check_code(name, config)
+    check_mlx(source, config)
+    if family is None and foreign_file(source) is not None:
+        raise ModelUnavailable(without_safetensors(source))
     check_task(name, tasks_of_family(family), task)
     assert family is not None
     _check_whole(source)
@@ -190,13 +194,20 @@ def check_weights(source: Source, half: bool = False) -> Findings:
     _check_shards(source, selection)
     if not selection.weights:
         _check_names(source)
-        raise ModelUnavailable(
-            f"{source.reference} has no safetensors weights. Other formats can run code when they "
-            "are opened and are not loaded; convert the checkpoint and try again."
-        )
+        raise ModelUnavailable(without_safetensors(source) + _converted(source))
     tensors = [t for name in selection.weights for t in source.header(name).values()]
     _check_layers(source.reference, configuration_of(source), len(tensors))
     return Findings(selection, _counted(tensors))
+
+
+def _converted(source: Source) -> str:
+    """A sentence on a revision of a repository that has safetensors, where the Hub has one."""
+    revision = converted_revision(source) if isinstance(source, Repository) else None
+    if revision is None:
+        return ""
+    return (
+        f" A converted copy waits in its revision {revision}: open {source.reference}@{revision}."
+    )
 
 
 def _check_names(source: Source) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from json import JSONDecodeError
 from typing import Literal
 
@@ -144,6 +145,30 @@ def look_up(where: Reference, settings: Settings) -> Repository:
         bool(info.private),
         token,
     )
+
+
+def converted_revision(source: Repository) -> str | None:
+    """An open pull request of a repository that has safetensors, as the Hub's converter makes.
+
+    At most three requests; None where there is none, or the Hub does not say.
+    """
+    from huggingface_hub import HfApi
+
+    api, repo = HfApi(token=source.token), source.where.repo
+    try:
+        with hub_errors(source.where):
+            asked = api.get_repo_discussions(
+                repo, discussion_type="pull_request", discussion_status="open"
+            )
+            titled = (each for each in asked if "safetensors" in each.title.lower())
+            for each in islice(titled, 2):
+                revision = f"refs/pr/{each.num}"
+                info = api.model_info(repo, revision=revision, timeout=TIMEOUT_SECONDS)
+                if any(f.rfilename.endswith(".safetensors") for f in info.siblings or []):
+                    return revision
+    except ModelUnavailable:  # it is asked for a hint alone
+        return None
+    return None
 
 
 def token_for(settings: Settings) -> str | Literal[False]:

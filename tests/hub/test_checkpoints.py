@@ -28,7 +28,7 @@ MODELS = {row["name"]: row for row in SHAPES["language_and_picture_models"]}
 PAINTERS: dict[str, str] = SHAPES["painter_classes"]
 OPENS = ""
 CODE = "needs code of its own (trust_remote_code), which is never run here"
-PICKLES = "has no safetensors weights"
+PICKLES = "A converted copy waits in its revision refs/pr/12: open {name}@refs/pr/12."
 
 
 class Case(NamedTuple):
@@ -83,7 +83,7 @@ CASES = [
     Case(
         "mlx-community/Qwen3-0.6B-4bit", "write",
         "has weights for MLX, which Apple's library alone reads. It was made from "
-        "Qwen/Qwen3-0.6B: open that",
+        "'Qwen/Qwen3-0.6B': open that",
     ),
     Case("unsloth/Qwen3-0.6B-GGUF", "write"),
     Case("google/paligemma2-3b-pt-224", "describe"),
@@ -107,11 +107,6 @@ NOT_YET = {
         Case("HuggingFaceTB/SmolVLM-256M-Instruct", "write"),
         Case("HuggingFaceTB/SmolVLM2-256M-Video-Instruct", "write"),
     ],
-    "a quantised checkpoint names its package": [
-        Case(BNB, "write", _missing("bitsandbytes")),
-        Case(AWQ, "write", _missing("gptqmodel")),
-    ],
-    "MLX is recognised": [case for case in CASES if case.name.startswith("mlx")],
     "GGUF opens": [Case("unsloth/Qwen3-0.6B-GGUF", "write")],
 }
 """What does not hold yet."""
@@ -183,9 +178,13 @@ def test_a_checkpoint_opens_or_check_says_what_is_missing(
 ) -> None:
     monkeypatch.setattr(packages, "is_installed", lambda package: package in case.installed)
     name = case.name if parse_reference(case.name) else "ada/model"
-    card = {"base_model": "Qwen/Qwen3-0.6B"} if name.startswith("mlx") else {}
-    hub.repositories[name] = Repository(_on_hub(MODELS[case.name], tmp_path), card=card)
-    _check(name, case, online)
+    folder = _on_hub(MODELS[case.name], tmp_path)
+    if name.startswith("mlx"):
+        (folder / "README.md").write_text("---\nbase_model: Qwen/Qwen3-0.6B\n---\n")
+    converted = checkpoint(tmp_path, "converted", {}, "model.safetensors")
+    pulls = {3: ("Fix the card", folder), 12: ("Adding `safetensors` variant", converted)}
+    hub.repositories[name] = Repository(folder, pulls=pulls)
+    _check(name, case._replace(says=case.says.format(name=name)), online)
 
 
 @pytest.mark.parametrize(
