@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -17,8 +18,8 @@ from pipelines.text_to_image.world import World, as_one
 
 _BACKGROUND = re.compile(r"\s+(?:on|against) (?:an? )?\w+ background\s*$")
 _USUAL_BACKGROUND = " on a white background"
-_ASTRONOMICAL = frozenset("☉♁")
-"""What Unicode calls SUN and EARTH; they are no emoji."""
+_ASTRONOMICAL = frozenset({"sun", "earth"})
+"""Unicode gives these names to ☉ and ♁, which are no emoji."""
 _LONGEST_PROMPT = 300
 """Characters that are looked at while one types; a longer prompt is no scene of a small world."""
 
@@ -97,7 +98,9 @@ def hint_on(world: World | None, prompt: object) -> str:
     for word in words:
         near = world.nearest(word)
         if near:
-            said.append(f"It has never seen “{_plain(word)}”; near it: {', '.join(near)}.")
+            said.append(
+                f"This painter has never seen “{_plain(word)}”; near it: {', '.join(near)}."
+            )
     return " ".join([*said, *map(_plain, world.beyond(world.read(prompt)))])
 
 
@@ -124,7 +127,8 @@ def _drawn(world: World) -> list[tuple[str, str]]:
     is also called ``tropical fish``, which is the one that is meant."""
     called: dict[str, list[str]] = {name: [] for name in world.names}
     for phrase, name in world.meanings.items():
-        called.setdefault(name, []).append(phrase)
+        if not phrase.endswith("s") or phrase[:-1] not in world.meanings:  # no plural
+            called.setdefault(name, []).append(phrase)
     longest_first = {
         name: sorted(phrases, key=len, reverse=True) for name, phrases in called.items()
     }
@@ -134,10 +138,12 @@ def _drawn(world: World) -> list[tuple[str, str]]:
 
 
 def _symbol(phrase: str) -> str:
-    for spelled in (phrase, phrase.replace(" ", "-", 1)):
-        try:
-            symbol = unicodedata.lookup(spelled.upper())
-        except KeyError:
-            continue
-        return "" if symbol in _ASTRONOMICAL else symbol
-    return ""
+    return "" if phrase in _ASTRONOMICAL else _symbols().get(phrase, "")
+
+
+@cache
+def _symbols() -> dict[str, str]:
+    """The symbols that may be emoji, by their Unicode names in words: ``jack o lantern``."""
+    characters = map(chr, (*range(0x2190, 0x2C00), *range(0x1F000, 0x1FC00)))
+    named = ((unicodedata.name(each, ""), each) for each in characters)
+    return {name.lower().replace("-", " "): each for name, each in named if name}
