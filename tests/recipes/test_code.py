@@ -98,8 +98,22 @@ def test_python_library_has_no_tests_and_a_few_files_to_hold_out() -> None:
     assert 0.01 < share < 0.1
 
 
-def test_without_javascript_it_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"0 javascript files.* --packages"):
+def test_without_npm_packages_it_is_python_alone(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    sources = data.read_sources([tmp_path])
+    assert {source.language for source in sources} == {"python"}
+    assert list(train.held_out_passages(tokenizer, sources, 100)) == ["python"]
+    asked = [train.Case("python", "x = 1\n")]
+    scores = train.completion_scores(asked, ["y = 2\n"])
+    assert scores == {"python_parses": 1, "python_indented": 1}
+
+
+def test_without_any_source_it_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "python_library", list)
+    with pytest.raises(SystemExit, match=r"0 files, 0 of them .* --packages"):
         data.read_sources([tmp_path])
 
 

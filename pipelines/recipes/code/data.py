@@ -73,17 +73,18 @@ class Source:
 def read_sources(folders: Iterable[Path]) -> list[Source]:
     """All files that may be learned from, in the order of their names, none like one before.
 
+    Without npm packages it is Python alone.
+
     Raises:
-        SystemExit: one of the languages has no file, or none to hold out.
+        SystemExit: there is no file to learn from, or none to hold out.
     """
     sources = without_copies(_within_bounds([*python_library(), *npm_packages(folders)]))
-    for language in ("python", "javascript"):
-        held_out = [s.is_held_out for s in sources if s.language == language]
-        if all(held_out) or not any(held_out):
-            raise SystemExit(
-                f"There are {len(held_out)} {language} files, {sum(held_out)} of them to hold "
-                "out; give a folder with npm packages by --packages"
-            )
+    held_out = sum(source.is_held_out for source in sources)
+    if held_out in (0, len(sources)):
+        raise SystemExit(
+            f"There are {len(sources)} files, {held_out} of them to hold out; this Python has no "
+            "library of source files. Name folders of npm packages by --packages"
+        )
     return sources
 
 

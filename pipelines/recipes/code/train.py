@@ -107,7 +107,7 @@ def completion_scores(asked: Sequence[Case], written: Sequence[str]) -> dict[str
     """Of each language the share of completions that parse, and of their lines those that are
     rightly indented. Without node, JavaScript is not parsed and that share is left out."""
     scores = {}
-    for language in LANGUAGES:
+    for language in dict.fromkeys(case.language for case in asked):
         pairs = [
             (case.prefix, text)
             for case, text in zip(asked, written, strict=True)
@@ -134,7 +134,7 @@ def bits(model: LlamaForCausalLM, passages: Mapping[str, Passage], name: str) ->
 def held_out_passages(
     tokenizer: PreTrainedTokenizerBase, sources: Sequence[Source], most: int
 ) -> dict[str, Passage]:
-    """The held-out files of each language as one row, up to so many tokens."""
+    """The held-out files of each language that has some as one row, up to so many tokens."""
     texts = {
         language: [s.text for s in sources if s.language == language and s.is_held_out]
         for language in LANGUAGES
@@ -142,6 +142,7 @@ def held_out_passages(
     return {
         language: sized(tokenizer, row_of(tokenizer, files)[:most])
         for language, files in texts.items()
+        if files
     }
 
 
@@ -219,7 +220,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run = training.Run(
         options, model, weight_decay=0.1, optimizer=partial(muon_or_adamw, for_adamw=["lm_head"])
     )
-    run.log(tokens=len(row), files=len(sources), parameters=model.num_parameters())
+    files = Counter(source.language for source in sources)
+    run.log(tokens=len(row), parameters=model.num_parameters(), **files)
 
     def step(rng: np.random.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         halves = 2 if run.progress < LONG_FROM else 1
