@@ -21,7 +21,7 @@ from pipelines.image_captioning.pipeline import CaptionRequest, CaptionResult
 from pipelines.runtime.receipts import SCHEMA
 from pipelines.runtime.sampling import fresh_seed
 from pipelines.runtime.streaming import Emit, stream
-from pipelines.runtime.studio import Studio
+from pipelines.runtime.studio import Studio, name_for_task
 from pipelines.settings import Limits
 from pipelines.tasks import TASKS, Task, TaskRecord
 from pipelines.text_generation.pipeline import TextRequest, TextResult
@@ -204,7 +204,7 @@ def _warm_up(studio: Studio, task: TaskRecord, request: Any, emit: Emit) -> str:
         for result in run:
             if isinstance(result, Progress):
                 emit(result)
-    return _key(result)
+    return _key(studio, result)
 
 
 def _timed(studio: Studio, task: TaskRecord, request: Any, emit: Emit) -> Outcome:
@@ -225,7 +225,7 @@ def _timed(studio: Studio, task: TaskRecord, request: Any, emit: Emit) -> Outcom
         seconds=result.seconds,
         rate=rate,
         rate_unit=unit,
-        model_bytes=sizes.get(_key(result), 0),
+        model_bytes=sizes.get(_key(studio, result), 0),
         peak_bytes=peak.bytes,
         increase_bytes=peak.bytes - before,
         seed=result.seed,
@@ -233,10 +233,12 @@ def _timed(studio: Studio, task: TaskRecord, request: Any, emit: Emit) -> Outcom
     return Outcome(result, measures)
 
 
-def _key(result: Any) -> str:
+def _key(studio: Studio, result: Any) -> str:
     """The name under which the residency holds the model that made this result."""
     model = result.receipt["model"]
-    return f"{model['reference']}@{model['commit'][:12]}"
+    name, other = model["reference"], name_for_task(model["reference"], result.receipt["task"])
+    key, other_key = (f"{each}@{model['commit'][:12]}" for each in (name, other))
+    return other_key if other_key in _keys_in_memory(studio) else key
 
 
 def _keys_in_memory(studio: Studio) -> set[str]:

@@ -11,11 +11,12 @@ from pipelines import libraries
 from pipelines.device import Device, choose_device
 from pipelines.events import Progress
 from pipelines.hub import Snapshot, resolve
+from pipelines.hub.families import tasks_of_family
 from pipelines.runtime.adapters import memory_of
 from pipelines.runtime.residency import Lease, Residency
 from pipelines.runtime.streaming import stream
 from pipelines.settings import Settings
-from pipelines.tasks import Task
+from pipelines.tasks import TASKS, Task
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,9 @@ class Studio:
             ),
             may_go_on=True,
         )
-        name = f"{snapshot.reference} in float32" if in_float32 else snapshot.reference
+        is_first = task == tasks_of_family(snapshot.family)[0]
+        name = snapshot.reference if is_first else name_for_task(snapshot.reference, task)
+        name = f"{name} in float32" if in_float32 else name
         lease = self.residency.lease(
             f"{name}@{snapshot.commit[:12]}",
             lambda: load(replace(snapshot, adapters=(), notes=()), device),
@@ -81,6 +84,12 @@ class Studio:
             beside=memory_of(snapshot.adapters, device),
         )
         return Loaded((yield from waited(lease, snapshot.reference)), snapshot)
+
+
+def name_for_task(reference: str, task: Task) -> str:
+    """What a model that can do several tasks is called in memory where it is loaded for another
+    than the first of them: each task's slice loads other parts of it."""
+    return f"{reference} ({TASKS[task].maker})"
 
 
 def waited(lease: Lease, name: str) -> Generator[Progress, None, Lease]:

@@ -19,6 +19,8 @@ from pipelines.hub.selection import TRAINING_LOG
 from pipelines.image_captioning import pipeline as describe
 from pipelines.image_captioning.pipeline import CaptionRequest
 from pipelines.metrics.retrieval import recall
+from pipelines.model_comparison.pipeline import CompareRequest
+from pipelines.model_comparison.pipeline import generate as compare
 from pipelines.recipes import results, training
 from pipelines.recipes.diffusion.model import build_tokenizer
 from pipelines.recipes.emoji_scenes.data import World, as_images, scene_words, world_named
@@ -314,3 +316,18 @@ def test_a_run_begins_with_the_weights_of_a_checkpoint(
     smoke(tmp_path, "further", "--init-from", str(checkpoint))
     begun = PictureGPT.from_pretrained(checkpoint / "gpt", dtype=torch.float32)
     assert torch.equal(seen[0], begun.to_shared.weight)
+
+
+def test_one_page_paints_with_it_and_describes_with_it(studio: Studio) -> None:
+    """Both were held in memory under one name: Describe got the pipeline that paints."""
+    painting = PaintRequest("both-ways", "a dog face", seed=0)
+    picture = finished(paint.generate, studio, painting).pictures[0]
+    captioning = CaptionRequest("both-ways", picture, max_new_tokens=4, seed=1)
+    assert finished(describe.generate, studio, captioning).captions
+    assert finished(paint.generate, studio, painting).pictures[0].tobytes() == picture.tobytes()
+    names = {each.key.partition("@")[0] for each in studio.residency.residents()}
+    assert names == {"both-ways", "both-ways (captioner)"}
+    compared = CompareRequest("describe", captioning, replace(captioning, method="sampling"))
+    *_, result = with_result(compare(studio, compared))
+    assert result.left.measures.model_bytes > 0
+    assert result.left.measures.was_in_memory
