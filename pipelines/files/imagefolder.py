@@ -105,8 +105,8 @@ class DataReport:
         if self.empty:
             found.append(f"{_count(self.empty)} without a caption: {named(self.empty)}.")
         if self.broken:
-            reasons = tuple(f"{name} ({reason})" for name, reason in self.broken)
-            found.append(f"{_count(self.broken)} that cannot be used: {named(reasons)}")
+            reasons = tuple(f"{name} ({reason.rstrip('.')})" for name, reason in self.broken)
+            found.append(f"{_count(self.broken)} that cannot be used: {named(reasons)}.")
         if self.usable < self.least_pictures:
             found.append(
                 f"{self.usable} usable pictures; at least {self.least_pictures} are needed."

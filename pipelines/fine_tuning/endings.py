@@ -19,7 +19,9 @@ _NO_MEMORY = re.compile(
 _ASIDE = re.compile(r"^\s|^\S+:\d+: \w*Warning: |^step=\d+ ")
 """Lines that are no last words: what is indented, warnings, and lines of the log."""
 
-_LAST_WORDS = 400
+_LONGEST = 1_500
+"""Characters of the last line, whose beginning says most."""
+
 _TAIL_BYTES = 64 * 1024
 
 
@@ -41,7 +43,10 @@ def why(folder: Path, task: Task) -> str:
         name = names.get(status - 128, f"signal {status - 128}")
         return f"the process was ended from outside, or it crashed ({name}). Start it again."
     lines = [line for line in printed.splitlines() if line.strip() and not _ASIDE.match(line)]
-    return lines[-1].strip()[-_LAST_WORDS:] if lines else f"it printed nothing (status {status})"
+    if not lines:
+        return f"it printed nothing (status {status})"
+    last = lines[-1].strip()
+    return last if len(last) <= _LONGEST else f"{last[:_LONGEST]}…"
 
 
 def _how_to_use_less(task: Task) -> str:

@@ -238,12 +238,12 @@ def _data_report(report: TextReport | DataReport, windows: str | None = None) ->
         sizes = ", ".join(f"{count} of {size}" for size, count in list(report.sizes.items())[:3])
         held_out = held_out_count(report.usable)
         lines = [
-            f"{report.usable:,} usable pictures of {report.pictures:,} ({sizes}), "
-            f"{mebibytes(report.bytes)}",
+            f"{report.usable:,} usable pictures of {report.pictures:,}"
+            + (f" ({sizes}), {mebibytes(report.bytes)}" if sizes else ""),
             _split(report.usable, held_out, "pictures"),
             *_several(*report.captions_each),
         ]
-        notes = (*report.notes, *few_notes(held_out))
+        notes = (*report.notes, *(() if report.problems else few_notes(held_out)))
     if report.problems:
         return "\n".join([lines[0], "To mend before training:", *report.problems, *notes])
     return "\n".join([*lines, *notes])

@@ -222,6 +222,8 @@ WARNING = "import sys; print('a.py:3: UserWarning: odd\\n  warnings.warn(', flus
         ("raise RuntimeError('CUDA out of memory. Tried')", 'memory ran out.*smaller "Window"'),
         ("import os; os.kill(os.getpid(), 15)", r"ended from outside.*SIGTERM"),
         ("sys.exit('There is no data.')", r"There is no data\.$"),
+        ("sys.exit('The data are ' + 300 * 'not ' + 'ready.')", r"The data are not .* ready\.$"),
+        ("sys.exit('The data' + 700 * ' are not')", r"The data are not .*…$"),
         ("sys.exit(3)", r"it printed nothing \(status 3\)$"),
     ],
 )

@@ -55,3 +55,21 @@ def test_a_start_that_fails_before_it_trains_leaves_the_finished_card() -> None:
     assert updates[1][view.card] == ""
     assert len(updates[1][view.curve]) == 2
     assert set(updates[2]) == {view.status, view.curve}
+
+
+def test_pictures_of_which_none_can_be_used_are_said_without_a_word_too_many(
+    tmp_path: Path,
+) -> None:
+    archive = tmp_path / "pictures.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for number in range(10):
+            file.writestr(f"{number}.png", b"no picture")
+            file.writestr(f"{number}.txt", "a dog")
+    first, _, broken, few, how = _data_report(
+        check_data("describe", (archive,), Limits())
+    ).splitlines()
+    assert first == "0 usable pictures of 10"
+    assert broken.startswith("10 pictures that cannot be used: 0.png (The file is no picture")
+    assert broken.endswith("(HEIC is HEIF)) and 7 more.")
+    assert few == "0 usable pictures; at least 8 are needed."
+    assert how == "10 captions from .txt files beside the pictures."
