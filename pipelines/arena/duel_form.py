@@ -15,6 +15,9 @@ from pipelines.settings import Settings
 TALE = "The princess opened the little golden door, and"
 SCENE = "a small rocket above a big moon on a black background"
 
+_BOARD_WIDTHS = (22, 8, 12, 8, 7, 7, 7, 29)
+"""Of the leaderboard's columns, in percent: every word of the headers is whole."""
+
 Widgets = dict[str, Any]
 
 
@@ -81,7 +84,8 @@ def build_outputs(given: Widgets) -> Page:
         "receipt": ui.receipt_box("Receipt of the duel", elem_id="votes-receipt"),
         "link": ui.link_box(elem_id="votes-link"),
         "standings": gr.Dataframe(
-            headers=list(BOARD_HEADERS), label="Leaderboard", elem_id="votes-board", **table
+            headers=list(BOARD_HEADERS), label="Leaderboard", elem_id="votes-board",
+            column_widths=[f"{width}%" for width in _BOARD_WIDTHS], **table,
         ),
         "counts": gr.Markdown(elem_classes="facts", elem_id="votes-counts"),
         "warning": ui.notes_box(),
