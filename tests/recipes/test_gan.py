@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn import functional
 from transformers import CLIPTextModel
 
 from pipelines.errors import InvalidValue
@@ -17,7 +19,8 @@ from pipelines.recipes.diffusion.model import build_tokenizer
 from pipelines.recipes.emoji_scenes.data import World, world_named
 from pipelines.recipes.gan import train
 from pipelines.recipes.gan.discriminator import Discriminator, Pair, augmentation, losses, slope
-from pipelines.recipes.gan.model import ConditionalGANPipeline, GANGenerator
+from pipelines.recipes.gan.model import ConditionalGANPipeline, GANGenerator, exactly
+from pipelines.recipes.vae.train import scenes_of
 from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.text_to_image.pipeline import PaintRequest, PaintResult, generate
@@ -29,10 +32,18 @@ PAINTER = Path("assets/models/emoji-painter")
 OWN = PaintRequest("gan", "a dog and a cat", scheduler=OWN_SCHEDULER, seed=3)
 
 
+@cache
+def scenes() -> torch.Tensor:
+    """``(32, 3, 128, 128)`` in [-1, 1]."""
+    return scenes_of(world_named("twelve", smoke=True), 32, seed=7)
+
+
 def small_pair() -> Pair:
     torch.manual_seed(0)
     channels, blocks = (24, 24, 24), (1, 1, 1)
-    return Pair(GANGenerator(32, 16, 32, channels, blocks), Discriminator(32, channels))
+    pair = Pair(GANGenerator(32, 16, 32, channels, blocks), Discriminator(32, channels))
+    pair.begin_at_components(scenes())
+    return pair
 
 
 def some_words(count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -93,11 +104,36 @@ def test_each_side_learns_from_its_own_losses_alone() -> None:
     found = losses(pair, drawn, *some_words(3), 1.0)
     found["painter"].backward(retain_graph=True)
     assert all(p.grad is None for p in pair.discriminator.parameters())
-    assert pair.generator.patches.weight.grad is not None
+    assert pair.generator.components.weight.grad is not None
     pair.generator.zero_grad()
     (found["judge"] + found["caption"] + found["penalty"]).backward()
     assert all(p.grad is None for p in pair.generator.parameters())
-    assert all(p.grad is not None for p in pair.discriminator.parameters())
+    assert all(p.grad is not None for p in pair.discriminator.parameters() if p.requires_grad)
+
+
+def test_an_untrained_generator_paints_no_more_detail_than_pictures_have() -> None:
+    """Patches written pixel by pixel had one pattern in each, which 182 steps did not remove."""
+    pair = small_pair()
+    painted = pair.generator(torch.randn(4, 16), *some_words(4))
+
+    def share_of_detail(pictures: torch.Tensor) -> float:
+        smooth = functional.avg_pool2d(pictures, 8).repeat_interleave(8, 2).repeat_interleave(8, 3)
+        return float((pictures - smooth).var() / pictures.var())
+
+    assert share_of_detail(painted.detach()) < share_of_detail(scenes()) + 0.05
+
+
+def test_patches_are_read_and_written_without_loss() -> None:
+    pair = small_pair()
+    cells = pair.discriminator.to_cells(scenes())
+    assert cells.mean(dim=(0, 2, 3)).abs().max() < 0.02
+    loud = cells.std(dim=(0, 2, 3))
+    assert loud[0] > 3 * loud[100] > 0
+    both = torch.randn(2, 192, 4, 4)
+    pixels = exactly(pair.generator.to_pixels, both)
+    assert pixels.shape == (2, 3, 32, 32)
+    again = pair.discriminator.to_cells(pixels)
+    assert torch.linalg.matrix_rank(again.permute(1, 0, 2, 3).flatten(1)) == 32
 
 
 def test_untrained_sides_are_even() -> None:

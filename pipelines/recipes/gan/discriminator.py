@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pipelines.recipes.gan.model import PATCH, Block, GANGenerator, Pooled
+from pipelines.recipes.gan.model import COMPONENTS, PATCH, Block, GANGenerator, Pooled, exactly
+from pipelines.recipes.patches.model import PatchAutoencoder
 
 CUT = 0.4
 """Edge of what is cut out of a picture, against the picture's."""
@@ -30,7 +31,8 @@ class Discriminator(nn.Module):
             channels: at 16, 8 and 4 cells a side.
         """
         super().__init__()
-        befores = (3 * PATCH**2, *channels)
+        self.to_cells = nn.Conv2d(3, COMPONENTS, PATCH, stride=PATCH).requires_grad_(False)
+        befores = (COMPONENTS, *channels)
         self.enter = nn.ModuleList(
             nn.Conv2d(before, count, 1) for before, count in zip(befores, channels, strict=False)
         )
@@ -42,7 +44,7 @@ class Discriminator(nn.Module):
 
     def features(self, pictures: torch.Tensor) -> torch.Tensor:
         """Of pictures ``(B, 3, 128, 128)``: ``(B, width)``."""
-        x = functional.pixel_unshuffle(pictures, PATCH)
+        x = exactly(self.to_cells, pictures)
         for level, (enter, block) in enumerate(zip(self.enter, self.blocks, strict=True)):
             if level:
                 x = functional.avg_pool2d(x, 2)
@@ -71,6 +73,22 @@ class Pair(nn.Module):
         super().__init__()
         self.generator = generator
         self.discriminator = discriminator
+
+    def begin_at_components(self, pictures: torch.Tensor) -> None:
+        """Sets how patches are written and read to their principal components in these pictures.
+
+        The generator's outputs are in units of their components' deviations, so that what it
+        does not know yet is as faint as it is in pictures. For the discriminator, fine detail is
+        louder than in pixels, but not as loud as colour.
+
+        Args:
+            pictures: ``(N, 3, H, W)`` in [-1, 1], ``N`` of some hundreds.
+        """
+        maps = PatchAutoencoder((8, 8, 8, 8), (1, 1, 1), COMPONENTS)
+        maps.begin_at_components(pictures, power=0.0)
+        self.generator.to_pixels.load_state_dict(maps.to_pixels.state_dict())
+        maps.begin_at_components(pictures, power=0.5)
+        self.discriminator.to_cells.load_state_dict(maps.to_cells.state_dict())
 
     def judged(
         self, pictures: torch.Tensor, words: torch.Tensor, mask: torch.Tensor

@@ -1,8 +1,9 @@
 """The generator of the conditional GAN, and the pipeline that paints with it in one step.
 
-It computes at 4, 8 and 16 cells a side, and its last layer writes a patch of 8 x 8 pixels for
-every cell: sprites stand on that grid. Noise and caption scale and shift every block, and its
-cells read the caption's words by attention (Kang et al., 2023, arXiv:2303.05511).
+It computes at 4, 8 and 16 cells a side, and every cell becomes a patch of 8 x 8 pixels: sprites
+stand on that grid. A fixed map makes the patch of its principal components. Noise and caption
+scale and shift every block, and its cells read the caption's words by attention (Kang et al.,
+2023, arXiv:2303.05511).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch.nn import functional
 
 PATCH = 8
 """Edge in pixels of what the last layer writes for a cell."""
+COMPONENTS = 3 * PATCH**2
 _FIRST = 4
 """Cells a side at which the generator begins."""
 
@@ -121,7 +123,9 @@ class GANGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
             nn.ModuleList(Block(count, style_width) for _ in range(depth))
             for count, depth in zip(channels, blocks, strict=True)
         )
-        self.patches = nn.Conv2d(channels[-1], 3 * PATCH**2, 3, padding=1)
+        self.components = nn.Conv2d(channels[-1], COMPONENTS, 3, padding=1)
+        self.to_pixels = nn.ConvTranspose2d(COMPONENTS, 3, PATCH, stride=PATCH)
+        self.to_pixels.requires_grad_(False)
 
     def forward(self, noise: torch.Tensor, words: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Pixels ``(B, 3, 128, 128)``, about in [-1, 1].
@@ -141,8 +145,7 @@ class GANGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
             x = read(enter(x), words, mask)
             for block in blocks:  # type: ignore[attr-defined]
                 x = block(x, style)
-        pixels: torch.Tensor = functional.pixel_shuffle(self.patches(functional.silu(x)), PATCH)
-        return pixels
+        return exactly(self.to_pixels, self.components(functional.silu(x)))
 
 
 class ConditionalGANPipeline(DiffusionPipeline):  # type: ignore[misc]
@@ -186,6 +189,13 @@ class ConditionalGANPipeline(DiffusionPipeline):  # type: ignore[misc]
             callback_on_step_end(self, 0, 0, {})
         self.maybe_free_model_hooks()
         return ImagePipelineOutput(self.image_processor.postprocess(pixels, output_type))
+
+
+def exactly(layer: nn.Conv2d | nn.ConvTranspose2d, x: torch.Tensor) -> torch.Tensor:
+    """The layer in its weights' precision, whatever autocast says: fine detail is small."""
+    with torch.autocast(x.device.type, enabled=False):
+        mapped: torch.Tensor = layer(x.to(layer.weight.dtype))
+    return mapped
 
 
 def _without(scores: torch.Tensor, is_padding: torch.Tensor) -> torch.Tensor:
