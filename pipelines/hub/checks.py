@@ -19,6 +19,7 @@ from pipelines.hub.adapters import is_adapter
 from pipelines.hub.families import family_of, tasks_of_family
 from pipelines.hub.formats import check_mlx, foreign_file, without_safetensors
 from pipelines.hub.headers import Tensor
+from pipelines.hub.other_pipelines import what_it_does
 from pipelines.hub.own_models import CLASSES, architecture_of, is_own_part
 from pipelines.hub.packages import check_packages
 from pipelines.hub.remote import Repository, converted_revision, gated
@@ -78,6 +79,8 @@ def check_kind(source: Source, task: Task) -> str:
     check_mlx(source, config)
     if family is None and foreign_file(source) is not None:
         raise ModelUnavailable(without_safetensors(source))
+    if family is None and (does := what_it_does(str(config.get("_class_name", "")))) is not None:
+        raise WrongTask(f"{name} {does}; here a model is needed that {TASKS[task].does}.")
     check_task(name, tasks_of_family(family), task)
     assert family is not None
     _check_whole(source)

@@ -76,30 +76,58 @@ SMALL_WORLD = Family(
 FAMILIES = {
     "AmusedPipeline": Family(12, 10.0, multiple=16),
     "AuraFlowPipeline": replace(_FLOW, steps=50, guidance_scale=3.5),
+    "BriaFibo2Pipeline": replace(_FLOW, steps=30, guidance_scale=5.0),
+    "BriaFiboPipeline": replace(_FLOW, steps=30, guidance_scale=5.0),
+    "BriaPipeline": replace(_FLOW, steps=30, guidance_scale=5.0),
     "ChromaPipeline": replace(_FLOW, steps=35, guidance_scale=5.0),
     "CogView3PlusPipeline": Family(50, 5.0, needs_range=True),
     "CogView4Pipeline": replace(_FLOW, steps=50, guidance_scale=5.0),
     "ConditionalGANPipeline": _ONE_PASS,
     "ConditionalVAEPipeline": _ONE_PASS,
+    "Cosmos2TextToImagePipeline": replace(_FLOW, steps=35, guidance_scale=7.0),
+    "DreamLiteMobilePipeline": replace(
+        _FLOW, steps=4, guidance_scale=0.0, guided_by=None, takes_negative_prompt=False
+    ),
+    "DreamLitePipeline": replace(_FLOW, steps=30, guidance_scale=3.5),
+    "ErnieImagePipeline": replace(_FLOW, steps=50, guidance_scale=4.0),
     "FlowTransformerPipeline": replace(SMALL_WORLD, takes_schedulers=False, multiple=16),
     "Flux2KleinPipeline": replace(_FLOW, steps=50, guidance_scale=4.0, takes_negative_prompt=False),
     "Flux2Pipeline": replace(_FLOW, steps=50, guidance_scale=4.0, takes_negative_prompt=False),
+    "FluxKontextPipeline": replace(_FLOW, guidance_scale=3.5, takes_negative_prompt=False),
     "FluxPipeline": replace(_FLOW, guidance_scale=3.5, takes_negative_prompt=False),
+    "GlmImagePipeline": replace(
+        _FLOW, steps=50, guidance_scale=1.5, multiple=32, takes_negative_prompt=False
+    ),
+    "HiDreamImagePipeline": replace(_FLOW, steps=50, guidance_scale=5.0),
     "HunyuanDiTPipeline": Family(50, 5.0, takes_schedulers=True),
+    "HunyuanImagePipeline": replace(
+        _FLOW, steps=50, guidance_scale=3.25, multiple=64, guided_by="distilled_guidance_scale"
+    ),
     "IFPipeline": Family(100, 7.0),
+    "Ideogram4Pipeline": replace(_FLOW, steps=48, guidance_scale=7.0, takes_negative_prompt=False),
     "ImageGPTPipeline": Family(
         16, 3.0, multiple=128, takes_steps=False, steps_from="one for each row of the picture"
     ),
     "Kandinsky3Pipeline": Family(25, 3.0, multiple=64),
+    "Kandinsky5T2IPipeline": replace(_FLOW, steps=50, guidance_scale=3.5),
     "KandinskyCombinedPipeline": Family(100, 4.0, multiple=64),
     "KandinskyV22CombinedPipeline": Family(50, 4.0, multiple=64),
+    "KolorsPipeline": replace(_LATENT, steps=50, guidance_scale=5.0),
+    "Krea2Pipeline": replace(_FLOW, guidance_scale=4.5),
     "LatentConsistencyModelPipeline": Family(4, 8.5, takes_negative_prompt=False),
+    "LongCatImagePipeline": replace(_FLOW, steps=50, guidance_scale=4.5),
     "Lumina2Pipeline": replace(_FLOW, steps=30, guidance_scale=4.0),
     "LuminaPipeline": replace(_FLOW, steps=30, guidance_scale=4.0),
+    "NucleusMoEImagePipeline": replace(_FLOW, steps=50, guidance_scale=4.0),
+    "OmniGenPipeline": replace(_FLOW, steps=50, guidance_scale=2.5, takes_negative_prompt=False),
     "OvisImagePipeline": replace(_FLOW, steps=50, guidance_scale=5.0),
     "PRXPipeline": replace(_FLOW, steps=28, guidance_scale=4.0),
+    "PRXPixelPipeline": replace(_FLOW, steps=28, guidance_scale=4.0, multiple=32),
     "PixArtAlphaPipeline": Family(20, 4.5, takes_schedulers=True),
     "PixArtSigmaPipeline": Family(20, 4.5, takes_schedulers=True),
+    "QwenImage21Pipeline": replace(
+        _FLOW, steps=40, guidance_scale=4.0, multiple=32, guided_by="true_cfg_scale"
+    ),
     "QwenImagePipeline": replace(_FLOW, steps=50, guidance_scale=4.0, guided_by="true_cfg_scale"),
     "SanaPipeline": replace(_FLOW, steps=20, guidance_scale=4.5, multiple=32, tells_size=True),
     "SanaSprintPipeline": replace(
@@ -117,6 +145,7 @@ FAMILIES = {
     "StableDiffusionPipeline": replace(_LATENT, guidance_scale=7.5),
     "StableDiffusionXLPipeline": replace(_LATENT, guidance_scale=5.0),
     "WuerstchenCombinedPipeline": Family(12, 4.0, multiple=128, guided_by="prior_guidance_scale"),
+    "ZImageOmniPipeline": replace(_FLOW, steps=50, guidance_scale=5.0),
     "ZImagePipeline": replace(_FLOW, steps=50, guidance_scale=5.0),
 }
 """By diffusers' class, as the authors of the models advise, or by our recipes' own."""
@@ -163,6 +192,7 @@ def call_options(
     options: dict[str, Any] = {
         "use_resolution_binning": False,  # the size that was asked for is painted
         "clean_caption": False,  # the prompt is read as it was written
+        "guidance_schedule": None,  # one number guides every step
     }
     if family.guided_by is not None:
         options[family.guided_by] = guidance_scale

@@ -124,15 +124,10 @@ _HALF = "the second half of a model"
 PAINTER_CASES = [
     Painter("StableCascadeDecoderPipeline", _HALF),
     Painter("KandinskyV22Pipeline", _HALF),
+    Painter("LuminaText2ImgPipeline", "is now called LuminaPipeline"),
     Painter("DiTPipeline", "makes pictures of a class by its number"),
 ]
 PAINTER_CASES += [Painter(kind) for kind in PAINTERS.values() if kind not in dict(PAINTER_CASES)]
-PAINTERS_NOT_YET = """
-QwenImage21Pipeline HiDreamImagePipeline HunyuanImagePipeline LongCatImagePipeline
-BriaFiboPipeline Kandinsky5T2IPipeline KandinskyV22Pipeline StableCascadeDecoderPipeline
-LuminaText2ImgPipeline OmniGenPipeline ErnieImagePipeline DiTPipeline
-""".split()
-"""Classes of diffusers that the page does not know yet."""
 
 
 def _marked(case: Case) -> Any:
@@ -189,14 +184,7 @@ def test_a_checkpoint_opens_or_check_says_what_is_missing(
 
 @pytest.mark.parametrize(
     "case",
-    [
-        pytest.param(
-            case,
-            id=case.kind,
-            marks=[pytest.mark.xfail(strict=True)] if case.kind in PAINTERS_NOT_YET else [],
-        )
-        for case in PAINTER_CASES
-    ],
+    [pytest.param(case, id=case.kind) for case in PAINTER_CASES],
 )
 def test_a_painter_opens_or_check_says_what_it_is(
     online: Settings, hub: Hub, tmp_path: Path, case: Painter

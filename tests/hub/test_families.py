@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from pipelines.errors import WrongTask
 from pipelines.hub import local_names, resolve
 from pipelines.hub.families import family_of, tasks_of_family
 from pipelines.hub.local import tasks_of
+from pipelines.hub.other_pipelines import what_it_does
 from pipelines.hub.own_models import own_class
 from pipelines.settings import Settings
 from pipelines.tasks import TASKS, Task
@@ -86,6 +88,57 @@ def test_a_family_can_be_of_two_tasks(tmp_path: Path, settings: Settings) -> Non
     ]
     with pytest.raises(WrongTask, match="both-ways paints pictures and describes pictures; here a"):
         resolve("both-ways", "write", own)
+
+
+def _pipelines_of_diffusers() -> dict[str, Any]:
+    import diffusers
+
+    names = [name for name in dir(diffusers) if name.endswith("Pipeline")]
+    return {name: getattr(diffusers, name) for name in names if name != "DiffusionPipeline"}
+
+
+def test_every_pipeline_of_diffusers_paints_or_it_is_known_what_it_does() -> None:
+    families = TASKS["paint"].families
+    unknown = [
+        name
+        for name in _pipelines_of_diffusers()
+        if name not in families and what_it_does(name) is None
+    ]
+    assert unknown == []
+
+
+@pytest.mark.parametrize(
+    ("name", "does"),
+    [
+        ("WanPipeline", "makes videos"),
+        ("StableAudioPipeline", "makes sound"),
+        ("FluxFillPipeline", "repaints a part of a picture"),
+        ("QwenImageEditPlusPipeline", "changes a picture that is given to it"),
+        ("NobodysPipeline", None),
+    ],
+)
+def test_a_pipeline_of_another_task_is_called_what_it_is(name: str, does: str | None) -> None:
+    assert what_it_does(name) == does
+
+
+def test_a_painters_row_fits_the_call_of_its_class() -> None:
+    from inspect import signature
+
+    classes = _pipelines_of_diffusers()
+    for name, family in TASKS["paint"].families.items():
+        takes = signature(classes[name].__call__).parameters if name in classes else {}
+        if "prompt" in takes:  # others are ours, or lack a package here
+            assert family.guided_by in (None, *takes), name
+            assert not family.takes_negative_prompt or "negative_prompt" in takes, name
+
+
+def test_what_the_library_itself_opens_for_text_to_image_is_known() -> None:
+    """ControlNets and perturbed guidance apart, which need more than a text."""
+    from diffusers.pipelines.auto_pipeline import AUTO_TEXT2IMAGE_PIPELINES_MAPPING
+
+    named = {each.__name__ for each in AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values()}
+    plain = {name for name in named if not re.search("Control|PAG|Helios", name)}
+    assert plain <= set(TASKS["paint"].families)
 
 
 def test_the_snapshot_knows_its_family(settings: Settings) -> None:
