@@ -245,6 +245,13 @@ def test_the_judge_finds_nothing_wrong_with_a_file_itself() -> None:
         assert right == lines > 0
 
 
+def test_a_form_feed_ends_no_line() -> None:
+    """The standard library has some between its parts; cuts behind them fell into statements."""
+    source = Source("python 3", "PSF-2.0", "a.py", "a = 1\n\f\nb = (\n    2\n)\nc = 3\n")
+    beginnings = set(judge.cuts(source, 1, np.random.default_rng(0)))
+    assert beginnings == {"a = 1\n\f\n", "a = 1\n\f\nb = (\n    2\n)\n"}
+
+
 # Training
 
 

@@ -23,7 +23,7 @@ from pipelines.recipes.code.data import Source
 _UNFINISHED = ast.PyCF_ONLY_AST | codeop.PyCF_ALLOW_INCOMPLETE_INPUT  # type: ignore[attr-defined]
 _FAULTS = (SyntaxError, ValueError, RecursionError, MemoryError)
 _MODULE = re.compile(r"^(?:import|export)\b", re.MULTILINE)
-_NODE_SECONDS = 20
+_NODE_SECONDS = 60
 
 
 def parses(language: str, prefix: str, completion: str) -> bool | None:
@@ -89,7 +89,8 @@ def javascript_parses(prefix: str, completion: str, node: str) -> bool:
         checked = subprocess.run(
             [node, "--check", str(path)],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=_NODE_SECONDS,
             check=False,
         )
@@ -164,7 +165,7 @@ def cuts(source: Source, least: int, rng: np.random.Generator) -> Iterator[str]:
 
     ``least``: characters before the cut, and after it.
     """
-    lines = source.text.splitlines(keepends=True)
+    lines = source.text.split("\n")  # no other character ends a line of a program
     starts = (
         _python_starts(source.text)
         if source.language == "python"
@@ -175,7 +176,7 @@ def cuts(source: Source, least: int, rng: np.random.Generator) -> Iterator[str]:
         ]
     )
     for number in rng.permutation(starts):
-        prefix = "".join(lines[: int(number)])
+        prefix = "".join(f"{line}\n" for line in lines[: int(number)])
         if least <= len(prefix) <= len(source.text) - least:
             yield prefix
 
