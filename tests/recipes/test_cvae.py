@@ -25,7 +25,15 @@ from pipelines.recipes.cvae.model import (
     ReadingBlock,
 )
 from pipelines.recipes.diffusion.model import build_text_encoder, build_tokenizer
-from pipelines.recipes.emoji_scenes.data import World, scene_words, world_named
+from pipelines.recipes.emoji_scenes.data import (
+    Item,
+    Scene,
+    World,
+    as_images,
+    plain_caption,
+    scene_words,
+    world_named,
+)
 from pipelines.recipes.emoji_scenes.vocabulary import everyday
 from pipelines.recipes.vae.train import reconstruction_loss
 from pipelines.runtime.studio import Studio
@@ -72,7 +80,7 @@ def test_it_overfits_one_batch(world: World, tokenizer: PreTrainedTokenizerFast)
     for _ in range(150):
         output, divergence = learner(ids, pictures)
         error = reconstruction_loss(output, pictures)
-        (error + train.DIVERGENCE_WEIGHT * divergence.mean()).backward()
+        train.objective(error, divergence.mean()).backward()
         torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -232,3 +240,23 @@ def test_a_run_begins_with_the_weights_that_it_is_given(checkpoint: Path, tmp_pa
     after = train.Learner.from_pretrained(again, torch.float32).cvae.recognise.out.weight
     torch.testing.assert_close(after, before, atol=1e-4, rtol=1e-3)
     assert not given.cvae.to_cells.weight.requires_grad
+
+
+def test_it_learns_where_things_stand(world: World, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Without free nats every thing stayed in the mean of its places: the latents were silent."""
+    learner, scene = tiny(tokenizer, world), Scene((Item(world.emoji[0]),), "", "red")
+    boxes = [(8 * column, 40, 56) for column in range(0, 10, 3)]
+    pictures = as_images([world.draw(scene, [box]) for box in boxes])
+    ids = train.tokenize(tokenizer, [plain_caption(scene)]).expand(len(boxes), -1)
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=3e-3)
+    for _ in range(400):
+        output, divergence = learner(ids, pictures)
+        train.objective(reconstruction_loss(output, pictures), divergence.mean()).backward()
+        torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    output, _ = learner(ids, pictures)
+    errors = (output[:, None] - pictures[None]).abs().mean(dim=(2, 3, 4))
+    assert errors.argmin(dim=1).tolist() == list(range(len(boxes)))
+    others = errors[~torch.eye(len(boxes), dtype=torch.bool)].min().item()
+    assert errors.diagonal().max().item() < 0.6 * others

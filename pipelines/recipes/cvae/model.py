@@ -28,6 +28,10 @@ EDGE = 128
 _FIRST, _LAST = 4, 16
 """Cells a side at which the generator begins, and at which it is done with the words."""
 
+_QUIET = -4.0
+"""Log variance of an untrained posterior. At 0 its draws are noise, the generator learns to
+ignore them, and things end in the mean of all their places."""
+
 
 @dataclass(frozen=True)
 class Normal:
@@ -115,6 +119,7 @@ class Recogniser(nn.Module):
             nn.Flatten(),
         )
         self.out = nn.Linear(third * _FIRST**2 + width, 2 * latent_size)
+        nn.init.constant_(self.out.bias[latent_size:], _QUIET)
 
     def forward(self, cells: torch.Tensor, pooled: torch.Tensor) -> Normal:
         features = torch.cat([self.layers(cells), pooled], dim=1)

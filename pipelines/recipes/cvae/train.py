@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import nn
+from torch.nn import functional
 from transformers import CLIPTextModel, PreTrainedTokenizerFast
 
 from pipelines.recipes import command_line, results, training
@@ -44,6 +45,10 @@ from pipelines.recipes.vae.train import reconstruction_loss, scenes_of
 DIVERGENCE_WEIGHT = 0.003
 """Of a nat, against the reconstruction's loss: a fact about a picture is kept if it lowers that
 loss by more."""
+FREE_NATS = 8.0
+"""A picture that cost nothing, about those of two places (free bits: Kingma et al., 2016,
+arXiv:1606.04934). Else the prior silences the numbers before the generator has learned to use
+them, and every thing ends in the mean of its places."""
 OUTER_LAYERS = ("cvae.to_cells", "cvae.generate.to_cells", "cvae.recognise.out", "cvae.expect.2")
 """Left to AdamW: they read pictures, or write cells and distributions."""
 HELD_OUT, SHOWN = 64, 8
@@ -139,6 +144,11 @@ def build(vocabulary_size: int, components: PatchAutoencoder, **sizes: Any) -> L
     return Learner(build_text_encoder(vocabulary_size, cvae.config.text_width, 2), cvae)
 
 
+def objective(error: torch.Tensor, nats: torch.Tensor) -> torch.Tensor:
+    """A batch's loss: of its reconstruction, and of the mean divergence beyond what is free."""
+    return error + DIVERGENCE_WEIGHT * functional.relu(nats - FREE_NATS)
+
+
 def assemble(learner: Learner, tokenizer: PreTrainedTokenizerFast) -> ConditionalVAEPipeline:
     """The trained parts as a pipeline."""
     return ConditionalVAEPipeline(learner.cvae, learner.text_encoder, tokenizer)
@@ -221,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         pictures = pictures.to(run.device, memory_format=torch.channels_last)
         output, divergence = learner(tokenize(tokenizer, captions).to(run.device), pictures)
         error, nats = reconstruction_loss(output, pictures), divergence.mean()
-        loss = error + DIVERGENCE_WEIGHT * nats
+        loss = objective(error, nats)
         return loss, {"loss": loss, "error": (output - pictures).abs().mean(), "divergence": nats}
 
     def evaluate() -> dict[str, float]:
