@@ -17,6 +17,7 @@ from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from pipelines.device import mebibytes
 from pipelines.errors import InvalidValue
+from pipelines.files.avif import coded_sizes
 from pipelines.settings import Limits
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
@@ -48,6 +49,9 @@ def open_picture(path: Path, limits: Limits) -> Image.Image:
             with Image.open(path, formats=FORMATS) as picture:
                 check_pixels(*picture.size, limits)
                 _check_tiles(picture, limits)
+                if picture.format == "AVIF":  # it is decoded whole, whatever size is claimed
+                    for size in coded_sizes(path.read_bytes()):
+                        check_pixels(*size, limits)
                 picture.load()
                 ImageOps.exif_transpose(picture, in_place=True)  # a copy would lose a TIFF's tags
                 return on_white(picture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import subprocess
@@ -13,9 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image, ImageChops, ImageDraw, PngImagePlugin
+from PIL import AvifImagePlugin, Image, ImageChops, ImageDraw, PngImagePlugin
 
 from pipelines.errors import InvalidValue
+from pipelines.files.avif import coded_sizes
 from pipelines.files.images import FORMATS, check_pixels, on_white, open_picture
 from pipelines.settings import ROOT, Limits
 from tests.heif_writer import add_heif_writer
@@ -320,6 +322,46 @@ def test_a_small_size_that_is_claimed_decodes_no_large_picture(tmp_path: Path) -
     path.write_bytes(path.read_bytes().replace(real, claimed))
     with pytest.raises(InvalidValue):
         open_picture(path, LIMITS)
+
+
+def lying_avif(path: Path, size: tuple[int, int], **options: Any) -> Path:
+    """An AVIF file that claims to be 64 pixels wide and high."""
+    Image.new("RGB", size, "red").save(path, quality=30, speed=10, **options)
+    claimed, real = (b"ispe" + struct.pack(">III", 0, *s) for s in ((64, 64), size))
+    assert real in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(real, claimed))
+    return path
+
+
+def test_an_avif_that_claims_a_small_size_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """48 million pixels were decoded, more than twice of what is allowed."""
+    path = lying_avif(tmp_path / "lie.avif", (2000, 1000))
+    monkeypatch.setattr(AvifImagePlugin.AvifImageFile, "load", lambda self: pytest.fail("decoded"))
+    with pytest.raises(InvalidValue, match="2,000 × 1,000"):
+        open_picture(path, Limits(upload_pixels=1_000_000))
+
+
+def test_an_avif_of_several_frames_is_bounded_as_well(tmp_path: Path) -> None:
+    frames = {"save_all": True, "append_images": [Image.new("RGB", (2000, 1000), "blue")]}
+    path = lying_avif(tmp_path / "lie.avif", (2000, 1000), **frames)
+    assert set(coded_sizes(path.read_bytes())) == {(2000, 1000)}
+
+
+def test_the_coded_size_of_an_avif_is_found_in_any_kind(tmp_path: Path) -> None:
+    for number, (mode, size) in enumerate(
+        [("RGB", (1, 1)), ("RGBA", (640, 333)), ("L", (77, 500)), ("RGB", (3000, 2))]
+    ):
+        path = tmp_path / f"{number}.avif"
+        Image.new(mode, size).save(path, speed=10)
+        found = list(coded_sizes(path.read_bytes()))
+        assert set(found) == {size}
+        assert len(found) == (2 if mode == "RGBA" else 1)
+    whole = path.read_bytes()
+    for end in range(0, len(whole), 7):
+        with contextlib.suppress(ValueError):
+            list(coded_sizes(whole[:end]))
 
 
 def test_a_tiffs_tiles_are_bounded_as_well(tmp_path: Path) -> None:
