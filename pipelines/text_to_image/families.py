@@ -105,8 +105,13 @@ FAMILIES = {
     ),
     "IFPipeline": Family(100, 7.0),
     "Ideogram4Pipeline": replace(_FLOW, steps=48, guidance_scale=7.0, takes_negative_prompt=False),
-    "ImageGPTPipeline": Family(
-        16, 3.0, multiple=128, takes_steps=False, steps_from="one for each row of the picture"
+    "ImageGPTPipeline": replace(
+        SMALL_WORLD,
+        steps=16,
+        multiple=128,
+        takes_schedulers=False,
+        takes_steps=False,
+        steps_from="one for each row of the picture",
     ),
     "Kandinsky3Pipeline": Family(25, 3.0, multiple=64),
     "Kandinsky5T2IPipeline": replace(_FLOW, steps=50, guidance_scale=3.5),

@@ -22,6 +22,7 @@ from pipelines.metrics.retrieval import recall
 from pipelines.model_comparison.pipeline import CompareRequest
 from pipelines.model_comparison.pipeline import generate as compare
 from pipelines.recipes import results, training
+from pipelines.recipes.diffusion.checkpoint import paint as pictures_of
 from pipelines.recipes.diffusion.model import build_tokenizer
 from pipelines.recipes.emoji_scenes.data import World, as_images, scene_words, world_named
 from pipelines.recipes.image_gpt import codes, data, train
@@ -102,7 +103,7 @@ def test_one_model_overfits_one_batch_both_ways(overfitted: Overfitted) -> None:
     pipeline, batch, captions, first, last = overfitted
     assert all(last[name] < 0.1 * first[name] for name in ("painted", "alone", "words"))
     assert train.captions_of(pipeline.gpt, pipeline.tokenizer, batch.codes) == captions
-    painted = as_images([np.asarray(picture) for picture in train.paint(pipeline, captions)])
+    painted = as_images([np.asarray(picture) for picture in pictures_of(pipeline, captions)])
     wanted = pipeline.picture_tokenizer(batch.codes).clamp(-1, 1)
     is_right = (painted - wanted).abs().amax(dim=1) < 0.05
     assert is_right.float().mean() > 0.9

@@ -30,6 +30,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from pipelines import small_world
 from pipelines.errors import NotFinite
 from pipelines.recipes.captioner.model import build_image_processor
 from pipelines.recipes.patches.model import PatchAutoencoder
@@ -314,7 +315,7 @@ class ImageGPTPipeline(DiffusionPipeline):  # type: ignore[misc]
         self,
         prompt: list[str],
         num_inference_steps: int = EDGE,
-        guidance_scale: float = 3.0,
+        guidance_scale: float = small_world.GUIDANCE_SCALE,
         negative_prompt: list[str] | None = None,
         generator: list[torch.Generator] | None = None,
         width: int = 8 * EDGE,

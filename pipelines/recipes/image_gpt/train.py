@@ -23,7 +23,7 @@ from pipelines.metrics.retrieval import recall
 from pipelines.recipes import command_line, results, training
 from pipelines.recipes.clip.data import equal_pairs
 from pipelines.recipes.clip.model import contrastive_loss
-from pipelines.recipes.diffusion.checkpoint import save
+from pipelines.recipes.diffusion.checkpoint import paint, save
 from pipelines.recipes.diffusion.model import build_tokenizer
 from pipelines.recipes.emoji_scenes.caption_parser import CaptionParser, describes, names_all
 from pipelines.recipes.emoji_scenes.card import write_card
@@ -55,7 +55,6 @@ COVERED_WEIGHT = 4.0
 ALONE_WEIGHT = 0.25
 """Of the codes before which no caption stands: they are learned for guidance."""
 SHARED_WEIGHT = 0.5
-GUIDANCE_SCALE = 3.0
 HELD_OUT_SEED = 1234
 ABOUT = """\
 Paints emoji scenes from captions, describes them, and places captions and pictures in one space \
@@ -144,15 +143,6 @@ def held_out_scores(pipeline: ImageGPTPipeline, world: World, scenes: HeldOut) -
         "text_at_1": recall(pictures, texts, is_right, _UNSAVED)[1].value,
         "picture_at_1": recall(texts, pictures, is_right.T, _UNSAVED)[1].value,
     }
-
-
-def paint(pipeline: ImageGPTPipeline, captions: Sequence[str]) -> list[Image.Image]:
-    """A picture of each caption, picture i from seed i."""
-    generators = [torch.Generator().manual_seed(seed) for seed in range(len(captions))]
-    pictures: list[Image.Image] = pipeline(
-        list(captions), guidance_scale=GUIDANCE_SCALE, generator=generators
-    ).images
-    return pictures
 
 
 def recognised(world: World, scenes: HeldOut, pictures: Sequence[Image.Image]) -> dict[str, float]:
