@@ -22,6 +22,11 @@ _SAMPLERS = {
     "Euler ancestral": ("Euler a", "Uniform"),
     "DPM++ 2M": ("DPM++ 2M", "Uniform"),
     "DPM++ 2M Karras": ("DPM++ 2M", "Karras"),
+    "DPM++ 2M SDE": ("DPM++ 2M SDE", "Uniform"),
+    "Heun": ("Heun", "Uniform"),
+    "LCM": ("LCM", ""),
+    "PNDM": ("PLMS", ""),
+    "TCD": ("TCD", ""),
     "UniPC": ("UniPC", ""),
 }
 """Our schedulers as its samplers and types of schedule; the model's own has no name there."""

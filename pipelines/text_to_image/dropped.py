@@ -48,6 +48,9 @@ _SCHEDULERS = {
     "k_euler_a": "Euler ancestral", "euler_a": "Euler ancestral",
     "dpm++ 2m": "DPM++ 2M", "dpmpp_2m": "DPM++ 2M",
     "dpm++ 2m karras": "DPM++ 2M Karras", "dpmpp_2m_k": "DPM++ 2M Karras",
+    "dpm++ 2m sde": "DPM++ 2M SDE", "dpmpp_2m_sde": "DPM++ 2M SDE",
+    "heun": "Heun", "k_heun": "Heun", "lcm": "LCM", "tcd": "TCD",
+    "pndm": "PNDM", "plms": "PNDM",
     "unipc": "UniPC", "uni_pc": "UniPC",
 }  # fmt: skip
 """Samplers of other programs that are here, in small letters."""

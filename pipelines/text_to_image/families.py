@@ -190,6 +190,10 @@ Others know best what an empty one is: for some, zeros in place of the words.
 """
 
 
+_TCD_NOISE = 0.3
+"""The share of noise between steps for which TCD was made; without any, it is DDIM."""
+
+
 def call_options(
     pipeline: Any, family: Family, *, guidance_scale: float, negative_prompts: list[str]
 ) -> dict[str, Any]:
@@ -205,6 +209,8 @@ def call_options(
         any(negative_prompts) or family.guided_by == _NEEDS_NEGATIVE
     ):
         options["negative_prompt"] = negative_prompts
+    if type(getattr(pipeline, "scheduler", None)).__name__ == "TCDScheduler":
+        options["eta"] = _TCD_NOISE
     takes = call_parameters(pipeline)
     return {name: value for name, value in options.items() if name in takes}
 

@@ -21,6 +21,11 @@ SCHEDULERS: dict[str, tuple[str | None, dict[str, Any]]] = {
     "Euler ancestral": ("EulerAncestralDiscreteScheduler", {}),
     "DPM++ 2M": ("DPMSolverMultistepScheduler", {}),
     "DPM++ 2M Karras": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
+    "DPM++ 2M SDE": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
+    "Heun": ("HeunDiscreteScheduler", {}),
+    "LCM": ("LCMScheduler", {}),
+    "PNDM": ("PNDMScheduler", {}),
+    "TCD": ("TCDScheduler", {}),
     "UniPC": ("UniPCMultistepScheduler", {}),
 }
 """Names that people know, diffusers' classes, and what sets them apart."""
