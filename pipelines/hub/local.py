@@ -14,7 +14,7 @@ from pipelines.hub.adapters import (
     is_adapter_of,
     named_base,
 )
-from pipelines.hub.families import family_of, tasks_of_family
+from pipelines.hub.families import family_of, read_json, tasks_of_family
 from pipelines.hub.sources import Folder, stamps_below
 from pipelines.settings import Settings
 from pipelines.tasks import Task
@@ -44,6 +44,18 @@ def local_names(settings: Settings, task: Task) -> list[str]:
     A broken one is left out; opening it by name raises an error that says what is wrong with it.
     """
     return names_of(local_models(settings), task, settings)
+
+
+def chat_names(settings: Settings) -> list[str]:
+    """The local writers that have a chat template of their own."""
+    models = local_models(settings)
+    return [name for name in local_names(settings, "write") if _has_template(models[name])]
+
+
+def _has_template(path: Path) -> bool:
+    if (path / "chat_template.jinja").is_file():
+        return True
+    return bool(read_json(path / "tokenizer_config.json").get("chat_template"))
 
 
 def names_of(models: dict[str, Path], task: Task, settings: Settings) -> list[str]:

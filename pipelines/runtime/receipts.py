@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import platform
 from functools import cache
 from importlib import metadata
@@ -66,8 +67,11 @@ def identity(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def fields_of(request: Any) -> dict[str, Any]:
-    """The fields of a request that a receipt holds: not its picture, which has a hash there."""
-    return {field.name: getattr(request, field.name) for field in receipt_fields(request)}
+    """The fields of a request that a receipt holds, as JSON reads them again: not its picture,
+    which has a hash there."""
+    values = {field.name: getattr(request, field.name) for field in receipt_fields(request)}
+    fields: dict[str, Any] = json.loads(json.dumps(values))
+    return fields
 
 
 def receipt_fields(request: Any) -> list[dataclasses.Field[Any]]:

@@ -15,7 +15,8 @@ from pipelines.errors import InvalidValue
 from pipelines.hub import Adapter
 from pipelines.runtime.adapters import Wait, applied_by_row
 from pipelines.text_generation.pipeline import TextRequest
-from pipelines.text_generation.writer import Writer, check_room, encode, ends, joiner
+from pipelines.text_generation.prompts import encode
+from pipelines.text_generation.writer import Writer, check_room, joiner
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +59,7 @@ def write_batch(
     _check(writer, requests)
     rows_of: dict[int, list[_Row]] = defaultdict(list)
     for place, request in enumerate(requests):
-        prompt_ids = encode(writer, request.prompt)
+        prompt_ids = encode(writer, request)
         budget = min(request.max_new_tokens, check_room(writer, request.model, prompt_ids.shape[1]))
         adapter = adapters[place] if adapters is not None else None
         assert request.seed is not None
@@ -116,6 +117,7 @@ def _decode(
             temperature=None,
             top_p=None,
             top_k=None,
+            eos_token_id=sorted(writer.ends) or None,
             pad_token_id=0,
             logits_processor=chain,
         )
@@ -138,6 +140,6 @@ class _Heartbeat:
 
 def _written(writer: Writer, row: _Row, new_ids: list[int]) -> WrittenRow:
     """Up to the token that ended the row; what follows is padding."""
-    end = next((i for i, token in enumerate(new_ids) if token in ends(writer)), len(new_ids))
+    end = next((i for i, token in enumerate(new_ids) if token in writer.ends), len(new_ids))
     new_ids = new_ids[: end + 1]
     return WrittenRow(joiner(writer, row.prompt_ids).text(new_ids), new_ids)

@@ -21,15 +21,22 @@ from pipelines.runtime.streaming import Emit, stream
 from pipelines.runtime.studio import Loaded, Studio, parameter_bytes
 from pipelines.text_generation.gaps import NOTE as GAPS_NOTE
 from pipelines.text_generation.gaps import Candidate, Filled, fill
+from pipelines.text_generation.prompts import (
+    FORMS,
+    Conversation,
+    Turns,
+    controls_in,
+    encode,
+    is_chat,
+    messages_of,
+)
 from pipelines.text_generation.writer import (
     Writer,
     check_room,
-    encode,
-    ends,
     joiner,
     load_writer,
 )
-from pipelines.validation import Number, Seed, Text, Unchecked, Whole
+from pipelines.validation import Choice, Number, Seed, Text, Unchecked, Whole
 from pipelines.validation import checked as checked
 
 if TYPE_CHECKING:
@@ -42,7 +49,9 @@ FinishReason = Literal["length", "end of text", "context full", "gaps filled"]
 class TextRequest:
     """What to write. ``temperature`` 0 always takes the likeliest token; ``top_k`` 0 is off.
 
-    A model that fills gaps reads nothing but the prompt, with ``[MASK]`` for each gap.
+    A model that fills gaps reads nothing but the prompt, with ``[MASK]`` for each gap. In a chat
+    the prompt is the last thing said, after the ``system`` prompt and earlier ``turns``, pairs of
+    role and text; with ``begun`` the answer goes on from there.
     """
 
     model: Annotated[str, Unchecked()]
@@ -52,6 +61,10 @@ class TextRequest:
     top_p: Annotated[float, Number(0.0, 1.0)] = 0.95
     top_k: Annotated[int, Whole(0, 100_000)] = 50
     seed: Annotated[int | None, Seed()] = None
+    form: Annotated[str, Choice(FORMS)] = "own"
+    system: Annotated[str, Text("prompt_characters")] = ""
+    turns: Annotated[Turns, Conversation("prompt_characters")] = ()
+    begun: Annotated[str, Text("prompt_characters")] = ""
 
 
 Request = TextRequest
@@ -140,7 +153,7 @@ def generate(
     request = checked(request, studio.settings.limits)
     loaded = yield from studio.open(request.model, "write", load_writer, size_of)
     with loaded.lease:
-        if must_go_on and not loaded.model.goes_on:
+        if must_go_on and not _goes_on(loaded.model, request):
             raise InvalidValue(
                 f"{loaded.snapshot.reference} answers a prompt or fills its gaps, and does not go "
                 "on with a text. Change the prompt and write anew, or choose another model."
@@ -176,16 +189,16 @@ def _decode(
     writer: Writer, adapters: Sequence[Adapter], request: TextRequest, seed: int, emit: Emit
 ) -> _Written:
     """Writes token by token as far as was asked for and there is room; emits the text so far."""
-    prompt_ids = encode(writer, request.prompt)
+    prompt_ids = encode(writer, request)
     room = check_room(writer, request.model, prompt_ids.shape[1])
     budget = min(request.max_new_tokens, room)
     with applied(writer.model, adapters, _waiting(emit)):
         began = time.perf_counter()
-        collector = _Collector(writer, prompt_ids, emit)
+        collector = _Collector(writer, prompt_ids, emit, _goes_on(writer, request))
         _run_model(writer, request, prompt_ids, budget, seed, collector)
         seconds = time.perf_counter() - began
     reason: FinishReason = "length" if budget == request.max_new_tokens else "context full"
-    if len(collector.ids) < budget or collector.ids[-1] in ends(writer):
+    if len(collector.ids) < budget or collector.ids[-1] in writer.ends:
         reason = "end of text"
     return _Written(
         text=collector.text(),
@@ -219,10 +232,16 @@ def _run_model(
             temperature=None,
             top_p=None,
             top_k=None,
+            eos_token_id=sorted(writer.ends) or None,
             pad_token_id=0,  # one row of its own length: nothing is padded
             logits_processor=processors(request.temperature, request.top_k, request.top_p, [seed]),
             streamer=collector,
         )
+
+
+def _goes_on(writer: Writer, request: TextRequest) -> bool:
+    """Whether the text follows the prompt; else it answers, or fills the prompt's gaps."""
+    return writer.family == "causal" and not is_chat(writer, request)
 
 
 def _fill(
@@ -251,11 +270,14 @@ def _waiting(emit: Emit) -> Callable[[], None]:
 class _Collector:
     """The streamer that ``generate`` feeds: the prompt first, then token by token."""
 
-    def __init__(self, writer: Writer, prompt_ids: torch.Tensor, emit: Emit) -> None:
+    def __init__(
+        self, writer: Writer, prompt_ids: torch.Tensor, emit: Emit, goes_on: bool = True
+    ) -> None:
         self._joiner = joiner(writer, prompt_ids)
         self._writer = writer
         self._prompt_tokens = prompt_ids.shape[1]
         self._emit = emit
+        self._goes_on = goes_on
         self._began = time.perf_counter()
         self._has_prompt = False
         self.ids: list[int] = []
@@ -278,7 +300,7 @@ class _Collector:
                 seconds=seconds,
                 first_token_seconds=self.first_token_seconds,
                 family=self._writer.family,
-                goes_on=self._writer.goes_on,
+                goes_on=self._goes_on,
             )
         )
 
@@ -293,7 +315,7 @@ def _result(
     studio: Studio, loaded: Loaded, request: TextRequest, seed: int, written: _Written
 ) -> TextResult:
     writer: Writer = loaded.model
-    notes = [*loaded.snapshot.notes, *([GAPS_NOTE] if writer.family == "fill-mask" else [])]
+    notes = [*loaded.snapshot.notes, *_reading_notes(writer, request)]
     return TextResult(
         text=written.text,
         prompt=request.prompt,
@@ -307,10 +329,20 @@ def _result(
         load_seconds=loaded.lease.load_seconds,
         receipt=_receipt(studio, loaded, request, seed, written),
         family=writer.family,
-        goes_on=writer.goes_on,
+        goes_on=_goes_on(writer, request),
         candidates=written.candidates,
         notes=notes,
     )
+
+
+def _reading_notes(writer: Writer, request: TextRequest) -> list[str]:
+    if writer.family == "fill-mask":
+        return [GAPS_NOTE]
+    said = "\n".join(message["content"] for message in messages_of(request))
+    controls = controls_in(writer, said)
+    if not controls:
+        return []
+    return [f"Read as characters, not as a control of the model: {', '.join(controls[:5])}."]
 
 
 def _receipt(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 
@@ -13,8 +13,15 @@ from pipelines.errors import InvalidValue
 from pipelines.events import Progress, with_result
 from pipelines.page import ui
 from pipelines.runtime.studio import Studio
-from pipelines.settings import Limits
-from pipelines.text_generation.pipeline import Counts, TextRequest, TextResult, generate
+from pipelines.text_generation import chat_form
+from pipelines.text_generation.pipeline import TextRequest, TextResult, generate
+from pipelines.text_generation.writing_form import (
+    Settings,
+    build_settings,
+    ending,
+    facts_of,
+    spent,
+)
 
 EXAMPLES = [
     ["Once upon a time there was a poor fisherman who"],
@@ -23,18 +30,7 @@ EXAMPLES = [
 ]
 _GOES_ON = '(text) => ({ __type__: "update", interactive: Boolean(text) })'
 """Continue is for a text that there is."""
-_DEFAULT = TextRequest(model="", prompt="")
 Updates = Iterator[tuple[Any, ...]]
-
-
-class _Settings(NamedTuple):
-    """What a run reads beside model and prompt, in the order of the handler's parameters."""
-
-    max_new_tokens: gr.Slider
-    temperature: gr.Slider
-    top_p: gr.Slider
-    top_k: gr.Slider
-    seed: gr.Number
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,8 @@ class _Given:
 
     model: gr.Dropdown
     prompt: gr.Textbox
-    settings: _Settings
+    settings: Settings
+    form: gr.Radio
     write: gr.Button
     stop: gr.Button
     status: gr.HTML
@@ -76,6 +73,14 @@ def build(studio: Studio, compute: dict[str, Any]) -> None:
     Args:
         compute: queue options that all computing handlers share.
     """
+    with gr.Tabs():
+        with gr.Tab("Complete", elem_id="write-complete"):
+            _build_complete(studio, compute)
+        with gr.Tab("Chat", elem_id="write-chat"):
+            chat_form.build(studio, compute)
+
+
+def _build_complete(studio: Studio, compute: dict[str, Any]) -> None:
     gr.Markdown("Begin a tale, and the model goes on with it.", elem_classes="lead")
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
@@ -94,30 +99,12 @@ def _build_given(studio: Studio) -> _Given:
     status = ui.status_line()
     model = ui.model_picker(studio.settings, "write", elem_id="write-model")
     with gr.Accordion("Settings", open=False):
-        settings = _build_settings(studio.settings.limits)
-    return _Given(model, prompt, settings, write, stop, status)
-
-
-def _build_settings(limits: Limits) -> _Settings:
-    return _Settings(
-        ui.setting(
-            _DEFAULT, "max_new_tokens", limits, step=1, label="New tokens",
-            info="At most so many; a word is one or two",
-        ),
-        ui.setting(
-            _DEFAULT, "temperature", limits, maximum=2, step=0.05, label="Temperature",
-            info="0: always the likeliest",
-        ),
-        ui.setting(
-            _DEFAULT, "top_p", limits, step=0.01, label="Top-p",
-            info="Keep the likeliest of this total",
-        ),
-        ui.setting(
-            _DEFAULT, "top_k", limits, maximum=200, step=1, label="Top-k",
-            info="Keep so many tokens; 0: all",
-        ),
-        ui.seed_box(info="-1: a new one each time, as Regenerate takes"),
-    )  # fmt: skip
+        settings = build_settings(studio.settings.limits)
+        form = gr.Radio(
+            [("A chat model answers it", "own"), ("It is completed as it stands", "text")],
+            value="own", label="Prompt", elem_id="write-form",
+        )  # fmt: skip
+    return _Given(model, prompt, settings, form, write, stop, status)
 
 
 def _build_shown(status: gr.HTML) -> _Shown:
@@ -142,7 +129,7 @@ def _handler(studio: Studio) -> Callable[..., Updates]:
     @ui.shows_errors
     def run(
         model: str, prompt: str, max_new_tokens: int, temperature: float, top_p: float,
-        top_k: int, seed: int,
+        top_k: int, seed: int, form: str = "own",
     ) -> Updates:  # fmt: skip
         """Continues a prompt; the text so far is streamed, then comes the receipt.
 
@@ -154,8 +141,9 @@ def _handler(studio: Studio) -> Callable[..., Updates]:
             top_p: keep the likeliest tokens that make up this probability.
             top_k: keep this many tokens; 0 for all.
             seed: -1 for a random one.
+            form: own (a chat model answers), or text (it is completed as it stands).
         """
-        request = TextRequest(model, prompt, max_new_tokens, temperature, top_p, top_k, seed)
+        request = TextRequest(model, prompt, max_new_tokens, temperature, top_p, top_k, seed, form)
         yield from _run(studio, request)
 
     return run
@@ -181,12 +169,12 @@ def _updates(request: TextRequest, events: Iterator[Any]) -> Updates:
                 continue
             part = item.new_tokens / request.max_new_tokens
             bar = Progress(f"Writing · {item.new_tokens} tokens", part)
-            spent = ui.facts(*_spent(item), ("seed", str(item.seed)))
+            so_far = ui.facts(*spent(item), ("seed", str(item.seed)))
             line = ui.progress_bar(bar)
-            yield item.whole(request.prompt), line, gr.skip(), gr.skip(), spent, item.receipt
+            yield item.whole(request.prompt), line, gr.skip(), gr.skip(), so_far, item.receipt
         else:
-            about = ui.notes_text(item.notes), _candidates(item), _facts(item)
-            yield item.whole(item.prompt), ui.done(_ending(item)), *about, item.receipt
+            about = ui.notes_text(item.notes), _candidates(item), facts_of(item)
+            yield item.whole(item.prompt), ui.done(ending(item)), *about, item.receipt
 
 
 def _wire(
@@ -202,10 +190,11 @@ def _wire(
 
     @ui.shows_errors
     def rewrite(model: str, prompt: str, *settings: Any) -> Updates:
-        yield from run(model, prompt, *settings[:-1], -1)
+        *others, _, form = settings
+        yield from run(model, prompt, *others, -1, form)
 
-    prompted = [given.model, given.prompt, *given.settings]
-    written = [given.model, shown.story, *given.settings]
+    prompted = [given.model, given.prompt, *given.settings, given.form]
+    written = [given.model, shown.story, *given.settings, given.form]
     outputs = shown.outputs
     shared = ui.run_options(compute, shown.status)
     private = {"api_visibility": "private", **shared}
@@ -229,30 +218,3 @@ def _candidates(result: TextResult) -> dict[str, Any]:
     ]
     update: dict[str, Any] = gr.update(value=rows, visible=bool(rows))
     return update
-
-
-def _ending(result: TextResult) -> str:
-    reasons = {
-        "length": "it has written as many tokens as were asked for",
-        "end of text": "the model ended its text",
-        "context full": "the model's context is full",
-        "gaps filled": "every gap is filled",
-    }
-    return f"Done: {reasons[result.finish_reason]}"
-
-
-def _spent(counts: Counts) -> list[tuple[str, str]]:
-    """What a text has taken so far, and what is left; it stays when the text is stopped."""
-    return [
-        ("tokens", f"{counts.prompt_tokens} + {counts.new_tokens}"),
-        ("left in context", f"{counts.tokens_left:,} of {counts.context_tokens:,}"),
-        ("speed", f"{counts.tokens_per_second:.0f} tokens/s"),
-    ]
-
-
-def _facts(result: TextResult) -> str:
-    return ui.facts(
-        *_spent(result),
-        ("first token", f"{result.first_token_seconds * 1000:.0f} ms"),
-        ("seed", str(result.seed)),
-    )

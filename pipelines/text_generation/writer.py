@@ -14,6 +14,7 @@ from pipelines.errors import InvalidValue
 from pipelines.hub import Snapshot
 from pipelines.runtime.loading import OFFLINE, load_model
 from pipelines.text_generation.families import FAMILIES
+from pipelines.text_generation.prompts import turn_end
 
 if TYPE_CHECKING:
     import torch
@@ -27,17 +28,30 @@ class Writer:
     """A loaded language model with its tokenizer.
 
     ``context_tokens`` is its window: of a seq2seq model the encoder's and the decoder's each.
+    ``turn_end`` is the token that its chat template writes behind an answer.
     """
 
     model: Any
     tokenizer: Any
     context_tokens: int
     family: str = "causal"
+    turn_end: int | None = None
 
     @property
-    def goes_on(self) -> bool:
-        """Whether its text follows the prompt; else it answers, or fills the prompt's gaps."""
-        return self.family == "causal" and not self.tokenizer.chat_template
+    def ends(self) -> set[int]:
+        """The tokens that end a text or a turn: all that its files name."""
+        named = [
+            self.model.generation_config.eos_token_id,
+            getattr(self.model.config, "eos_token_id", None),
+            self.tokenizer.eos_token_id,
+            self.turn_end,
+        ]
+        return {
+            int(token)
+            for each in named
+            for token in (each if isinstance(each, list) else [each])
+            if token is not None
+        }
 
     def room(self, prompt_tokens: int) -> int:
         """How many tokens can be written after a prompt of so many; below 1 if it is too long."""
@@ -56,7 +70,7 @@ def load_writer(snapshot: Snapshot, device: Device) -> Writer:
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(snapshot.path), **OFFLINE)
     model = load_model(auto_class, snapshot, device)
     context = min(*_position_limits(model), tokenizer.model_max_length)
-    return Writer(model, tokenizer, context, snapshot.family)
+    return Writer(model, tokenizer, context, snapshot.family, turn_end(tokenizer))
 
 
 def _position_limits(model: Any) -> list[int]:
@@ -82,34 +96,6 @@ def _reserved_places(model: Any) -> int:
             padding = getattr(module, "padding_idx", None)
             return 0 if padding is None else int(padding) + 1
     return 0
-
-
-def encode(writer: Writer, prompt: str) -> torch.Tensor:
-    """Token ids ``(1, T)`` of the prompt, in the model's chat form where it has one.
-
-    An empty prompt becomes the token that begins a text.
-    """
-    import torch
-
-    if writer.tokenizer.chat_template:
-        message = [{"role": "user", "content": prompt}]
-        ids = writer.tokenizer.apply_chat_template(
-            message, add_generation_prompt=True, return_dict=True
-        )["input_ids"]
-    else:
-        ids = writer.tokenizer(prompt)["input_ids"]
-    if not ids:
-        ids = [_first_token(writer)]
-    return torch.tensor([ids], device=writer.model.device)
-
-
-def _first_token(writer: Writer) -> int:
-    for token in (writer.tokenizer.bos_token_id, writer.tokenizer.eos_token_id):
-        if token is not None:
-            return int(token)
-    raise InvalidValue(
-        "The prompt is empty and this model has no token to begin with. Write a word."
-    )
 
 
 def check_room(writer: Writer, name: str, prompt_tokens: int) -> int:
@@ -150,9 +136,3 @@ class Joiner:
 def joiner(writer: Writer, prompt_ids: torch.Tensor) -> Joiner:
     """For the text that follows this prompt ``(1, T)``."""
     return Joiner(writer.tokenizer, prompt_ids[0].tolist() if writer.family == "causal" else [])
-
-
-def ends(writer: Writer) -> list[int]:
-    """The tokens with which the model ends its text."""
-    tokens = writer.model.generation_config.eos_token_id
-    return tokens if isinstance(tokens, list) else [tokens]

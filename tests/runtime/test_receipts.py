@@ -146,7 +146,7 @@ def test_a_receipt_is_plain_json_with_all_that_is_needed(studio: Studio) -> None
     assert receipt["task"] == "write"
     assert receipt["model"]["reference"] == "tiny-writer"
     assert len(receipt["model"]["commit"]) == 40
-    assert receipt["request"] == dataclasses.asdict(request)
+    assert receipt["request"] == json.loads(json.dumps(dataclasses.asdict(request)))
     assert receipt["device"]["kind"] == studio.device.kind
     assert receipt["device"]["dtype"] == studio.device.dtype_name
     assert set(receipt["versions"]) == {
