@@ -1,4 +1,9 @@
 () => {
+  // What a model writes may be shown as Markdown: a picture in it is never fetched from elsewhere.
+  const policy = document.createElement("meta");
+  policy.httpEquiv = "Content-Security-Policy";
+  policy.content = "img-src 'self' data: blob:; form-action 'self'";
+  document.head.append(policy);
   // Names for screen readers that Gradio 6.31 leaves out or gets wrong (axe-core's rules
   // aria-prohibited-attr, button-name and label-content-name-mismatch).
   // And a live region that announces the status of a run: its begin, its end, and every ten seconds.

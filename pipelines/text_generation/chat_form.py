@@ -189,7 +189,7 @@ def _about(item: TextDelta, request: TextRequest) -> tuple[Any, ...]:
     if isinstance(item, TextResult):
         line = ui.done(ending(item))
         return line, ui.notes_text(item.notes), facts_of(item), item.receipt
-    bar = Progress(f"Writing · {item.new_tokens} tokens", item.new_tokens / request.max_new_tokens)
+    bar = item.progress_of(request.max_new_tokens)
     so_far = ui.facts(*spent(item), ("seed", str(item.seed)))
     return ui.progress_bar(bar), gr.skip(), so_far, item.receipt
 

@@ -114,7 +114,12 @@ class TextDelta(Counts):
 
     @property
     def progress(self) -> Progress:
-        return Progress(f"Writing · {self.new_tokens} tokens")
+        return self.progress_of(None)
+
+    def progress_of(self, most: int | None) -> Progress:
+        """How far a text of at most ``most`` tokens is; without a bar where that is None."""
+        tokens = "1 token" if self.new_tokens == 1 else f"{self.new_tokens} tokens"
+        return Progress(f"Writing · {tokens}", most and self.new_tokens / most)
 
     def whole(self, prompt: str) -> str:
         """What stands on the page: the text behind the prompt, or an answer alone."""

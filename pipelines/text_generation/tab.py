@@ -167,8 +167,7 @@ def _updates(request: TextRequest, events: Iterator[Any]) -> Updates:
         elif not isinstance(item, TextResult):
             if not pace.is_due():
                 continue
-            part = item.new_tokens / request.max_new_tokens
-            bar = Progress(f"Writing · {item.new_tokens} tokens", part)
+            bar = item.progress_of(request.max_new_tokens)
             so_far = ui.facts(*spent(item), ("seed", str(item.seed)))
             line = ui.progress_bar(bar)
             yield item.whole(request.prompt), line, gr.skip(), gr.skip(), so_far, item.receipt
