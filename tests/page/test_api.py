@@ -77,7 +77,7 @@ def test_a_program_reads_an_error_as_it_is(client: Client) -> None:
 def test_every_tab_is_a_named_endpoint_with_documented_parameters(client: Client) -> None:
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
     assert set(endpoints) == {
-        "/write", "/paint", "/describe", "/compare", "/evaluate", "/duel", "/vote",
+        "/write", "/chat", "/paint", "/describe", "/compare", "/evaluate", "/duel", "/vote",
         "/fine_tune", "/search_models", "/check_model",
     }  # fmt: skip
     for endpoint in endpoints.values():

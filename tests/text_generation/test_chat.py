@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
 
 from pipelines.runtime.studio import Studio
+from pipelines.settings import Settings
 from pipelines.sharing.replay import replay
 from pipelines.text_generation.chat_form import _place_of, _Talk, messages
 from pipelines.text_generation.conversation import Conversation
+from tests import tiny_models
 from tests.running import finished
 
 TEMPLATE = (
@@ -22,11 +23,13 @@ TEMPLATE = (
 ASKED = ("tiny-writer", "", 6, 1.0, 1.0, 0, 5)
 
 
-@pytest.fixture
-def panel(studio: Studio) -> _Talk:
-    folder: Path = studio.settings.models_dir / "tiny-writer"
-    (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
-    return _Talk(studio)
+@pytest.fixture(scope="module")
+def panel(tmp_path_factory: pytest.TempPathFactory) -> _Talk:
+    folder = tmp_path_factory.mktemp("chatters")
+    tiny_models.make_writer(folder / "tiny-writer")
+    (folder / "tiny-writer" / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
+    data = tmp_path_factory.mktemp("data")
+    return _Talk(Studio(Settings(models_dir=folder, data_dir=data, hub_enabled=False)))
 
 
 def talked(updates: Any) -> Conversation:
