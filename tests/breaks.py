@@ -58,7 +58,7 @@ BREAKS = (
     Break("text_generation/gaps.py", "_with_best", 'word.removeprefix("##")', "word", "text_generation/test_families.py"),
     Break("text_to_image/own_settings.py", "own_family", "said.steps >= FAMILIES[kind].steps:", "said.steps > FAMILIES[kind].steps:", "text_to_image/test_own_settings.py"),
     Break("text_to_image/world.py", "notes", "unknown[:3]:", "unknown[:2]:", "text_to_image/test_world.py"),
-    Break("image_captioning/search.py", "_log_probabilities", "- chosen.logsumexp(1, keepdim=True)", "", "image_captioning/test_pipeline.py"),
+    Break("image_captioning/search.py", "_log_probabilities", " - logits.logsumexp(1)[rows]", "", "image_captioning/test_pipeline.py"),
     Break("model_comparison/report.py", "_faster", "if max(left.seconds, right.seconds)", "if min(left.seconds, right.seconds)", "model_comparison/test_report.py"),
     Break("evaluation/conclude.py", "_differing", "if spread[place] > 0]", "if spread[place] >= 0]", "evaluation/test_pipeline.py -k held_against"),
     Break("evaluation/tables.py", "_comparison", '(found["difference"] > 0)', '(found["difference"] < 0)', "evaluation/test_report.py"),
