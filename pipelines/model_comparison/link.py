@@ -15,6 +15,7 @@ from pipelines import validation
 from pipelines.errors import InvalidValue, abbreviated
 from pipelines.files.images import open_picture
 from pipelines.model_comparison.pipeline import NAMES, SIDES, CompareRequest, SideRequest
+from pipelines.runtime.receipts import plain
 from pipelines.settings import Limits
 from pipelines.sharing import links
 from pipelines.sharing.links import Rules, packed, unpacked
@@ -111,7 +112,7 @@ def _side_of(record: TaskRecord, request: SideRequest) -> Fields:
     known = {"model", "picture", "picture_sha256", *record.shared, *record.compared}
     for field in dataclasses.fields(request):
         value = getattr(request, field.name)
-        if field.name not in known and value != field.default:
+        if field.name not in known and value not in (field.default, plain(field.default)):
             raise InvalidValue(
                 f"{field.name} is {abbreviated(value)}, and the page has no field for it: it "
                 f"compares with {abbreviated(field.default)} alone."

@@ -69,9 +69,12 @@ def identity(snapshot: Snapshot) -> dict[str, Any]:
 def fields_of(request: Any) -> dict[str, Any]:
     """The fields of a request that a receipt holds, as JSON reads them again: not its picture,
     which has a hash there."""
-    values = {field.name: getattr(request, field.name) for field in receipt_fields(request)}
-    fields: dict[str, Any] = json.loads(json.dumps(values))
-    return fields
+    return {field.name: plain(getattr(request, field.name)) for field in receipt_fields(request)}
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON reads it again: a list for a tuple."""
+    return json.loads(json.dumps(value))
 
 
 def receipt_fields(request: Any) -> list[dataclasses.Field[Any]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import InvalidValue, listed
 from pipelines.events import Progress, translated
-from pipelines.runtime.receipts import SCHEMA, receipt_fields
+from pipelines.runtime.receipts import SCHEMA, plain, receipt_fields
 from pipelines.runtime.studio import Studio
 from pipelines.sharing.reading import completed, damage_in_words, pinned
 from pipelines.tasks import TASKS, Task
@@ -166,7 +166,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[Line]:
     models = [{"adapters": [], **receipt["model"]} for receipt in (old, new)]
     known = receipt_fields(TASKS[new["task"]].pipeline.Request)
     defaults = {
-        f.name: new["request"][f.name] if f.default is None else f.default
+        f.name: new["request"][f.name] if f.default in (None, MISSING) else plain(f.default)
         for f in known
         if f.name in new["request"]
     }

@@ -56,11 +56,18 @@ def _one_of(word: str) -> Iterator[str]:
             yield word.removesuffix(ending) + instead
 
 
-def _is_slip(word: str, known: str) -> bool:
-    """Whether a word was meant for this known one: by one slip in five letters, two in eight.
+_TWICE = re.compile(r"(.)\1")
 
-    ``appel`` is an apple and ``elefant`` an elephant; ``tax`` is no taxi, ``that`` no hat.
+
+def _is_slip(word: str, known: str) -> bool:
+    """Whether a word was meant for this known one: by one slip in five letters, two in eight, or
+    by letters struck twice.
+
+    ``appel`` is an apple, ``elefant`` an elephant, ``catt`` a cat; ``tax`` is no taxi, ``that``
+    no hat.
     """
+    if _TWICE.sub(r"\1", word) == known:
+        return True
     shorter, longer = sorted((len(word), len(known)))
     slips = 2 if longer >= 8 else 1 if longer >= 5 else 0
     if longer - shorter > slips or word[0] != known[:1]:
