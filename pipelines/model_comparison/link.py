@@ -112,7 +112,7 @@ def _side_of(record: TaskRecord, request: SideRequest) -> Fields:
     known = {"model", "picture", "picture_sha256", *record.shared, *record.compared}
     for field in dataclasses.fields(request):
         value = getattr(request, field.name)
-        if field.name not in known and value not in (field.default, plain(field.default)):
+        if field.name not in known and plain(value) != plain(field.default):
             raise InvalidValue(
                 f"{field.name} is {abbreviated(value)}, and the page has no field for it: it "
                 f"compares with {abbreviated(field.default)} alone."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import InvalidValue, listed
@@ -164,11 +164,10 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[Line]:
     """
     old = {"model": {}, "device": {}, "versions": {}, "request": {}, **old}
     models = [{"adapters": [], **receipt["model"]} for receipt in (old, new)]
-    known = receipt_fields(TASKS[new["task"]].pipeline.Request)
     defaults = {
-        f.name: new["request"][f.name] if f.default in (None, MISSING) else plain(f.default)
-        for f in known
-        if f.name in new["request"]
+        name: new["request"][name] if value is None else plain(value)
+        for name, value in defaults_of(TASKS[new["task"]].pipeline.Request).items()
+        if name in new["request"]
     }
     requests = [{**defaults, **receipt["request"], "model": "as named"} for receipt in (old, new)]
     return [

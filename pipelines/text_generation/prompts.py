@@ -6,7 +6,6 @@ characters, so that nobody can end a turn, or begin another's, by typing one.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -96,10 +95,7 @@ def encode(writer: Writer, request: TextRequest) -> torch.Tensor:
 
 
 def _plain_ids(writer: Writer, prompt: str) -> list[int]:
-    reader = writer.tokenizer
-    if controls_in(writer, prompt):
-        reader = copy.deepcopy(reader)  # others are reading with the writer's own
-        reader.split_special_tokens = True
+    reader = writer.literal_tokenizer if controls_in(writer, prompt) else writer.tokenizer
     ids: list[int] = reader(prompt)["input_ids"]
     return ids
 

@@ -6,7 +6,9 @@ decoder; ``fill-mask`` reads it whole and fills its gaps.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pipelines.device import Device
@@ -52,6 +54,14 @@ class Writer:
             for token in (each if isinstance(each, list) else [each])
             if token is not None
         }
+
+    @cached_property
+    def literal_tokenizer(self) -> Any:
+        """A tokenizer to which control tokens are characters; a copy, for others are reading
+        with the writer's own meanwhile."""
+        tokenizer = copy.deepcopy(self.tokenizer)
+        tokenizer.split_special_tokens = True
+        return tokenizer
 
     def room(self, prompt_tokens: int) -> int:
         """How many tokens can be written after a prompt of so many; below 1 if it is too long."""
