@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from pipelines.hub.selection import TRAINING_LOG
 from pipelines.recipes.command_line import Options
-from pipelines.recipes.training import LOG_FILE
+from pipelines.recipes.training import LOG_FILE, Run
 
 Model = TypeVar("Model")
 
@@ -84,6 +84,33 @@ def write_card(folder: Path, metadata: ModelCardData, *sections: str) -> None:
     """``README.md`` of a checkpoint: front matter, the folder's name as title, the sections."""
     text = "\n\n".join([f"---\n{metadata.to_yaml()}\n---", f"# {folder.name}", *sections])
     (folder / "README.md").write_text(text + "\n", encoding="utf-8")
+
+
+def write_run_card(
+    run: Run,
+    recipe: str,
+    metadata: ModelCardData,
+    data: str,
+    a_step: str,
+    about: str,
+    evaluated: str,
+    scores: str,
+    *more: str,
+) -> None:
+    """``README.md`` of a run's checkpoint: what it is, how it was made, and its scores.
+
+    Args:
+        recipe: the name of its folder.
+        data: what it learned from.
+        a_step: what a step has, such as ``32 pictures``.
+        about: what the model is and how it is used, in Markdown.
+        evaluated: on what ``scores``, a table, were measured.
+        more: sections that follow.
+    """
+    steps = f"{run.step:,} of {a_step}"
+    facts = [("data", data), ("recipe", f"`pipelines/recipes/{recipe}`"), ("steps", steps)]
+    made = table(("", ""), facts)
+    write_card(run.options.output, metadata, about, made, evaluated, scores, *more)
 
 
 def table(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:

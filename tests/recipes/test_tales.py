@@ -12,9 +12,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from pipelines.recipes.emoji_scenes.vocabulary import everyday
+from pipelines.recipes.gpt.model import EMBEDDING_STD
 from pipelines.recipes.muon import muon_or_adamw
 from pipelines.recipes.tales import chat, data, facts, grammar, train, world
-from pipelines.recipes.tales.model import EMBEDDING_STD, as_text, build, train_tokenizer
+from pipelines.recipes.tales.model import as_text, build, train_tokenizer
 from pipelines.recipes.tales.wordings import say
 from pipelines.recipes.tales.world import Character, Thing
 

@@ -8,7 +8,7 @@ The state stays in ``--run-dir``; the finished checkpoint goes to ``--output``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -169,32 +169,24 @@ def write_card(model: BertForMaskedLM, measured: Mapping[str, float], run: train
         language="en",
         tags=["emoji-tales"],
     )
-    facts = [
-        ("data", DATA),
-        ("recipe", "`pipelines/recipes/bert`"),
-        ("steps", f"{run.step:,} of {run.options.batch_size} texts"),
-    ]
     rows = [(words, f"{measured[name]:.3f}") for name, words in MEASURES.items()]
-    results.write_card(
-        run.options.output,
+    results.write_run_card(
+        run,
+        "bert",
         metadata,
+        DATA,
+        f"{run.options.batch_size} texts",
         ABOUT.format(millions=model.num_parameters() / 1e6, context=CONTEXT),
-        results.table(("", ""), facts),
         "On held-out tales, from the saved files, 15% of the words masked:",
         results.table(("what", "value"), rows),
     )
-
-
-def _texts(count: int) -> Iterable[str]:
-    rng = np.random.default_rng(5)
-    return (grammar.random_tale(rng).text for _ in range(count))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command_line.parser(__doc__ or "", "bert", "emoji-gaps", 32, 3e-3)
     _, options = command_line.parse(parser, arguments)
     tokenizer = training.run_tokenizer(
-        options, lambda: train_tokenizer(_texts(300 if options.smoke else 20_000))
+        options, lambda: train_tokenizer(grammar.tale_texts(300 if options.smoke else 20_000))
     )
     width, layers = (32, 2) if options.smoke else (192, 6)
     model = training.starting_model(

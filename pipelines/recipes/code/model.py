@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from pipelines.recipes.gpt import model as gpt
 
 VOCABULARY_SIZE = 3072
-EMBEDDING_STD = 0.5
 
 _WORDS = r"\n+[ \t]*| ?[\p{L}_]+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}_]+|\s+"
 """Line breaks with the indentation that follows are one piece, so a level of it is one token."""
@@ -29,7 +27,6 @@ def build(
     tokenizer: PreTrainedTokenizerBase, width: int = 256, layers: int = 4
 ) -> LlamaForCausalLM:
     """An untrained coder: 4.8 million parameters at the standard sizes."""
-    model = gpt.build(tokenizer, width, layers, tied=False)
-    torch.nn.init.normal_(model.model.embed_tokens.weight, std=EMBEDDING_STD)
+    model = gpt.build(tokenizer, width, layers, copies_early=True)
     model.generation_config.update(temperature=0.5, max_new_tokens=128)
     return model

@@ -176,17 +176,14 @@ def write_card(
         tags=["code"],
     )
     held_out = sum(source.is_held_out for source in sources)
-    facts = [
-        ("data", f"{len(sources):,} files of the packages below, {held_out} of them held out"),
-        ("recipe", "`pipelines/recipes/code`"),
-        ("steps", f"{run.step:,} of {run.options.batch_size * CONTEXT:,} tokens"),
-    ]
     rows = [(name.replace("_", " "), f"{value:.3f}") for name, value in measured.items()]
-    results.write_card(
-        run.options.output,
+    results.write_run_card(
+        run,
+        "code",
         metadata,
+        f"{len(sources):,} files of the packages below, {held_out} of them held out",
+        f"{run.options.batch_size * CONTEXT:,} tokens",
         ABOUT.format(millions=model.num_parameters() / 1e6, context=CONTEXT),
-        results.table(("", ""), facts),
         f"On the held-out files, from the saved ones, with {len(asked)} completions; "
         "`pipelines/recipes/code/README.md` says what is counted. JavaScript is parsed where node "
         "is installed.",

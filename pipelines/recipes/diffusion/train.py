@@ -61,6 +61,7 @@ PAINTED, PAINTED_AT_THE_END = 32, 96
 """Held-out scenes that are painted for scores."""
 OUTER_LAYERS = ("unet.conv_in", "unet.conv_out")
 """Left to AdamW: they read the latents and write the velocity."""
+WORD_STEPS_HELP = "steps that first train the text encoder alone; none with --init-from"
 _HELD_OUT_SEED = 5
 
 
@@ -74,6 +75,12 @@ def pick(
     if progress >= WINDOWS_UNTIL:
         return scenes
     return windows[rng.choice(len(WINDOWS), p=[window.share for window in WINDOWS])]
+
+
+def mean_error(errors: torch.Tensor, covered: torch.Tensor) -> torch.Tensor:
+    """The mean of errors ``(B, C, H, W)``; cells ``covered`` ``(B, H, W)`` weigh more."""
+    weights = 1 + (COVERED_WEIGHT - 1) * covered[:, None].float().to(errors.device)
+    return (errors * weights / weights.mean()).mean()
 
 
 def tokenize(
@@ -194,14 +201,24 @@ def parse_options(
     return parse(parser, arguments)
 
 
+def teach_words_first(
+    run: training.Run,
+    painter: Painter,
+    tokenizer: PreTrainedTokenizerFast,
+    vae: Autoencoder,
+    world: World,
+    steps: int,
+) -> None:
+    """Trains the text encoder alone, from which the moving average begins as well."""
+    steps = 2 if run.options.smoke else steps
+    learned = teach_words(painter.text_encoder, tokenizer, vae, world, steps, run.options.seed)
+    run.averaged.module.load_state_dict(painter.state_dict())
+    run.log(words_right=learned)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command_line.parser(__doc__ or "", "diffusion", "emoji-painter", 32, 7e-4)
-    parser.add_argument(
-        "--word-steps",
-        type=int,
-        default=1500,
-        help="steps that first train the text encoder alone; none with --init-from",
-    )
+    parser.add_argument("--word-steps", type=int, default=1500, help=WORD_STEPS_HELP)
     parsed, options, world = parse_options(parser, arguments)
     tokenizer = build_tokenizer(scene_words(world))
     vae = load_autoencoder(parsed.vae)
@@ -210,10 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     vae.to(run.device)
 
     if run.step == 0 and options.init_from is None:
-        steps = 2 if options.smoke else parsed.word_steps
-        learned = teach_words(painter.text_encoder, tokenizer, vae, world, steps, options.seed)
-        run.averaged.module.load_state_dict(painter.state_dict())
-        run.log(words_right=learned)
+        teach_words_first(run, painter, tokenizer, vae, world, parsed.word_steps)
     count = 16 if options.smoke else parsed.scenes
     scenes, windows, held_out = encoded_data(options, count, vae, world)
     painted, painted_at_the_end = (4, 8) if options.smoke else (PAINTED, PAINTED_AT_THE_END)
@@ -231,8 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         timesteps = spread_timesteps(size, LATE).to(run.device)
         predict = painter.predictor(ids)
         errors = denoising_errors(predict, scheduler, latents.to(run.device), timesteps)
-        weights = 1 + (COVERED_WEIGHT - 1) * covered[:, None].float().to(run.device)
-        loss = (errors * weights / weights.mean()).mean()
+        loss = mean_error(errors, covered)
         return loss, {"loss": loss}
 
     def evaluate() -> dict[str, float]:

@@ -37,8 +37,14 @@ def write_card(
         pipeline_tag=pipeline_tag,
         tags=["emoji-scenes"],
     )
-    steps = f"{run.step:,} of {run.options.batch_size} pictures"
-    facts = [("data", DATA), ("recipe", f"`pipelines/recipes/{recipe}`"), ("steps", steps)]
     rows = [(name, f"{value:.3f}") for name, value in scores.items()]
-    parts = [about, results.table(("", ""), facts), f"{evaluated}, from the saved files:"]
-    results.write_card(run.options.output, metadata, *parts, results.table(("what", "value"), rows))
+    results.write_run_card(
+        run,
+        recipe,
+        metadata,
+        DATA,
+        f"{run.options.batch_size} pictures",
+        about,
+        f"{evaluated}, from the saved files:",
+        results.table(("what", "value"), rows),
+    )

@@ -25,13 +25,13 @@ from pipelines.recipes.diffusion.checkpoint import (
 from pipelines.recipes.diffusion.data import LatentScenes
 from pipelines.recipes.diffusion.preview import SCENES, fit_preview
 from pipelines.recipes.diffusion.train import (
-    COVERED_WEIGHT,
     PAINTED,
     PAINTED_AT_THE_END,
     colour_right,
     encoded_data,
     held_out_kid,
     held_out_scenes,
+    mean_error,
     parse_options,
     pick,
 )
@@ -145,8 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         times = spread_times(size).to(run.device)
         words = tokenize(tokenizer, captions, run.device)
         errors = painter.flow_errors(*words, latents.to(run.device), times)
-        weights = 1 + (COVERED_WEIGHT - 1) * covered[:, None].float().to(run.device)
-        loss = (errors * weights / weights.mean()).mean()
+        loss = mean_error(errors, covered)
         return loss, {"loss": loss}
 
     def evaluate() -> dict[str, float]:

@@ -7,7 +7,7 @@ The state stays in ``--run-dir``; the finished checkpoint goes to ``--output``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -135,33 +135,25 @@ def write_card(
         language="en",
         tags=["emoji-tales"],
     )
-    facts = [
-        ("data", DATA),
-        ("recipe", "`pipelines/recipes/t5`"),
-        ("steps", f"{run.step:,} of {run.options.batch_size} texts"),
-    ]
     rows = [(name.replace("_", ", "), f"{value:.3f}") for name, value in measured.items()]
-    results.write_card(
-        run.options.output,
+    results.write_run_card(
+        run,
+        "t5",
         metadata,
+        DATA,
+        f"{run.options.batch_size} texts",
         ABOUT.format(millions=model.num_parameters() / 1e6, context=CONTEXT),
-        results.table(("", ""), facts),
         f"On {count} held-out examples of each task, the likeliest answers of the saved files; "
         "`pipelines/recipes/t5/README.md` says what is counted:",
         results.table(("task, measure", "value"), rows),
     )
 
 
-def _texts(count: int) -> Iterable[str]:
-    rng = np.random.default_rng(5)
-    return (grammar.random_tale(rng).text for _ in range(count))
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command_line.parser(__doc__ or "", "t5", "emoji-tasks", 32, 3e-3)
     _, options = command_line.parse(parser, arguments)
     tokenizer = training.run_tokenizer(
-        options, lambda: train_tokenizer(_texts(300 if options.smoke else 20_000))
+        options, lambda: train_tokenizer(grammar.tale_texts(300 if options.smoke else 20_000))
     )
     model = training.starting_model(
         options,

@@ -8,7 +8,7 @@ about one has a known answer. ``plots.txt`` holds the plots and explains their n
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -322,3 +322,9 @@ def random_tale(rng: np.random.Generator, held_out: bool = False) -> Tale:
         while "T" not in plot.roles:
             plot = plots()[int(rng.integers(len(plots())))]
     return tell(plot, draw_cast(plot, rng, held_out), rng)
+
+
+def tale_texts(count: int) -> Iterator[str]:
+    """The same tales at every call, for a tokenizer to be trained on."""
+    rng = np.random.default_rng(5)
+    return (random_tale(rng).text for _ in range(count))

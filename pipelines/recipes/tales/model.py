@@ -1,15 +1,12 @@
 """The teller's architecture and its form of a conversation.
 
-The writer's Llama (``recipes/gpt/model.py``) with two changes that make it copy early: input
-embeddings of their own, drawn twenty-five times as wide as usual. With tied, narrow ones the
-attention heads that find an earlier name begin to form only after a million tokens.
+The writer's Llama (``recipes/gpt/model.py``), built to copy early.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from pipelines.recipes.gpt import model as gpt
@@ -17,7 +14,6 @@ from pipelines.recipes.gpt import model as gpt
 ROLES = ("system", "user", "assistant")
 TURN_END = "<|end|>"
 VOCABULARY_SIZE = 3072
-EMBEDDING_STD = 0.5
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -44,8 +40,7 @@ def build(
     tokenizer: PreTrainedTokenizerBase, width: int = 256, layers: int = 6
 ) -> LlamaForCausalLM:
     """An untrained teller: 6.4 million parameters at the standard sizes."""
-    model = gpt.build(tokenizer, width, layers, tied=False)
-    torch.nn.init.normal_(model.model.embed_tokens.weight, std=EMBEDDING_STD)
+    model = gpt.build(tokenizer, width, layers, copies_early=True)
     ends = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(TURN_END)]
     model.generation_config.update(eos_token_id=ends, temperature=0.7, max_new_tokens=300)
     return model
