@@ -11,12 +11,10 @@ from typing import Any
 
 import gradio as gr
 
-from pipelines.device import mebibytes
 from pipelines.errors import InvalidValue
 from pipelines.events import Progress, with_result
-from pipelines.files.imagefolder import DataReport
-from pipelines.files.texts import TextReport, few_notes, held_out_count
-from pipelines.fine_tuning import jobs
+from pipelines.files.texts import TextReport
+from pipelines.fine_tuning import data_words, jobs, publish_form
 from pipelines.fine_tuning.pipeline import (
     LEAST_MINUTES,
     LEAST_WINDOW,
@@ -31,7 +29,6 @@ from pipelines.fine_tuning.pipeline import (
     windows_of,
 )
 from pipelines.hub import names_here
-from pipelines.hub.publish import publish
 from pipelines.page import ui
 from pipelines.runtime.studio import Studio
 from pipelines.runtime.windows import LONGEST
@@ -108,7 +105,7 @@ def build(studio: Studio, compute: dict[str, Any]) -> list[Any]:
             form, report, train, stop = _build_form(studio.settings)
         with gr.Column(scale=3, min_width=300):
             view, watch = _build_view()
-    _build_publishing(studio.settings)
+    publish_form.build(studio.settings)
     queue = compute | {"concurrency_id": "training", "concurrency_limit": 8}
     shown = ui.run_options(queue, view.status)
     trainer = _trainer(studio, view)
@@ -206,7 +203,7 @@ def _wire(studio: Studio, form: _Form, report: gr.Textbox, view: _View) -> None:
         found, windows = check_data(task, data, settings.limits), None
         if isinstance(found, TextReport) and not found.problems:
             windows = windows_of(data, found, base, window, settings)
-        return _data_report(found, windows)
+        return data_words.in_words(found, windows)
 
     def say_name(name: str) -> Any:
         try:
@@ -223,46 +220,6 @@ def _wire(studio: Studio, form: _Form, report: gr.Textbox, view: _View) -> None:
         [form.data.change, form.base.change, form.window.blur], look, data, [report],
         trigger_mode="always_last", **ui.PRIVATE,
     )  # fmt: skip
-
-
-def _data_report(report: TextReport | DataReport, windows: str | None = None) -> str:
-    if isinstance(report, TextReport):
-        lines = [
-            f"{_counted(report.files, 'text')}, {report.words:,} words, "
-            f"{report.characters:,} characters",
-            *([windows] if windows else []),
-            _split(report.passages, report.held_out, "passages"),
-        ]
-        notes = report.notes
-    else:
-        sizes = ", ".join(f"{count} of {size}" for size, count in list(report.sizes.items())[:3])
-        held_out = held_out_count(report.usable)
-        lines = [
-            f"{report.usable:,} usable pictures of {report.pictures:,}"
-            + (f" ({sizes}), {mebibytes(report.bytes)}" if sizes else ""),
-            _split(report.usable, held_out, "pictures"),
-            *_several(*report.captions_each),
-        ]
-        notes = (*report.notes, *(() if report.problems else few_notes(held_out)))
-    if report.problems:
-        return "\n".join([lines[0], "To mend before training:", *report.problems, *notes])
-    return "\n".join([*lines, *notes])
-
-
-def _several(fewest: int, most: int) -> list[str]:
-    """A line where pictures have more captions than one."""
-    if most == 1:
-        return []
-    count = f"{most}" if fewest == most else f"{fewest} to {most}"
-    return [f"{count} captions a picture, one drawn at each showing."]
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
-
-
-def _split(count: int, held_out: int, what: str) -> str:
-    return f"Enough to train: {count - held_out:,} {what} to train on, {held_out:,} held out."
 
 
 def _trainer(studio: Studio, view: _View) -> Callable[..., Iterator[dict[Any, Any]]]:
@@ -395,43 +352,3 @@ def _stop_all(settings: Settings) -> None:
         raise InvalidValue("No fine-tune is going on.")
     for job in running:
         jobs.stop(job)
-
-
-def _build_publishing(settings: Settings) -> None:
-    """Hands a fine-tune to the Hub, with the visitor's own token, which is not kept."""
-    with gr.Accordion("Publish on the Hub", open=False):
-        gr.Markdown(
-            "The folder of a fine-tune, with its card and scores, becomes a repository of yours: "
-            "private, unless you say otherwise.",
-            elem_classes="lead",
-        )
-        with gr.Row():
-            name = gr.Dropdown([], label="Fine-tune", interactive=True, elem_id="publish-name")
-            repo = ui.textbox(label="Repository", placeholder="owner/name", max_lines=1)
-            token = ui.textbox(
-                label="Your token", type="password", max_lines=1, info="With write access; not kept"
-            )
-        with gr.Row():
-            is_public = gr.Checkbox(label="Public: anybody may see it", value=False)
-            button = gr.Button("Publish", elem_id="publish-run")
-        reference = gr.Textbox(label="Open it again as", interactive=False, buttons=["copy"])
-
-    def offer() -> Any:
-        return gr.update(choices=[folder.name for folder in _own(settings)])
-
-    @ui.shows_errors
-    def send(name: str, repo: str, token: str, is_public: bool) -> str:
-        chosen = {folder.name: folder for folder in _own(settings)}.get(name)
-        if chosen is None:
-            raise InvalidValue("There is no such fine-tune. Choose one that was made here.")
-        return publish(chosen, repo, token, private=is_public is not True)
-
-    name.focus(offer, None, [name], **ui.FREE)
-    button.click(
-        send, [name, repo, token, is_public], [reference], api_visibility="private"
-    ).then(lambda: "", None, [token], **ui.FREE)  # fmt: skip
-
-
-def _own(settings: Settings) -> list[Path]:
-    folder = jobs.own_models_dir(settings)
-    return sorted(folder.iterdir()) if folder.is_dir() else []

@@ -33,22 +33,8 @@ from pipelines.settings import Settings
 from pipelines.tasks import TASKS
 from pipelines.text_generation.pipeline import TextRequest
 from pipelines.text_generation.pipeline import generate as write
+from tests.fine_tuning.conftest import TEXT
 from tests.tiny_models import make_writer
-
-TEXT = "The wolf went to the house of the old woman, and the old woman opened the door. " * 60
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    make_writer(tmp_path / "shipped" / "tiny")
-    return Settings(models_dir=tmp_path / "shipped", data_dir=tmp_path / "data", hub_enabled=False)
-
-
-@pytest.fixture
-def tale(tmp_path: Path) -> Path:
-    file = tmp_path / "uploaded tale.txt"
-    file.write_text(TEXT, encoding="utf-8")
-    return file
 
 
 @pytest.fixture

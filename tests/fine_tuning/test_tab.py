@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from pipelines.events import Progress
+from pipelines.fine_tuning.data_words import in_words
 from pipelines.fine_tuning.pipeline import Learning, check_data
-from pipelines.fine_tuning.tab import _build_view, _data_report, _updates
+from pipelines.fine_tuning.tab import _build_view, _updates
 from pipelines.settings import Limits
 
 
@@ -36,7 +37,7 @@ def test_several_captions_are_said_with_what_is_done_with_them(
             file.write(tmp_path / name, name)
             rows += [{"file_name": name, "text": f"picture {i}"} for i in range(count)]
         file.writestr("metadata.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    lines = _data_report(check_data("describe", (archive,), Limits())).splitlines()
+    lines = in_words(check_data("describe", (archive,), Limits())).splitlines()
     assert lines[1] == "Enough to train: 8 pictures to train on, 2 held out."
     assert [each for each in lines if "captions" in each] == ([line] if line else [])
 
@@ -65,9 +66,7 @@ def test_pictures_of_which_none_can_be_used_are_said_without_a_word_too_many(
         for number in range(10):
             file.writestr(f"{number}.png", b"no picture")
             file.writestr(f"{number}.txt", "a dog")
-    first, _, broken, few, how = _data_report(
-        check_data("describe", (archive,), Limits())
-    ).splitlines()
+    first, _, broken, few, how = in_words(check_data("describe", (archive,), Limits())).splitlines()
     assert first == "0 usable pictures of 10"
     assert broken.startswith("10 pictures that cannot be used: 0.png (The file is no picture")
     assert broken.endswith("(HEIC is HEIF)) and 7 more.")

@@ -15,22 +15,7 @@ from pipelines.files.texts import TextReport
 from pipelines.fine_tuning import tokens
 from pipelines.fine_tuning.pipeline import check_data, windows_of
 from pipelines.settings import ROOT, Settings
-from tests.tiny_models import make_writer
-
-TEXT = "The wolf went to the house of the old woman, and the old woman opened the door. " * 60
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    make_writer(tmp_path / "shipped" / "tiny")
-    return Settings(models_dir=tmp_path / "shipped", data_dir=tmp_path / "data", hub_enabled=False)
-
-
-@pytest.fixture
-def tale(tmp_path: Path) -> Path:
-    file = tmp_path / "tale.txt"
-    file.write_text(TEXT, encoding="utf-8")
-    return file
+from tests.fine_tuning.conftest import TEXT
 
 
 def said(settings: Settings, tale: Path, base: object = "tiny", window: object = 0) -> str | None:
