@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -10,19 +11,21 @@ import torch
 from pipelines.recipes import training
 
 
-class Killed(Exception):
+class _Killed(Exception):
     """Stands for the end of the process."""
 
 
-def kill_in_step(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Keeps the state after every step, and raises ``Killed`` in this one, counted from 0."""
-    hours = iter(range(0, 10_000 * 3600, 3600))
-    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: next(hours)))
+def killed_in_step(step: int, train: Callable[[], object]) -> None:
+    """Runs a training that keeps its state after every step, and ends it in this one, from 0."""
     update = training.Run.update
 
     def killed(run: training.Run, loss: torch.Tensor, clip_norm: float = 1.0) -> None:
         if run.step == step:
-            raise Killed
+            raise _Killed
         update(run, loss, clip_norm)
 
-    monkeypatch.setattr(training.Run, "update", killed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.Run, "update", killed)
+        patch.setattr(training, "Run", partial(training.Run, save_every_seconds=0.0))
+        with pytest.raises(_Killed):
+            train()

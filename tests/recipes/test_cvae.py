@@ -40,7 +40,7 @@ from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.text_to_image.batch import paint_batch, takes_batches
 from pipelines.text_to_image.pipeline import PaintRequest, checked, generate
-from tests.recipes.killing import Killed, kill_in_step
+from tests.recipes.killing import killed_in_step
 from tests.running import finished, loaded
 
 TINY: dict[str, Any] = {"text_width": 32, "channels": 32, "recogniser_channels": (8, 8, 8)}
@@ -221,13 +221,8 @@ def test_what_it_does_not_read_is_said_and_what_it_cannot_do_is_refused(checkpoi
         finished(generate, studio, PaintRequest("emoji-cvae", "a dog", width=192, height=192))
 
 
-def test_a_run_that_is_killed_and_resumed_ends_the_same(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patched:
-        kill_in_step(patched, 2)
-        with pytest.raises(Killed):
-            smoke(tmp_path)
+def test_a_run_that_is_killed_and_resumed_ends_the_same(checkpoint: Path, tmp_path: Path) -> None:
+    killed_in_step(2, lambda: smoke(tmp_path))
     again = smoke(tmp_path, "--resume")
     name = "cvae/diffusion_pytorch_model.safetensors"
     assert (again / name).read_bytes() == (checkpoint / name).read_bytes()

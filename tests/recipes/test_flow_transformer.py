@@ -30,7 +30,7 @@ from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.text_to_image.pipeline import PaintRequest, PaintResult, Preview, generate
 from pipelines.text_to_image.schedulers import OWN_SCHEDULER
-from tests.recipes.killing import Killed, kill_in_step
+from tests.recipes.killing import killed_in_step
 from tests.running import finished
 
 SMALL: dict[str, Any] = {"width": 32, "layers": 2, "heads": 2, "hidden": 64}
@@ -173,10 +173,7 @@ def test_the_standard_size_has_at_most_twelve_megabytes_in_half_precision() -> N
 
 
 def test_a_resumed_run_ends_in_the_same_scores(trained: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        kill_in_step(patch, 2)
-        with pytest.raises(Killed):
-            run(trained, "resumed")
+    killed_in_step(2, lambda: run(trained, "resumed"))
     run(trained, "resumed", "--resume")
     whole, resumed = (
         load_file(trained / name / "transformer/diffusion_pytorch_model.safetensors")

@@ -25,7 +25,7 @@ from pipelines.runtime.studio import Studio
 from pipelines.settings import Settings
 from pipelines.text_to_image.pipeline import PaintRequest, PaintResult, generate
 from pipelines.text_to_image.schedulers import OWN_SCHEDULER
-from tests.recipes.killing import Killed, kill_in_step
+from tests.recipes.killing import killed_in_step
 from tests.running import finished
 
 PAINTER = Path("assets/models/emoji-painter")
@@ -212,10 +212,7 @@ def test_the_standard_size_has_at_most_eight_megabytes_in_half_precision() -> No
 
 
 def test_a_resumed_run_ends_in_the_same_weights(trained: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        kill_in_step(patch, 2)
-        with pytest.raises(Killed):
-            run(trained, "resumed")
+    killed_in_step(2, lambda: run(trained, "resumed"))
     run(trained, "resumed", "--resume")
     whole, resumed = (
         load_file(trained / name / "gan/diffusion_pytorch_model.safetensors")

@@ -43,7 +43,7 @@ from pipelines.sharing.replay import replay
 from pipelines.text_to_image import pipeline as paint
 from pipelines.text_to_image.batch import paint_batch, takes_batches
 from pipelines.text_to_image.pipeline import PaintRequest, Preview
-from tests.recipes.killing import Killed, kill_in_step
+from tests.recipes.killing import killed_in_step
 from tests.running import finished, loaded
 
 
@@ -286,13 +286,8 @@ def test_the_same_checkpoint_describes_on_the_page(
         assert isinstance(captioner.processor, PictureReader)
 
 
-def test_a_run_that_is_killed_and_resumed_ends_the_same(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patched:
-        kill_in_step(patched, 2)
-        with pytest.raises(Killed):
-            smoke(tmp_path, "again")
+def test_a_run_that_is_killed_and_resumed_ends_the_same(checkpoint: Path, tmp_path: Path) -> None:
+    killed_in_step(2, lambda: smoke(tmp_path, "again"))
     again = smoke(tmp_path, "again", "--resume")
     for weights in ("gpt/model", "picture_tokenizer/diffusion_pytorch_model"):
         first, second = (each / f"{weights}.safetensors" for each in (checkpoint, again))

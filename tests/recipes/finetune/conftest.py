@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.recipes import extractor, training
+from pipelines.recipes import extractor
 from pipelines.recipes.command_line import Options
 from pipelines.recipes.finetune.plan import Plan, open_base
 from pipelines.recipes.finetune.tuning import tune
+from tests.recipes.killing import killed_in_step
 
 COLOURS = {"red": (220, 40, 40), "blue": (40, 40, 220), "white": (250, 250, 250)}
 TALE = (
@@ -92,25 +92,9 @@ def plan_for(models_dir: Path, tmp_path: Path) -> PlanFor:
     return make
 
 
-class Killed(Exception):
-    """Stands for the end of the process."""
-
-
 def train_until_killed(lesson: Any, options: Options, after: int) -> None:
-    """Trains so many steps, with state kept after each, and dies in the next."""
-    learn, asked = lesson.loss, iter(range(after))
-
-    def loss(rng: np.random.Generator) -> Any:
-        if next(asked, None) is None:
-            raise Killed
-        return learn(rng)
-
-    run = partial(training.Run, save_every_seconds=0.0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "Run", run)
-        patch.setattr(lesson, "loss", loss)
-        with pytest.raises(Killed):
-            tune(lesson, options, patience=4)
+    """Trains so many steps and dies in the next."""
+    killed_in_step(after, lambda: tune(lesson, options, patience=4))
 
 
 @pytest.fixture
